@@ -1,0 +1,127 @@
+"""What is measured. Logits are (R, n, classes), labels (n,); results are (R,), one for each replica, in float64.
+
+All sums are exact (`kdlib.exact`), whatever arithmetic trained the network.
+"""
+
+import math
+
+import numpy as np
+
+from kdlib import exact, losses
+from kdlib.arithmetic import Exact
+
+CALIBRATION_BINS = 15
+
+
+def predictions(logits):
+    """Class of the largest logit, the first one if several are. (R, n) int64."""
+    return np.argmax(logits, axis=-1)
+
+
+def accuracy(logits, labels):
+    """Fraction of examples whose prediction is the label."""
+    return exact.mean((predictions(logits) == labels).astype(np.float64), axis=1)
+
+
+def _one_hot(labels, classes):
+    return (labels[:, None] == np.arange(classes)).astype(np.float64)
+
+
+def negative_log_likelihood(logits, labels):
+    """Mean of - log p(label), in nats."""
+    one_hot = _one_hot(labels, logits.shape[-1])
+    return exact.mean(losses.cross_entropy(logits.astype(np.float64), one_hot, Exact), axis=1)
+
+
+def brier_score(logits, labels):
+    """Mean over the examples of sum_i (p_i - t_i)^2, between 0 and 2. Brier (1950)."""
+    difference = losses.softmax(logits.astype(np.float64), Exact) - _one_hot(labels, logits.shape[-1])
+    return exact.mean(exact.sum(difference * difference, axis=-1), axis=1)
+
+
+def reliability(logits, labels):
+    """(count, confidence, accuracy) by bin of confidence, each (R, 15): sums over the bin's examples, of equal widths.
+
+    Reference: Guo et al., "On Calibration of Modern Neural Networks" (2017), section 2.
+    """
+    confidence = np.maximum.reduce(losses.softmax(logits.astype(np.float64), Exact), axis=-1)
+    correct = (predictions(logits) == labels).astype(np.float64)
+    # The bin (k / 15, (k + 1) / 15] has the number k.
+    bins = np.minimum(np.maximum(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0), CALIBRATION_BINS - 1)
+    inside = [(bins == k).astype(np.float64) for k in range(CALIBRATION_BINS)]
+    return tuple(
+        np.stack([exact.sum(member * values, axis=1) for member in inside], axis=1)
+        for values in (np.ones_like(confidence), confidence, correct)
+    )
+
+
+def expected_calibration_error(logits, labels):
+    """Sum over 15 bins of |accuracy - confidence| weighted by the bin's share of the examples. Guo et al. (2017)."""
+    count, confidence, correct = reliability(logits, labels)
+    return exact.sum(np.abs(correct - confidence), axis=1) / exact.sum(count, axis=1)
+
+
+def confusion(logits, labels):
+    """Counts (R, classes, classes) by label and prediction."""
+    classes = logits.shape[-1]
+    cells = labels * classes + predictions(logits)
+    return np.stack([np.bincount(row, minlength=classes * classes).reshape(classes, classes) for row in cells])
+
+
+def agreement(logits, logits_teacher):
+    """Fraction of examples on which both predict the same class. Stanton et al., "Does Knowledge Distillation Really
+    Work?" (2021), equation 3. logits_teacher: (n, classes)."""
+    return exact.mean((predictions(logits) == predictions(logits_teacher)).astype(np.float64), axis=1)
+
+
+def teacher_divergence(logits, logits_teacher):
+    """Mean of KL(teacher || student) at temperature 1, in nats. Stanton et al. (2021), equation 4."""
+    targets = losses.softmax(logits_teacher.astype(np.float64)[None], Exact)
+    return exact.mean(losses.kd_divergence(logits.astype(np.float64), targets, 1.0, Exact), axis=1)
+
+
+MEASURES = {
+    "accuracy": accuracy,
+    "nll": negative_log_likelihood,
+    "ece": expected_calibration_error,
+    "brier": brier_score,
+}
+FIDELITY = {"agreement": agreement, "kl": teacher_divergence}
+
+
+def mean_and_std(values):
+    """{"mean", "std"} over the replicas, values (R,); std has the divisor R - 1 and is left out for one replica."""
+    row = np.asarray(values, dtype=np.float64)[None]
+    mean = exact.mean(row, axis=1)
+    if row.size == 1:
+        return {"mean": float(mean[0])}
+    square = exact.sum((row - mean[:, None]) * (row - mean[:, None]), axis=1)
+    return {"mean": float(mean[0]), "std": float(np.sqrt(square / (row.size - 1))[0])}
+
+
+def student_t(degrees):
+    """Two-sided 95 % point of Student's t. Abramowitz and Stegun (1964), 26.7.5; short by 3 % at 2 degrees, 11 % at 1."""
+    z = 1.959963984540054
+    z2, n = z * z, degrees
+    g1 = z * (z2 + 1) / 4
+    g2 = z * (5 * z2 * z2 + 16 * z2 + 3) / 96
+    g3 = z * (3 * z2 * z2 * z2 + 19 * z2 * z2 + 17 * z2 - 15) / 384
+    return z + g1 / n + g2 / (n * n) + g3 / (n * n * n)
+
+
+def paired_gain(values, control):
+    """Of values - control over paired replicas, (R,) each: mean, its standard error, and a verdict.
+
+    The verdict is "higher" or "lower" where the 95 % confidence interval of the mean (Student's t) excludes zero,
+    "no significant difference" elsewhere, and "one replica, no verdict" where there is nothing to tell from.
+    """
+    difference = np.asarray(values, dtype=np.float64) - np.asarray(control, dtype=np.float64)
+    spread = mean_and_std(difference)
+    mean, degrees = spread["mean"], len(difference) - 1
+    if degrees == 0:
+        return {"mean": mean, "verdict": "one replica, no verdict"}
+    error = spread["std"] / math.sqrt(degrees + 1)
+    verdict = "no significant difference"
+    if abs(mean) > student_t(degrees) * error:
+        verdict = "higher" if mean > 0 else "lower"
+    return {"mean": mean, "standard_error": error, "verdict": verdict}

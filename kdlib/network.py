@@ -1,0 +1,153 @@
+"""The multilayer perceptron: a stack of R replicas that are trained side by side."""
+
+import math
+
+import numpy as np
+
+INFERENCE_ROWS = 4096
+
+
+def parameter_count(sizes):
+    """Weights and biases of one replica with layers of these `sizes`, input and output included."""
+    return sum((fan_in + 1) * fan_out for fan_in, fan_out in zip(sizes, sizes[1:], strict=False))
+
+
+def multiply_adds(sizes):
+    """Multiply-adds of the matrix products for one example."""
+    return sum(fan_in * fan_out for fan_in, fan_out in zip(sizes, sizes[1:], strict=False))
+
+
+def layer_views(flat, sizes):
+    """The layers in a flat stack (R, parameters), as views: [(weights (R, in, out), biases (R, 1, out)), ...]."""
+    layers, start = [], 0
+    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+        middle, end = start + fan_in * fan_out, start + (fan_in + 1) * fan_out
+        weights = flat[:, start:middle].reshape(-1, fan_in, fan_out)
+        layers.append((weights, flat[:, middle:end].reshape(-1, 1, fan_out)))
+        start = end
+    return layers
+
+
+class Network:
+    """R perceptrons with ReLU between their layers (Rumelhart, Hinton and Williams 1986; Glorot et al. 2011).
+
+    sizes: widths of the layers, input and output included. arithmetic: a class of `kdlib.arithmetic`.
+    `parameters` is one flat array (R, parameters); `layers` are views of it.
+    """
+
+    def __init__(self, sizes, replicas, arithmetic):
+        self.sizes = tuple(sizes)
+        self.arithmetic = arithmetic
+        self.parameters = np.zeros((replicas, parameter_count(sizes)), dtype=arithmetic.dtype)
+        self.layers = layer_views(self.parameters, self.sizes)
+
+    @property
+    def replicas(self):
+        return len(self.parameters)
+
+    def initialize(self, generators):
+        """Draw each replica's weights from its own generator, uniform with variance 2 / fan_in (He et al. 2015)."""
+        for weights, biases in self.layers:
+            limit = math.sqrt(6 / weights.shape[1])
+            for replica, generator in zip(weights, generators, strict=True):
+                replica[:] = (2 * generator.random(replica.shape) - 1) * limit
+            biases[:] = 0
+
+    def arrays(self):
+        """{"weights_0": (R, in, out) float32, "biases_0": (R, 1, out), ...}, as they are stored."""
+        names = ("weights", "biases")
+        return {
+            f"{name}_{index}": array.astype(np.float32)
+            for index, layer in enumerate(self.layers)
+            for name, array in zip(names, layer, strict=True)
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays, arithmetic):
+        """The network of `arrays`. Raises KeyError or ValueError if they are not such a network's."""
+        layers = [
+            (arrays[f"weights_{i}"], arrays[f"biases_{i}"])
+            for i in range(sum(n.startswith("weights_") for n in arrays))
+        ]
+        replicas, features = layers[0][0].shape[:2]
+        network = cls((features, *(weights.shape[2] for weights, _ in layers)), replicas, arithmetic)
+        for views, stored in zip(network.layers, layers, strict=True):
+            for view, array in zip(views, stored, strict=True):
+                if view.shape != array.shape or array.dtype.kind != "f":
+                    raise ValueError(f"a layer is {array.dtype} {array.shape}, not float {view.shape}")
+                view[:] = array
+        return network
+
+    def logits(self, x):
+        """x: (n, features), or (R, n, features) -> logits (R, n, classes). No dropout."""
+        x = x if x.ndim == 3 else x[None]
+        blocks = []
+        for start in range(0, x.shape[1], INFERENCE_ROWS):
+            a = x[:, start : start + INFERENCE_ROWS]
+            for index, (weights, biases) in enumerate(self.layers):
+                a = self.arithmetic.matmul(a if index == 0 else np.maximum(a, 0), weights) + biases
+            blocks.append(a)
+        return np.concatenate(blocks, axis=1)
+
+
+class Backpropagation:
+    """Forward and backward passes over batches, in buffers that are allocated once for each batch size.
+
+    `gradient` (R, parameters) is laid out as `network.parameters`. Reference: Rumelhart, Hinton and Williams,
+    "Learning representations by back-propagating errors" (1986).
+    """
+
+    def __init__(self, network, inner_length):
+        """inner_length: the longest sum that a pass takes, over the features of a layer or over a batch."""
+        self.network = network
+        self.arithmetic = network.arithmetic(inner_length)
+        self.gradient = np.zeros_like(network.parameters)
+        self._gradient_layers = layer_views(self.gradient, network.sizes)
+        self._operands = np.empty_like(network.parameters)
+        self._buffers = {}
+        self.refresh()
+
+    def refresh(self):
+        """Take over the network's parameters after they changed."""
+        self._operands = self.arithmetic.operand(self.network.parameters, out=self._operands)
+        self._layers = layer_views(self._operands, self.network.sizes)
+
+    def _batch(self, rows):
+        if rows not in self._buffers:
+            shapes = [(self.network.replicas, rows, width) for width in self.network.sizes[1:]]
+            self._buffers[rows] = [tuple(np.empty(shape, self.gradient.dtype) for _ in range(2)) for shape in shapes]
+        return self._buffers[rows]
+
+    def forward(self, x, masks=None):
+        """x: operand (R, batch, features) -> logits (R, batch, classes).
+
+        masks: for dropout, an array (R, batch, width) of zeros and 1 / (1 - rate) for each hidden layer.
+        """
+        buffers = self._batch(x.shape[1])
+        self._inputs, self._masks = [x], masks
+        for index, ((weights, biases), (z, _)) in enumerate(zip(self._layers, buffers, strict=True)):
+            self.arithmetic.product(self._inputs[-1], weights, out=z)
+            z += biases
+            if index < len(buffers) - 1:
+                np.maximum(z, 0, out=z)
+                if masks is not None:
+                    z *= masks[index]
+                self._inputs.append(self.arithmetic.operand(z, out=z))
+        return z
+
+    def backward(self, delta):
+        """delta: gradient of the loss by the logits of the last `forward`, (R, batch, classes). Fills `gradient`."""
+        buffers = self._batch(delta.shape[1])
+        for index in reversed(range(len(self._layers))):
+            a, (weights, biases) = self._inputs[index], self._gradient_layers[index]
+            delta = self.arithmetic.operand(delta, out=delta)
+            self.arithmetic.product(a.transpose(0, 2, 1), delta, out=weights)
+            self.arithmetic.column_sum(delta, out=biases)
+            if index > 0:
+                below = buffers[index - 1][1]
+                self.arithmetic.product(delta, self._layers[index][0].transpose(0, 2, 1), out=below)
+                # A unit that is off or dropped has a = 0; one that is on has a > 0, and passes its mask on.
+                below *= a > 0
+                if self._masks is not None:
+                    below *= self._masks[index - 1]
+                delta = below

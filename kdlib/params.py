@@ -1,0 +1,115 @@
+"""The validated parameters of `params.yaml`. What each key means stands there, beside it."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kdlib.errors import UserError
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Prepare(Section):
+    dataset: Literal["digits", "iris", "wine", "breast_cancer"]
+    train_ratio: Annotated[float, Field(gt=0, lt=1)]
+    val_ratio: Annotated[float, Field(gt=0, lt=1)]
+    max_samples: Count | None
+    scaling: Literal["minmax", "standard", "none"]
+    labeled_fraction: Annotated[float, Field(gt=0, le=1)]
+
+    @model_validator(mode="after")
+    def _test_split(self):
+        if self.train_ratio + self.val_ratio >= 1:
+            raise ValueError("train_ratio + val_ratio must be less than 1: the rest is the test split")
+        return self
+
+
+class Training(Section):
+    hidden: list[Count]
+    epochs: Count
+    learning_rate: Positive
+    batch_size: Count
+    optimizer: Literal["sgd", "adam", "adamw"]
+    momentum: BelowOne
+    nesterov: bool
+    weight_decay: NonNegative
+    schedule: Literal["constant", "linear"]
+    dropout: BelowOne
+    patience: Count | None
+
+    def recipe(self):
+        """The keyword arguments of `kdlib.training.train`."""
+        return {key: getattr(self, key) for key in Training.model_fields}
+
+
+class Teacher(Training):
+    members: Count
+
+
+class Distill(Section):
+    loss: Literal["kd", "mse", "dkd", "ls"]
+    temperature: Positive
+    alpha: Fraction
+    scale_by_t2: bool
+    beta: NonNegative
+    smoothing: BelowOne
+    standardize_logits: bool
+
+
+class Logging(Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    file: str | None
+
+
+class Params(Section):
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    arithmetic: Literal["exact", "fast"]
+    replicas: Annotated[int, Field(ge=1, le=1000)]
+    prepare: Prepare
+    teacher: Teacher
+    student: Training
+    distill: Distill
+    logging: Logging
+
+
+def _explain(error):
+    key = ".".join(str(part) for part in error["loc"]) or "(top level)"
+    if error["type"] == "extra_forbidden":
+        section = Params
+        for part in error["loc"][:-1]:
+            section = section.model_fields[part].annotation
+        return f"{key}: unknown key; allowed are {', '.join(section.model_fields)}"
+    if error["type"] == "missing":
+        return f"{key}: missing"
+    if error["type"] == "value_error":
+        return f"{key}: {error['ctx']['error']}"
+    return f"{key}: got {error['input']!r}; {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def load_params(path):
+    """`Params` of the YAML file at `path`. Raises UserError, naming the key, what it got and what is allowed."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run from a folder that has one, or name it with --config") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not YAML: {reason}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds {type(content).__name__}, not keys and values")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        found = [_explain(entry) for entry in error.errors()]
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise UserError(f"{path}: {found[0]}{more}") from None

@@ -1,0 +1,133 @@
+"""The mini-batch loop: data and an objective in, a trained network and its learning curve out."""
+
+import numpy as np
+
+from kdlib import exact, losses
+from kdlib.arithmetic import Exact
+from kdlib.errors import UserError
+from kdlib.network import Backpropagation, Network
+from kdlib.optimizers import OPTIMIZERS
+from kdlib.streams import permutation, stream
+
+
+def learning_rate_at(step, steps, learning_rate, schedule):
+    """`constant`, or `linear`: from `learning_rate` at step 0 to zero after the last of `steps`."""
+    return learning_rate if schedule == "constant" else learning_rate * (1 - step / steps)
+
+
+def dropout_masks(generators, shapes, rate):
+    """Inverted dropout (Srivastava et al. 2014): zeros with probability `rate`, else 1 / (1 - rate). (R, *shape)."""
+    return [np.stack([(g.random(shape) >= rate) * (1 / (1 - rate)) for g in generators]) for shape in shapes]
+
+
+def train(
+    x, objective, validation, hidden, arithmetic, seed, purpose, replicas=(0,), *,
+    epochs=10, learning_rate=0.05, batch_size=32, optimizer="sgd", momentum=0.9, nesterov=False, weight_decay=0.0,
+    schedule="constant", dropout=0.0, patience=None, progress=None,
+):  # fmt: skip
+    """Train a stack of networks, one for each number in `replicas`; each is the same as if trained alone.
+
+    x: (n, features). objective: see `kdlib.objectives`. validation: (x, one_hot), for the curve and for `patience`.
+    hidden: widths of the hidden layers. arithmetic: a class of `kdlib.arithmetic`. purpose: names the random streams;
+    two runs with the same seed and purpose start from the same weights and see the same batches.
+    patience: None, or stop a replica after so many epochs without a lower validation loss, and keep its best epoch.
+    progress: called after each epoch with (epoch, mean training loss, mean validation accuracy).
+
+    Returns (network, curve): parameters rounded to float32, and arrays (R, epochs) `training_loss` and
+    `validation_loss` (nats) and `validation_accuracy` (fraction), NaN after a replica has stopped.
+    Raises UserError where a loss becomes NaN or infinite.
+    """
+    n, classes = len(x), objective.targets[0].shape[-1]
+    network = Network((x.shape[1], *hidden, classes), len(replicas), arithmetic)
+    network.initialize([stream(seed, f"{purpose}/weights", replica) for replica in replicas])
+    orders = [stream(seed, f"{purpose}/batches", replica) for replica in replicas]
+    drops = [stream(seed, f"{purpose}/dropout", replica) for replica in replicas]
+    backpropagation = Backpropagation(network, max(*network.sizes, batch_size))
+    momentum = {"momentum": momentum, "nesterov": nesterov} if optimizer == "sgd" else {}
+    update = OPTIMIZERS[optimizer](network.parameters, weight_decay=weight_decay, **momentum)
+    stopping = EarlyStopping(network, patience)
+    examples = backpropagation.arithmetic.operand(x[None].astype(arithmetic.dtype))[0]
+    logits = np.empty((len(replicas), n, classes), dtype=arithmetic.dtype)
+    curve = {name: [] for name in ("training_loss", "validation_loss", "validation_accuracy")}
+    steps_per_epoch = -(-n // batch_size)
+    with np.errstate(all="ignore"):  # what overflows is met by `check_loss`
+        for epoch in range(epochs):
+            order = np.stack([permutation(generator, n) for generator in orders])
+            targets = [target[order] for target in objective.targets]
+            for step, start in enumerate(range(0, n, batch_size), epoch * steps_per_epoch):
+                batch = slice(start, min(start + batch_size, n))
+                inputs = examples[order[:, batch]]
+                masks = (
+                    dropout_masks(drops, [(inputs.shape[1], width) for width in hidden], dropout) if dropout else None
+                )
+                logits[:, batch] = backpropagation.forward(inputs, masks)
+                delta = objective.gradient(
+                    logits[:, batch], *(t[:, batch] for t in targets), backpropagation.arithmetic
+                )
+                delta /= inputs.shape[1]
+                backpropagation.backward(delta)
+                rate = learning_rate_at(step, epochs * steps_per_epoch, learning_rate, schedule)
+                update.step(network.parameters, backpropagation.gradient, rate)
+                backpropagation.refresh()
+            loss = exact.mean(objective.value(logits, *targets, backpropagation.arithmetic), axis=1)
+            check_loss(loss, epoch, replicas, learning_rate)
+            for name, values in zip(curve, (loss, *validate(network, *validation)), strict=True):
+                curve[name].append(stopping.mask(values))
+            if progress:
+                progress(epoch, np.nanmean(curve["training_loss"][-1]), np.nanmean(curve["validation_accuracy"][-1]))
+            if stopping.after_epoch(curve["validation_loss"][-1]):
+                break
+    stopping.restore()
+    network.parameters[:] = network.parameters.astype(np.float32)
+    padding = [np.full(len(replicas), np.nan)] * (epochs - len(curve["training_loss"]))
+    return network, {name: np.stack(values + padding, axis=1) for name, values in curve.items()}
+
+
+def validate(network, x, one_hot):
+    """(mean cross-entropy in nats, accuracy) of each replica, (R,) each."""
+    logits = network.logits(x).astype(np.float64)
+    correct = np.argmax(logits, axis=-1) == np.argmax(one_hot, axis=-1)
+    loss = losses.cross_entropy(logits, one_hot, Exact)
+    return exact.mean(loss, axis=1), exact.mean(correct.astype(np.float64), axis=1)
+
+
+def check_loss(loss, epoch, replicas, learning_rate):
+    """Raises UserError if the mean loss of a replica is NaN or infinite."""
+    for replica, value in zip(replicas, loss, strict=True):
+        if not np.isfinite(value):
+            raise UserError(
+                f"the training loss of replica {replica} became {value} in epoch {epoch + 1}:"
+                f" lower learning_rate (now {learning_rate:g})"
+            )
+
+
+class EarlyStopping:
+    """Keeps the parameters of each replica's epoch of least validation loss (Prechelt 1998), if `patience` is set."""
+
+    def __init__(self, network, patience):
+        self.network, self.patience = network, patience
+        self.best = np.full(network.replicas, np.inf)
+        self.waited = np.zeros(network.replicas, dtype=int)
+        self.parameters = None if patience is None else network.parameters.copy()
+
+    @property
+    def _running(self):
+        return np.ones(len(self.waited), bool) if self.patience is None else self.waited < self.patience
+
+    def mask(self, values):
+        """values: (R,) -> the same, NaN for the replicas that have stopped."""
+        return np.where(self._running, values, np.nan)
+
+    def after_epoch(self, loss):
+        """loss: (R,), of the validation split. Returns whether all replicas have stopped."""
+        if self.patience is None:
+            return False
+        better = self._running & (loss < self.best)
+        self.best[better] = loss[better]
+        self.parameters[better] = self.network.parameters[better]
+        self.waited = np.where(better, 0, self.waited + self._running)
+        return not self._running.any()
+
+    def restore(self):
+        if self.patience is not None:
+            self.network.parameters[:] = self.parameters

@@ -1,0 +1,38 @@
+"""Stage evaluate: measure teacher, baseline and student -> metrics/metrics.json, plot data (CSV) and pictures (SVG)"""
+
+from kdlib import metrics, pictures, report
+from kdlib.artifacts import write_csv, write_json, write_text
+from kdlib.datasets import Dataset
+from kdlib.errors import UserError
+from kdlib.models import load_model
+from stages import BASELINE, DATASET, METRICS, STUDENT, TEACHER, parser, run
+
+
+def main(params):
+    dataset = Dataset.load(DATASET)
+    paths = dict(zip(report.NETWORKS, (TEACHER, BASELINE, STUDENT), strict=True))
+    models = {name: load_model(path, dataset) for name, path in paths.items()}
+    if not set(report.EVALUATED) <= set(models["teacher"].logits):
+        raise UserError(f"{TEACHER}: lacks logits_validation or logits_test; a teacher needs its logits on every split")
+    logits = report.logits_of(dataset, models)
+    result = report.report(dataset, models, logits)
+    losses, accuracies = (report.curve_rows(models, name) for name in ("training_loss", "validation_accuracy"))
+    reliability, sizes = report.reliability_rows(dataset, logits), report.size_rows(result)
+    write_csv(METRICS / "training_loss.csv", losses)
+    write_csv(METRICS / "validation_accuracy.csv", accuracies)
+    write_csv(METRICS / "reliability.csv", reliability)
+    write_csv(METRICS / "confusion.csv", report.confusion_rows(dataset, logits))
+    write_csv(METRICS / "sizes.csv", sizes)
+    charts = [("training loss", "nats", losses), ("validation accuracy", "fraction", accuracies)]
+    write_text(METRICS / "learning_curves.svg", pictures.curves(charts))
+    write_text(METRICS / "reliability.svg", pictures.reliability(reliability))
+    write_text(METRICS / "sizes.svg", pictures.sizes(sizes))
+    counts = metrics.confusion(logits["student"]["test"], dataset.y["test"]).sum(axis=0).tolist()
+    write_text(METRICS / "confusion.svg", pictures.confusion(counts, dataset.class_names))
+    write_json(METRICS / "metrics.json", result)
+    print(report.table(result))
+    return result
+
+
+if __name__ == "__main__":
+    run(main, parser(__doc__).parse_args())
