@@ -30,19 +30,34 @@ class Exact:
         self._exponent = np.int64(0x7FF0 << 48)
         self._grid = math.ldexp(1.5, 53 - bits)  # times 2^(e - 1) it is c
 
-    def operand(self, x, out=None):
+    def _bound(self, x, nonnegative=False):
+        """Largest magnitude of each replica, at least the floor. x: (R, n) -> (R, 1)."""
+        largest = np.maximum.reduce(x, axis=1, keepdims=True, initial=self._floor)
+        if not nonnegative:
+            lowest = np.minimum.reduce(x, axis=1, keepdims=True, initial=-self._floor)
+            np.maximum(largest, np.negative(lowest, out=lowest), out=largest)
+        return largest
+
+    def _anchor(self, bound):
+        """1.5 * 2^(52 + e - bits) where 2^(e - 1) <= bound < 2^e: the bound's exponent bits are those of 2^(e - 1)."""
+        return np.bitwise_and(bound.view(np.int64), self._exponent).view(np.float64) * self._grid
+
+    def operand(self, x, out=None, nonnegative=False):
         """`exact.snap(x, bits)` for |x| < 2^900, in two passes: x + c is rounded to a multiple of c's last place.
 
         c = 1.5 * 2^(52 + e - bits) has the last place 2^(e - bits), and |x| <= 2^e moves it by no binade.
+        x, out: (R, ...), contiguous. nonnegative: the caller knows that x >= 0.
         """
-        axes = tuple(range(1, x.ndim))
-        largest = np.maximum.reduce(x, axis=axes, keepdims=True, initial=self._floor)
-        lowest = np.minimum.reduce(x, axis=axes, keepdims=True, initial=-self._floor)
-        np.maximum(largest, np.negative(lowest, out=lowest), out=largest)
-        bits_of_power = np.bitwise_and(largest.view(np.int64), self._exponent)  # those of 2^(e - 1)
-        c = bits_of_power.view(np.float64) * self._grid
-        out = np.add(x, c, out=out)
-        return np.subtract(out, c, out=out)
+        out = np.empty_like(x, dtype=self.dtype) if out is None else out
+        flat, flat_out = x.reshape(len(x), -1), out.reshape(len(x), -1)
+        anchor = self._anchor(self._bound(flat, nonnegative))
+        np.add(flat, anchor, out=flat_out)
+        np.subtract(flat_out, anchor, out=flat_out)
+        return out
+
+    def mirror(self, parameters):
+        """The operand of an array (R, n) that changes block by block. See `Mirror`."""
+        return Mirror(self, parameters)
 
     @staticmethod
     def product(a, b, out=None):
@@ -51,14 +66,44 @@ class Exact:
 
     @staticmethod
     def column_sum(a, out=None):
-        """(R, n, m) -> (R, 1, m), the sum over the rows of an operand."""
-        return np.add.reduce(a, axis=1, keepdims=True, out=out)
+        """(R, n, m) -> (R, 1, m), the sum over the rows of an operand: a product with ones, which a BLAS does best."""
+        return np.matmul(np.ones((1, a.shape[1]), a.dtype), a, out=out)
 
     @staticmethod
     def unit_sum(x):
         """(R, n, m) -> (R, n, 1), the sum over the last axis of terms in [0, 1], on a grid of 2^-50 or coarser."""
         c = math.ldexp(1.5, 52 - min(50, exact.sum_bits(x.shape[-1])))
         return np.add.reduce((x + c) - c, axis=-1, keepdims=True)
+
+
+class Mirror:
+    """`operand` of an array (R, n) of which blocks of columns are `update`d while they are in cache; then `finish`.
+
+    The grid follows from the largest magnitude of all columns, which is known after the last block. It seldom leaves
+    its binade, so each block is snapped to the grid of the last round, and all again in the rounds where the grid moved.
+    """
+
+    def __init__(self, arithmetic, parameters):
+        self._arithmetic, self._parameters = arithmetic, parameters
+        self.operand = np.empty_like(parameters)
+        self._anchor = self._bound = np.zeros((len(parameters), 1))
+        self.finish()
+
+    def update(self, columns):
+        block, out = self._parameters[:, columns], self.operand[:, columns]
+        if block.shape == self._parameters.shape:  # `finish` meets it in cache
+            return
+        self._bound = np.maximum(self._bound, self._arithmetic._bound(block))
+        np.add(block, self._anchor, out=out)
+        np.subtract(out, self._anchor, out=out)
+
+    def finish(self):
+        whole = not self._bound.any()
+        anchor = self._arithmetic._anchor(self._arithmetic._bound(self._parameters) if whole else self._bound)
+        if whole or (anchor != self._anchor).any():
+            np.add(self._parameters, anchor, out=self.operand)
+            np.subtract(self.operand, anchor, out=self.operand)
+        self._anchor, self._bound = anchor, np.zeros_like(anchor)
 
 
 class Fast:
@@ -74,9 +119,14 @@ class Fast:
         pass
 
     @staticmethod
-    def operand(x, out=None):
+    def operand(x, out=None, nonnegative=False):
         """`x` itself, or its float32 copy."""
         return x.astype(np.float32, copy=False)
+
+    @staticmethod
+    def mirror(parameters):
+        """The array itself."""
+        return Same(parameters)
 
     @staticmethod
     def sum(x, axis, keepdims=False):
@@ -84,11 +134,24 @@ class Fast:
 
     @staticmethod
     def column_sum(a, out=None):
-        return np.add.reduce(a, axis=1, keepdims=True, out=out)
+        return np.matmul(np.ones((1, a.shape[1]), a.dtype), a, out=out)
 
     @staticmethod
     def unit_sum(x):
         return np.add.reduce(x, axis=-1, keepdims=True)
+
+
+class Same:
+    """`Mirror` of an array that is its own operand."""
+
+    def __init__(self, parameters):
+        self.operand = parameters
+
+    def update(self, columns):
+        pass
+
+    def finish(self):
+        pass
 
 
 ARITHMETICS = {"exact": Exact, "fast": Fast}

@@ -18,6 +18,7 @@ import numpy as np
 from kdlib.errors import UserError
 
 DECIMALS = 6
+END_RECORD_BYTES = 22  # of a ZIP file without a comment
 
 
 @contextlib.contextmanager
@@ -33,9 +34,11 @@ def _replacing(path):
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
         raise
 
 
@@ -53,14 +56,27 @@ def write_npz(path, arrays):
                 )
 
 
+def _members(file):
+    """{name: array}. Each is read to its end, which checks its CRC; how many there are stands in the last record."""
+    with zipfile.ZipFile(file) as archive:
+        content = {member.filename: archive.read(member) for member in archive.infolist()}
+    file.seek(-END_RECORD_BYTES, os.SEEK_END)
+    if int.from_bytes(file.read()[10:12], "little") != len(content):
+        raise ValueError("members are missing from its directory")
+    return {
+        name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        for name, data in content.items()
+    }
+
+
 def read_npz(path, required=()):
     """{name: array} of the `.npz` at `path`.
 
     Raises UserError if it is missing, damaged, not an `.npz`, has a pickle in it, or lacks one of the `required` names.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        with open(path, "rb") as file:
+            arrays = _members(file)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run the stage that writes it, or `dvc repro`") from None
     except MemoryError:

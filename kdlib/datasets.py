@@ -41,14 +41,15 @@ def apportion(total, shares):
     quotas = np.asarray(shares, dtype=np.float64) / float(exact.sum(np.asarray(shares, np.float64)[None], 1)[0]) * total
     counts = np.floor(quotas).astype(np.int64)
     largest = np.argsort(counts - quotas, kind="stable")
-    counts[largest[: total - int(counts.sum())]] += 1
+    counts[largest[: total - int(counts.sum())]] += 1  # integers
     return counts
 
 
-def stratified_split(y, ratios, seed, purpose):
+def stratified_split(y, ratios, seed, purpose, remedy="raise the smallest ratio", spare=0):
     """Indices of the parts in which each class has its share, (n_i,) int64 ascending, one array for each ratio.
 
-    y: (n,) classes. ratios: shares of all examples, summing to 1. Raises UserError if a part would lack a class.
+    y: (n,) classes. ratios: shares of all examples, summing to 1. Raises UserError with the `remedy` if a part would
+    lack a class; the last `spare` parts may.
     """
     classes, counts = np.unique(y, return_counts=True)
     sizes = apportion(len(y), ratios)
@@ -56,18 +57,18 @@ def stratified_split(y, ratios, seed, purpose):
     quotas = counts[:, None] * (sizes / len(y))
     table = np.floor(quotas).astype(np.int64)
     for row, count in zip(table, counts, strict=True):
-        for _ in range(int(count - row.sum())):
-            row[np.argmax(sizes - table.sum(axis=0))] += 1
-    if (table == 0).any():
+        for _ in range(int(count - row.sum())):  # integers
+            row[np.argmax(sizes - table.sum(axis=0))] += 1  # integers
+    if (table[:, : len(ratios) - spare] == 0).any():
         raise UserError(
-            f"{len(y)} examples are too few for a stratified split: the smallest class has {counts.min()} of them, and"
-            f" each part needs one of each class; raise max_samples or the smallest ratio"
+            f"too few examples for a stratified split: {' + '.join(map(str, sizes))} of {len(y)} leave a part without"
+            f" one of the {len(classes)} classes, of which the smallest has {counts.min()} examples; {remedy}"
         )
     parts = [[] for _ in ratios]
     for index, (label, row) in enumerate(zip(classes, table, strict=True)):
         members = np.flatnonzero(y == label)
         members = members[permutation(stream(seed, purpose, index), len(members))]
-        for part, piece in zip(parts, np.split(members, np.cumsum(row)[:-1]), strict=True):
+        for part, piece in zip(parts, np.split(members, np.cumsum(row)[:-1]), strict=True):  # integers
             part.append(piece)
     return [np.sort(np.concatenate(part)) for part in parts]
 
@@ -143,14 +144,17 @@ class Dataset:
         names = [f"{kind}_{split}" for kind in "xy" for split in SPLITS]
         names += ["offset", "scale", "class_names", "feature_names", "image_shape", "digest"]
         arrays = read_npz(path, names)
-        dataset = cls(
-            {split: arrays[f"x_{split}"] for split in SPLITS},
-            {split: arrays[f"y_{split}"] for split in SPLITS},
-            *(arrays[name] for name in ("offset", "scale")),
-            *([str(name) for name in arrays[key]] for key in ("class_names", "feature_names")),
-            tuple(int(n) for n in arrays["image_shape"]),
-            str(arrays["digest"]),
-        )
+        try:
+            dataset = cls(
+                {split: arrays[f"x_{split}"] for split in SPLITS},
+                {split: arrays[f"y_{split}"] for split in SPLITS},
+                *(arrays[name] for name in ("offset", "scale")),
+                *([str(name) for name in arrays[key]] for key in ("class_names", "feature_names")),
+                tuple(int(n) for n in arrays["image_shape"]),
+                str(arrays["digest"]),
+            )
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{path}: not a dataset ({error}); run the stage prepare again") from None
         if dataset.digest != dataset._digest():
             raise UserError(f"{path}: its content does not have the digest that it names; run the stage prepare again")
         return dataset
@@ -163,14 +167,19 @@ def prepare(examples, seed, train_ratio, val_ratio, max_samples, scaling, labele
     """
     x, y = examples.x, examples.y
     if max_samples is not None and max_samples < len(y):
-        kept, _ = stratified_split(y, (max_samples / len(y), 1 - max_samples / len(y)), seed, "prepare/sample")
+        ratios = max_samples / len(y), 1 - max_samples / len(y)
+        kept, _ = stratified_split(y, ratios, seed, "prepare/sample", "raise prepare.max_samples", spare=1)
         x, y = x[kept], y[kept]
-    parts = stratified_split(y, (train_ratio, val_ratio, 1 - train_ratio - val_ratio), seed, "prepare/split")
+    ratios = train_ratio, val_ratio, 1 - train_ratio - val_ratio
+    remedy = "raise prepare.max_samples, or the smallest of train_ratio, val_ratio and the test split's rest"
+    parts = stratified_split(y, ratios, seed, "prepare/split", remedy)
     inputs, labels = ({s: values[part] for s, part in zip(SPLITS, parts, strict=True)} for values in (x, y))
     offset, scale = fit_scaling(inputs["train"], scaling, bool(examples.image_shape))
     if labeled_fraction < 1:
         train = labels["train"]
-        _, hidden = stratified_split(train, (labeled_fraction, 1 - labeled_fraction), seed, "prepare/labels")
+        ratios = labeled_fraction, 1 - labeled_fraction
+        remedy = "raise prepare.labeled_fraction"
+        _, hidden = stratified_split(train, ratios, seed, "prepare/labels", remedy, spare=1)
         train[hidden] = -1
     names = examples.class_names, examples.feature_names, examples.image_shape
     dataset = Dataset(inputs, labels, offset, scale, *names)

@@ -1,4 +1,4 @@
-"""The artifact of a trained stack: weights, learning curve, the dataset that it belongs to and, of a teacher, logits."""
+"""The artifact of a trained stack: weights, learning curve, digest of its dataset and, of a teacher, logits."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ CURVES = ("training_loss", "validation_loss", "validation_accuracy")
 
 @dataclass
 class Model:
-    """network: a stack in exact arithmetic, or None. curve: {name: (R, epochs)}. logits: {split: (n, classes)}, or empty."""
+    """network: a stack in exact arithmetic, or None. curve: {name: (R, epochs)}. logits: {split: (n, classes)}."""
 
     network: Network
     curve: dict
@@ -59,9 +59,17 @@ def load_model(path, dataset):
         if array.shape != shape or array.dtype.kind != "f" or not np.isfinite(array).all():
             raise UserError(f"{path}: logits_{split} are {array.dtype} {array.shape}, not finite floats {shape}")
     curve = {name: arrays[name] for name in CURVES if name in arrays}
+    for name, array in curve.items():
+        if array.ndim != 2 or array.dtype.kind != "f":
+            raise UserError(f"{path}: {name} is {array.dtype} {array.shape}, not floats (replicas, epochs)")
     if "weights_0" not in arrays:
         return Model(None, curve, logits)
     try:
-        return Model(Network.from_arrays(arrays, Exact), curve, logits)
-    except (KeyError, ValueError) as error:
+        network = Network.from_arrays(arrays, Exact)
+    except (LookupError, ValueError) as error:
         raise UserError(f"{path}: not a network's weights ({error}); train it again") from None
+    ends = dataset.x["train"].shape[1], len(dataset.class_names)
+    if (network.sizes[0], network.sizes[-1]) != ends or not np.isfinite(network.parameters).all():
+        sizes = "-".join(map(str, network.sizes))
+        raise UserError(f"{path}: {sizes} are not finite weights from {ends[0]} features to {ends[1]} classes")
+    return Model(network, curve, logits)

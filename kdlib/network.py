@@ -1,6 +1,7 @@
 """The multilayer perceptron: a stack of R replicas that are trained side by side."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -9,18 +10,18 @@ INFERENCE_ROWS = 4096
 
 def parameter_count(sizes):
     """Weights and biases of one replica with layers of these `sizes`, input and output included."""
-    return sum((fan_in + 1) * fan_out for fan_in, fan_out in zip(sizes, sizes[1:], strict=False))
+    return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes))
 
 
 def multiply_adds(sizes):
     """Multiply-adds of the matrix products for one example."""
-    return sum(fan_in * fan_out for fan_in, fan_out in zip(sizes, sizes[1:], strict=False))
+    return sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
 
 
 def layer_views(flat, sizes):
     """The layers in a flat stack (R, parameters), as views: [(weights (R, in, out), biases (R, 1, out)), ...]."""
     layers, start = [], 0
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in pairwise(sizes):
         middle, end = start + fan_in * fan_out, start + (fan_in + 1) * fan_out
         weights = flat[:, start:middle].reshape(-1, fan_in, fan_out)
         layers.append((weights, flat[:, middle:end].reshape(-1, 1, fan_out)))
@@ -93,7 +94,7 @@ class Network:
 class Backpropagation:
     """Forward and backward passes over batches, in buffers that are allocated once for each batch size.
 
-    `gradient` (R, parameters) is laid out as `network.parameters`. Reference: Rumelhart, Hinton and Williams,
+    `gradient` (R, parameters) is laid out as `network.parameters`; `mirror` has to follow their changes. Reference: Rumelhart, Hinton and Williams,
     "Learning representations by back-propagating errors" (1986).
     """
 
@@ -102,15 +103,10 @@ class Backpropagation:
         self.network = network
         self.arithmetic = network.arithmetic(inner_length)
         self.gradient = np.zeros_like(network.parameters)
+        self.mirror = self.arithmetic.mirror(network.parameters)
+        self._layers = layer_views(self.mirror.operand, network.sizes)
         self._gradient_layers = layer_views(self.gradient, network.sizes)
-        self._operands = np.empty_like(network.parameters)
         self._buffers = {}
-        self.refresh()
-
-    def refresh(self):
-        """Take over the network's parameters after they changed."""
-        self._operands = self.arithmetic.operand(self.network.parameters, out=self._operands)
-        self._layers = layer_views(self._operands, self.network.sizes)
 
     def _batch(self, rows):
         if rows not in self._buffers:
@@ -132,7 +128,7 @@ class Backpropagation:
                 np.maximum(z, 0, out=z)
                 if masks is not None:
                     z *= masks[index]
-                self._inputs.append(self.arithmetic.operand(z, out=z))
+                self._inputs.append(self.arithmetic.operand(z, out=z, nonnegative=True))
         return z
 
     def backward(self, delta):

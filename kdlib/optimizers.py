@@ -8,19 +8,49 @@ import math
 
 import numpy as np
 
+BLOCK = 32768  # elements of a block: its arrays stay in the cache while all passes of a step go over them
+DECAY = math.ldexp(1.0, -26)
 
-def flush(moment):
-    """Round a running mean to a multiple of 2^-121 or finer, so that its decay never meets subnormal numbers.
 
-    Those are slow, and some libraries switch them off for the whole process. Above 2^-97 this changes at most the
-    last place in float32, and in float64 nothing above 2^-69.
+class Optimizer:
+    """What the rules share: a step goes block by block, and running means are kept from fading into subnormals."""
+
+    def __init__(self, parameters, decay, moments):
+        self.moments = [np.zeros_like(parameters) for _ in range(moments)]
+        self._width = max(1, BLOCK // len(parameters))
+        self._scratch = np.empty((len(parameters), min(self._width, parameters.shape[1])), parameters.dtype)
+        self._steps, self._period, power = 0, 1, decay
+        while power * decay > DECAY and self._period < 1024:
+            self._period, power = self._period + 1, power * decay
+
+    def step(self, parameters, gradient, learning_rate, updated=lambda columns: None):
+        """gradient: as `parameters`; it is overwritten. updated: called with each block of columns, a slice."""
+        self._steps += 1
+        self._begin(learning_rate)
+        flush = self._steps % self._period == 0
+        for start in range(0, parameters.shape[1], self._width):
+            columns = slice(start, start + self._width)
+            moments = [moment[:, columns] for moment in self.moments]
+            block = parameters[:, columns]
+            self._update(block, gradient[:, columns], moments, self._scratch[:, : block.shape[1]])
+            if flush:
+                for moment in moments:
+                    flush_to_zero(moment)
+            updated(columns)
+
+
+def flush_to_zero(moment):
+    """Round to a multiple of the last place of an anchor 1.5 * 2^-77, so that what is below a half of it becomes zero.
+
+    Subnormal numbers are slow, and some libraries switch them off for the whole process. In float32 the last place is
+    2^-100, and a mean that decays by less than 2^-26 before the next call stays above the subnormals, below 2^-126.
     """
-    anchor = moment.dtype.type(math.ldexp(1.5, -98))
+    anchor = moment.dtype.type(math.ldexp(1.5, -77))
     moment += anchor
     moment -= anchor
 
 
-class SGD:
+class SGD(Optimizer):
     """Stochastic gradient descent with momentum: v <- momentum v + g; p <- p - learning_rate v.
 
     nesterov: p <- p - learning_rate (g + momentum v). weight_decay adds weight_decay p to g.
@@ -28,61 +58,64 @@ class SGD:
     """
 
     def __init__(self, parameters, momentum=0.9, nesterov=False, weight_decay=0.0):
+        super().__init__(parameters, momentum, 1)
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
-        self.velocity = np.zeros_like(parameters)
-        self._scratch = np.empty_like(parameters)
 
-    def step(self, parameters, gradient, learning_rate):
-        """gradient: as `parameters`; it is overwritten."""
+    def _begin(self, learning_rate):
+        self.learning_rate = learning_rate
+
+    def _update(self, parameters, gradient, moments, scratch):
+        (velocity,) = moments
         if self.weight_decay:
-            gradient += np.multiply(parameters, self.weight_decay, out=self._scratch)
-        self.velocity *= self.momentum
-        self.velocity += gradient
-        flush(self.velocity)
+            gradient += np.multiply(parameters, self.weight_decay, out=scratch)
+        velocity *= self.momentum
+        velocity += gradient
+        direction = velocity
         if self.nesterov:
-            gradient += np.multiply(self.velocity, self.momentum, out=self._scratch)
-            parameters -= np.multiply(gradient, learning_rate, out=self._scratch)
-        else:
-            parameters -= np.multiply(self.velocity, learning_rate, out=self._scratch)
+            gradient += np.multiply(velocity, self.momentum, out=scratch)
+            direction = gradient
+        parameters -= np.multiply(direction, self.learning_rate, out=scratch)
 
 
-class Adam:
+class Adam(Optimizer):
     """m <- b1 m + (1 - b1) g; v <- b2 v + (1 - b2) g^2; p <- p - learning_rate m^ / (sqrt(v^) + epsilon).
 
-    weight_decay adds weight_decay p to g. Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization"
-    (2015), algorithm 1.
+    m^ = m / (1 - b1^t), v^ = v / (1 - b2^t). weight_decay adds weight_decay p to g.
+    Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
     """
 
     decoupled = False
 
     def __init__(self, parameters, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0):
+        super().__init__(parameters, min(beta_1, beta_2), 2)
         self.beta_1, self.beta_2, self.epsilon, self.weight_decay = beta_1, beta_2, epsilon, weight_decay
         self.power_1 = self.power_2 = 1.0
-        self.mean, self.square = np.zeros_like(parameters), np.zeros_like(parameters)
-        self._scratch = np.empty_like(parameters)
 
-    def step(self, parameters, gradient, learning_rate):
-        """gradient: as `parameters`; it is overwritten."""
-        scratch = self._scratch
-        if self.weight_decay and self.decoupled:
-            parameters -= np.multiply(parameters, learning_rate * self.weight_decay, out=scratch)
-        elif self.weight_decay:
-            gradient += np.multiply(parameters, self.weight_decay, out=scratch)
+    def _begin(self, learning_rate):
         self.power_1 *= self.beta_1
         self.power_2 *= self.beta_2
-        self.mean *= self.beta_1
-        self.mean += np.multiply(gradient, 1 - self.beta_1, out=scratch)
-        flush(self.mean)
-        self.square *= self.beta_2
+        self.decay = learning_rate * self.weight_decay
+        # learning_rate m^ / (sqrt(v^) + epsilon) = rate m / (sqrt(v) + floor)
+        correction = math.sqrt(1 - self.power_2)
+        self.rate = learning_rate * correction / (1 - self.power_1)
+        self.floor = self.epsilon * correction
+
+    def _update(self, parameters, gradient, moments, scratch):
+        mean, square = moments
+        if self.weight_decay and self.decoupled:
+            parameters -= np.multiply(parameters, self.decay, out=scratch)
+        elif self.weight_decay:
+            gradient += np.multiply(parameters, self.weight_decay, out=scratch)
+        mean *= self.beta_1
+        mean += np.multiply(gradient, 1 - self.beta_1, out=scratch)
+        square *= self.beta_2
         gradient *= gradient
         gradient *= 1 - self.beta_2
-        self.square += gradient
-        flush(self.square)
-        np.sqrt(self.square, out=scratch)
-        scratch *= 1 / math.sqrt(1 - self.power_2)
-        scratch += self.epsilon
-        np.divide(self.mean, scratch, out=scratch)
-        scratch *= learning_rate / (1 - self.power_1)
+        square += gradient
+        np.sqrt(square, out=scratch)
+        scratch += self.floor
+        np.divide(mean, scratch, out=scratch)
+        scratch *= self.rate
         parameters -= scratch
 
 

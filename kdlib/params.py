@@ -93,7 +93,9 @@ def _explain(error):
         return f"{key}: missing"
     if error["type"] == "value_error":
         return f"{key}: {error['ctx']['error']}"
-    return f"{key}: got {error['input']!r}; {error['msg'][0].lower()}{error['msg'][1:]}"
+    text = error["type"] == "float_type" and isinstance(error["input"], str)
+    hint = " (with an exponent YAML wants it as 1.0e-3)" if text else ""
+    return f"{key}: got {error['input']!r}; {error['msg'][0].lower()}{error['msg'][1:]}{hint}"
 
 
 def load_params(path):

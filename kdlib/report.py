@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kdlib import metrics
+from kdlib import exact, metrics
 from kdlib.network import multiply_adds, parameter_count
 
 NETWORKS = ("teacher", "baseline", "student")
@@ -147,7 +147,7 @@ def reliability_rows(dataset, logits):
     rows = []
     for network in NETWORKS:
         sums = metrics.reliability(logits[network]["test"], dataset.y["test"])
-        count, confidence, correct = (metrics.exact.sum(values.T, axis=1) for values in sums)
+        count, confidence, correct = (exact.sum(values.T, axis=1) for values in sums)
         for n, conf, corr in zip(count, confidence, correct, strict=True):
             if n:
                 rows.append(

@@ -67,15 +67,16 @@ def train(
                 delta /= inputs.shape[1]
                 backpropagation.backward(delta)
                 rate = learning_rate_at(step, epochs * steps_per_epoch, learning_rate, schedule)
-                update.step(network.parameters, backpropagation.gradient, rate)
-                backpropagation.refresh()
+                update.step(network.parameters, backpropagation.gradient, rate, backpropagation.mirror.update)
+                backpropagation.mirror.finish()
             loss = exact.mean(objective.value(logits, *targets, backpropagation.arithmetic), axis=1)
-            check_loss(loss, epoch, replicas, learning_rate)
-            for name, values in zip(curve, (loss, *validate(network, *validation)), strict=True):
+            check_loss(np.where(stopping.running, loss, 0), epoch, replicas, learning_rate)
+            validation_loss, accuracy = validate(network, *validation)
+            for name, values in zip(curve, (loss, validation_loss, accuracy), strict=True):
                 curve[name].append(stopping.mask(values))
             if progress:
-                progress(epoch, np.nanmean(curve["training_loss"][-1]), np.nanmean(curve["validation_accuracy"][-1]))
-            if stopping.after_epoch(curve["validation_loss"][-1]):
+                progress(epoch, *(float(exact.mean(values[None], axis=1)[0]) for values in (loss, accuracy)))
+            if stopping.after_epoch(validation_loss):
                 break
     stopping.restore()
     network.parameters[:] = network.parameters.astype(np.float32)
@@ -111,22 +112,22 @@ class EarlyStopping:
         self.parameters = None if patience is None else network.parameters.copy()
 
     @property
-    def _running(self):
+    def running(self):
         return np.ones(len(self.waited), bool) if self.patience is None else self.waited < self.patience
 
     def mask(self, values):
         """values: (R,) -> the same, NaN for the replicas that have stopped."""
-        return np.where(self._running, values, np.nan)
+        return np.where(self.running, values, np.nan)
 
     def after_epoch(self, loss):
         """loss: (R,), of the validation split. Returns whether all replicas have stopped."""
         if self.patience is None:
             return False
-        better = self._running & (loss < self.best)
+        better = self.running & (loss < self.best)
         self.best[better] = loss[better]
         self.parameters[better] = self.network.parameters[better]
-        self.waited = np.where(better, 0, self.waited + self._running)
-        return not self._running.any()
+        self.waited = np.where(better, 0, self.waited + self.running)
+        return not self.running.any()
 
     def restore(self):
         if self.patience is not None:

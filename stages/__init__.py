@@ -42,6 +42,6 @@ def run(main, arguments):
     except OSError as error:
         message = f"{error.filename or 'a file'}: {error.strerror or error}"
     except KeyboardInterrupt:
-        message = "interrupted; nothing was written"
+        message = "interrupted; no file is half written"
     print(f"error: {message}", file=sys.stderr)
     sys.exit(1)

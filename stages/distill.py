@@ -34,7 +34,7 @@ def main(params):
     network, curve = fit("distill", params, dataset, x, objective, params.student, "student", params.replicas)
     if teacher.network and network.parameters.shape[1] >= teacher.network.parameters.size:
         log.warning(
-            "the student has %d parameters, not fewer than the teacher's %d: nothing is compressed; lower student.hidden",
+            "the student has %d parameters, not fewer than the teacher's %d; to compress, lower student.hidden",
             network.parameters.shape[1],
             teacher.network.parameters.size,
         )

@@ -12,6 +12,9 @@ def main(params):
     dataset = Dataset.load(DATASET)
     paths = dict(zip(report.NETWORKS, (TEACHER, BASELINE, STUDENT), strict=True))
     models = {name: load_model(path, dataset) for name, path in paths.items()}
+    for name in ("baseline", "student"):
+        if not models[name].network:
+            raise UserError(f"{paths[name]}: lacks weights_0; train it again")
     if not set(report.EVALUATED) <= set(models["teacher"].logits):
         raise UserError(f"{TEACHER}: lacks logits_validation or logits_test; a teacher needs its logits on every split")
     logits = report.logits_of(dataset, models)
@@ -27,7 +30,7 @@ def main(params):
     write_text(METRICS / "learning_curves.svg", pictures.curves(charts))
     write_text(METRICS / "reliability.svg", pictures.reliability(reliability))
     write_text(METRICS / "sizes.svg", pictures.sizes(sizes))
-    counts = metrics.confusion(logits["student"]["test"], dataset.y["test"]).sum(axis=0).tolist()
+    counts = metrics.confusion(logits["student"]["test"], dataset.y["test"]).sum(axis=0).tolist()  # integers
     write_text(METRICS / "confusion.svg", pictures.confusion(counts, dataset.class_names))
     write_json(METRICS / "metrics.json", result)
     print(report.table(result))

@@ -1,0 +1,128 @@
+"""Splits, scaling, hidden labels, and the digest."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdlib import datasets
+from kdlib.errors import UserError
+
+OPTIONS = {"train_ratio": 0.6, "val_ratio": 0.2, "max_samples": None, "scaling": "none", "labeled_fraction": 1.0}
+
+
+def examples(counts=(50, 30, 20), image_shape=()):
+    y = np.repeat(np.arange(len(counts)), counts)
+    x = np.arange(len(y) * 4, dtype=float).reshape(-1, 4)
+    return datasets.Examples(x, y, [str(c) for c in range(len(counts))], list("abcd"), image_shape)
+
+
+def prepare(seed=0, data=None, **options):
+    return datasets.prepare(data or examples(), seed, **OPTIONS | options)
+
+
+def rows(dataset):
+    return np.concatenate([dataset.x[split][:, 0] for split in datasets.SPLITS])
+
+
+def test_each_example_is_in_one_split():
+    assert sorted(rows(prepare())) == sorted(examples().x[:, 0])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(10, 60), min_size=2, max_size=6), st.integers(0, 5))
+def test_splits_have_their_sizes_and_each_class_its_share(counts, seed):
+    dataset, n = prepare(seed, examples(counts)), sum(counts)
+    for split, share in zip(datasets.SPLITS, (0.6, 0.2, 0.2), strict=True):
+        assert abs(len(dataset.y[split]) - share * n) < 1
+        for label, count in enumerate(counts):
+            assert abs((dataset.y[split] == label).sum() - share * count) <= len(counts)
+
+
+def test_the_seed_decides_the_split():
+    assert prepare(0).digest == prepare(0).digest
+    assert prepare(0).digest != prepare(1).digest
+
+
+def test_max_samples_keeps_proportions():
+    dataset = prepare(max_samples=50)
+    assert np.bincount(np.concatenate(list(dataset.y.values()))).tolist() == [25, 15, 10]
+
+
+@pytest.mark.parametrize(("options", "counts"), [({"max_samples": 8}, (50, 30, 20)), ({}, (50, 2))])
+def test_too_few_examples_are_told(options, counts):
+    with pytest.raises(UserError, match="too few examples for a stratified split"):
+        prepare(data=examples(counts), **options)
+
+
+def test_scaling_is_fitted_on_the_training_split_alone():
+    data = examples()
+    split = prepare(data=data)
+    outlier = examples()
+    outlier.x[np.isin(data.x[:, 0], split.x["test"][:, 0])] = 1e9
+    for scaling in ("minmax", "standard"):
+        plain, moved = prepare(data=data, scaling=scaling), prepare(data=outlier, scaling=scaling)
+        assert np.array_equal(plain.offset, moved.offset)
+        assert np.array_equal(plain.inputs("train"), moved.inputs("train"))
+        assert moved.inputs("test").max() > 1e6
+
+
+def test_standard_scaling():
+    x = prepare(scaling="standard").inputs("train")
+    np.testing.assert_allclose(x.mean(0), 0, atol=1e-12)
+    np.testing.assert_allclose(x.std(0), 1, rtol=1e-12)
+
+
+def test_minmax_scaling_of_tables_and_images():
+    table = prepare(scaling="minmax").inputs("train")
+    assert table.min(0).tolist() == [0, 0, 0, 0]
+    np.testing.assert_allclose(table.max(0), 1, rtol=1e-12)
+    image = prepare(data=examples(image_shape=(2, 2)), scaling="minmax").inputs("train")
+    assert image.min() == 0
+    assert image.max() == pytest.approx(1)
+    assert (image.max(0) < 1).any()
+
+
+def test_a_constant_feature_stays_finite():
+    data = examples()
+    data.x[:, 1] = 7.0
+    for scaling in ("minmax", "standard"):
+        assert not prepare(data=data, scaling=scaling).inputs("train")[:, 1].any()
+
+
+def test_hidden_labels_leave_no_trace():
+    full, part = prepare(), prepare(labeled_fraction=0.25)
+    hidden = part.y["train"] < 0
+    assert hidden.sum() == 45
+    assert np.array_equal(part.y["train"][~hidden], full.y["train"][~hidden])
+    assert np.array_equal(part.labeled(), np.flatnonzero(~hidden))
+    assert not part.one_hot("train")[hidden].any()
+    assert np.array_equal(part.y["test"], full.y["test"])
+    assert np.bincount(part.y["train"][~hidden]).min() >= 1
+
+
+@pytest.mark.parametrize("name", datasets.BUNDLED)
+def test_bundled_datasets(name, tmp_path):
+    dataset = prepare(data=datasets.load_bundled(name), train_ratio=0.8, val_ratio=0.1, scaling="minmax")
+    dataset.save(tmp_path / "dataset.npz")
+    again = datasets.Dataset.load(tmp_path / "dataset.npz")
+    assert again.digest == dataset.digest
+    assert again.class_names == dataset.class_names
+    assert len(again.feature_names) == again.x["train"].shape[1]
+    assert again.inputs("train").min() == 0
+
+
+def test_content_that_is_not_the_digests_is_refused(tmp_path):
+    from kdlib.artifacts import read_npz, write_npz
+
+    prepare().save(tmp_path / "dataset.npz")
+    arrays = read_npz(tmp_path / "dataset.npz")
+    arrays["y_test"][0] += 1
+    write_npz(tmp_path / "dataset.npz", arrays)
+    with pytest.raises(UserError, match="digest"):
+        datasets.Dataset.load(tmp_path / "dataset.npz")
+
+
+def test_apportioned_parts_sum_to_the_whole():
+    assert datasets.apportion(10, [1, 1, 1]).tolist() == [4, 3, 3]
+    assert datasets.apportion(1797, [0.8, 0.1, 0.1]).sum() == 1797

@@ -1,0 +1,93 @@
+"""One hash under every BLAS kernel, number of threads and set of SIMD extensions; `fast` has more than one there."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+KERNELS = {"Prescott": "SSE3", "Nehalem": "SSE42", "Sandybridge": "AVX", "Haswell": "AVX2", "SkylakeX": "AVX512F"}
+
+
+def cpu_features():
+    try:
+        from numpy._core import _multiarray_umath as umath
+    except ImportError:
+        from numpy.core import _multiarray_umath as umath
+    return umath.__cpu_features__, umath.__cpu_dispatch__
+
+
+def environments():
+    """(kernel, threads, SIMD) that this machine can run."""
+    features, dispatched = cpu_features()
+    disabled = " ".join(name for name in dispatched if features.get(name))
+    kernels = [kernel for kernel, feature in KERNELS.items() if features.get(feature)] or [""]
+    for kernel in kernels:
+        for threads in ("1", "2"):
+            for off in dict.fromkeys(["", disabled]):
+                yield {"OPENBLAS_CORETYPE": kernel, "OPENBLAS_NUM_THREADS": threads, "NPY_DISABLE_CPU_FEATURES": off}
+
+
+def pipeline(name):
+    """Hash of all that a small pipeline computes: split, scaling, ensemble, dropout, both optimizers, all measures."""
+    from kdlib import datasets, models, report
+    from kdlib.arithmetic import ARITHMETICS
+    from kdlib.objectives import CrossEntropy, Distillation
+    from kdlib.training import train
+
+    random = np.random.default_rng(0)
+    y = np.repeat(np.arange(5), 90)
+    x = random.integers(0, 17, (450, 200)) + 4 * (np.arange(200) % 5 == y[:, None])
+    examples = datasets.Examples(x, y, list("abcde"), [str(k) for k in range(200)])
+    dataset = datasets.prepare(examples, 0, 0.8, 0.1, None, "standard", 1.0)
+    inputs, one_hot = dataset.inputs("train"), dataset.one_hot("train")
+    arithmetic = ARITHMETICS[name]
+    shared = {"arithmetic": arithmetic, "seed": 0, "epochs": 3, "schedule": "linear", "learning_rate": 0.01}
+    validation = dataset.inputs("validation"), dataset.one_hot("validation")
+    labels = CrossEntropy(one_hot, arithmetic)
+    options = {"hidden": [160, 96], "purpose": "teacher", "replicas": range(2), "dropout": 0.2, "nesterov": True}
+    teacher, curve = train(inputs, labels, validation, **options, **shared)
+    logits = {s: models.ensemble_logits(teacher.logits(dataset.inputs(s))) for s in datasets.SPLITS}
+    students = {"hidden": [48], "purpose": "student", "replicas": range(3), "optimizer": "adam"}
+    soft = Distillation(one_hot, logits["train"], arithmetic)
+    trained = {key: train(inputs, o, validation, **students, **shared) for key, o in (("baseline", labels), ("student", soft))}
+    stacks = {"teacher": models.Model(teacher, curve, logits)}
+    stacks |= {key: models.Model(*result, {}) for key, result in trained.items()}
+    digest = hashlib.sha256(dataset.digest.encode())
+    for stack in stacks.values():
+        digest.update(stack.network.parameters.tobytes() + b"".join(c.tobytes() for c in stack.curve.values()))
+    digest.update(repr(report.report(dataset, stacks, report.logits_of(dataset, stacks))).encode())
+    return digest.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def hashes():
+    """{arithmetic: {environment: hash}}."""
+    result = {"exact": {}, "fast": {}}
+    for environment in environments():
+        command = [sys.executable, "-W", "ignore", __file__]
+        settings = os.environ | environment | {"PYTHONPATH": str(ROOT)}
+        settings = {key: value for key, value in settings.items() if value}
+        output = subprocess.run(command, env=settings, capture_output=True, text=True, check=True).stdout.split()
+        for arithmetic, value in zip(result, output, strict=True):
+            result[arithmetic][" ".join(f"{k}={v[:24]}" for k, v in environment.items())] = value
+    return result
+
+
+def test_exact_has_one_hash_everywhere(hashes):
+    lines = "\n".join(f"{value[:12]} {environment}" for environment, value in hashes["exact"].items())
+    assert len(set(hashes["exact"].values())) == 1, lines
+
+
+def test_fast_has_more_than_one(hashes):
+    if len({environment.split()[0] for environment in hashes["fast"]}) == 1:
+        pytest.skip("one BLAS kernel on this processor: nothing to tell apart")
+    assert len(set(hashes["fast"].values())) > 1
+
+
+if __name__ == "__main__":
+    print(pipeline("exact"), pipeline("fast"))

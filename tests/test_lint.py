@@ -1,0 +1,93 @@
+"""No bare float reduction and no function of the C library on the exact path."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted([*ROOT.glob("kdlib/*.py"), *ROOT.glob("stages/*.py")])
+# Where the reductions live, and what is not on the exact path: plain float32, and the stopwatch.
+EXEMPT = {"exact.py": None, "arithmetic.py": {"Fast", "Exact.product", "Exact.column_sum", "Exact.unit_sum"}}
+REDUCTIONS = {
+    "sum", "mean", "average", "std", "var", "prod", "dot", "vdot", "inner", "outer", "matmul", "tensordot", "einsum",
+    "trace", "cumsum", "cumprod", "nansum", "nanmean", "nanstd", "nanvar", "median", "convolve", "corrcoef", "cov",
+    "linalg", "fsum", "sumprod", "trapezoid", "logaddexp", "kron",
+}  # fmt: skip
+LIBM = {
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "pow", "power", "float_power", "sin", "cos", "tan", "sinh",
+    "cosh", "tanh", "arcsin", "arccos", "arctan", "arctan2", "atan2", "hypot", "cbrt", "gamma", "lgamma", "erf",
+}  # fmt: skip
+NUMERIC = {"np", "math"}
+
+
+def names(node):
+    """The dotted name of an expression such as np.add.reduce, as a list; [] of anything else."""
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return [*([node.id] if isinstance(node, ast.Name) else [""]), *reversed(parts)]
+
+
+def offences(source, exempt=frozenset()):
+    """Lines with a bare reduction, a matrix product, a power or a libm function. `# integers` proves one harmless."""
+    lines, found = source.splitlines(), []
+
+    def visit(node, scope):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            scope = f"{scope}.{node.name}" if scope else node.name
+            if scope in exempt:
+                return
+        bad = isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.MatMult | ast.Pow)
+        bad &= not (isinstance(node, ast.BinOp) and isinstance(node.left, ast.Constant) and type(node.left.value) is int)
+        if isinstance(node, ast.Attribute):
+            owner, *_, last = names(node)
+            module = owner in NUMERIC
+            bad |= module and (last in REDUCTIONS | LIBM or node.attr == "reduce" and names(node)[-2] == "add")
+            bad |= owner not in {*NUMERIC, "exact", "arithmetic", "Exact", "self"} and last in REDUCTIONS
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            bad |= node.func.id == "pow"
+        if bad and "# integers" not in lines[node.lineno - 1]:
+            found.append(f"{node.lineno}: {lines[node.lineno - 1].strip()}")
+        for child in ast.iter_child_nodes(node):
+            visit(child, scope)
+
+    visit(ast.parse(source), "")
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_the_exact_path_has_no_bare_reduction_and_no_libm(path):
+    exempt = EXEMPT.get(path.name, frozenset())
+    assert exempt is None or offences(path.read_text(encoding="utf-8"), exempt) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["a @ b", "x.sum()", "x.mean(axis=0)", "np.add.reduce(x)", "np.dot(a, b)", "np.exp(x)", "math.cos(x)", "x ** 2",
+     "np.linalg.norm(x)", "pow(x, 2)", "loss.values.mean()", "np.einsum('ij->i', x)", "math.log(2)"],
+)  # fmt: skip
+def test_the_check_finds_it(line):
+    assert len(offences(f"y = {line}")) == 1
+
+
+def test_a_room_imports_only_from_rooms_below_it():
+    floors = [
+        {"errors", "exact", "streams"},
+        {"artifacts", "params", "arithmetic"},
+        {"network", "losses", "optimizers"},
+        {"metrics", "datasets", "objectives"},
+        {"training", "models", "pictures"},
+        {"report"},
+    ]
+    floor_of = {room: floor for floor, rooms in enumerate(floors) for room in rooms}
+    for path in ROOT.glob("kdlib/*.py"):
+        if path.stem in {"__init__", "__main__"}:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "kdlib":
+                rooms = [alias.name for alias in node.names] if node.module == "kdlib" else [node.module.split(".")[1]]
+                for room in rooms:
+                    assert floor_of[room] < floor_of[path.stem], f"{path.stem} imports {room}"
+            assert not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stages"))

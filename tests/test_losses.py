@@ -1,0 +1,152 @@
+"""Losses: gradients against finite differences and PyTorch, and the identities that define them."""
+
+import numpy as np
+import pytest
+
+from kdlib import losses
+from kdlib.arithmetic import Exact
+from kdlib.objectives import CrossEntropy, Distillation
+
+CLASSES = 6
+RANDOM = np.random.default_rng(0)
+STUDENT = RANDOM.normal(size=(2, 5, CLASSES)) * 3
+TEACHER = RANDOM.normal(size=(5, CLASSES)) * 3
+LABELS = RANDOM.integers(0, CLASSES, 5)
+ONE_HOT = np.eye(CLASSES)[LABELS]
+UNLABELED = np.where(np.arange(5)[:, None] < 2, 0.0, ONE_HOT)
+
+OBJECTIVES = {
+    "ce": CrossEntropy(ONE_HOT, Exact),
+    "ls": CrossEntropy(losses.smooth_labels(ONE_HOT, 0.1), Exact),
+    "kd": Distillation(ONE_HOT, TEACHER, Exact, temperature=4.0, alpha=0.7),
+    "kd without T^2": Distillation(ONE_HOT, TEACHER, Exact, temperature=4.0, alpha=0.7, scale_by_t2=False),
+    "kd, some unlabelled": Distillation(UNLABELED, TEACHER, Exact, temperature=2.0, alpha=0.3),
+    "kd, standardized": Distillation(ONE_HOT, TEACHER, Exact, temperature=2.0, alpha=0.9, standardize_logits=True),
+    "mse": Distillation(ONE_HOT, TEACHER, Exact, loss="mse", alpha=0.5),
+    "dkd": Distillation(ONE_HOT, TEACHER, Exact, loss="dkd", temperature=3.0, alpha=0.5, beta=8.0),
+    "dkd, standardized": Distillation(ONE_HOT, TEACHER, Exact, loss="dkd", alpha=1.0, standardize_logits=True),
+}
+
+
+def value(objective, logits):
+    return objective.value(logits, *objective.targets, Exact)
+
+
+def gradient(objective, logits):
+    return objective.gradient(logits, *objective.targets, Exact)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_gradient_is_that_of_the_value(name):
+    objective, step = OBJECTIVES[name], 1e-5
+    numeric = np.empty_like(STUDENT)
+    for c in range(CLASSES):
+        shift = step * np.eye(CLASSES)[c]
+        numeric[..., c] = (value(objective, STUDENT + shift) - value(objective, STUDENT - shift)) / (2 * step)
+    analytic = gradient(objective, STUDENT)
+    # Central differences err by step^2 f''' / 6 and by eps f / step: about 1e-9 for losses of about 10.
+    assert np.abs(analytic - numeric).max() < 1e-7, f"analytic\n{analytic}\nnumeric\n{numeric}"
+
+
+def test_kd_against_torch():
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    temperature, alpha = 4.0, 0.7
+    student = torch.tensor(STUDENT[0], requires_grad=True)
+    soft = functional.log_softmax(student / temperature, dim=1)
+    targets = functional.softmax(torch.tensor(TEACHER) / temperature, dim=1)
+    divergence = functional.kl_div(soft, targets, reduction="none").sum(1)
+    hard = functional.cross_entropy(student, torch.tensor(LABELS), reduction="none")
+    loss = alpha * temperature**2 * divergence + (1 - alpha) * hard
+    loss.sum().backward()
+    ours = OBJECTIVES["kd"]
+    np.testing.assert_allclose(value(ours, STUDENT)[0], loss.detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(gradient(ours, STUDENT)[0], student.grad.numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_at_t_1_and_alpha_0_it_is_cross_entropy_bit_for_bit():
+    objective = Distillation(ONE_HOT, TEACHER, Exact, temperature=1.0, alpha=0.0)
+    assert np.array_equal(value(objective, STUDENT), value(OBJECTIVES["ce"], STUDENT))
+    assert np.array_equal(gradient(objective, STUDENT), gradient(OBJECTIVES["ce"], STUDENT))
+
+
+def test_smoothing_by_0_is_cross_entropy_bit_for_bit():
+    objective = CrossEntropy(losses.smooth_labels(ONE_HOT, 0.0), Exact)
+    assert np.array_equal(value(objective, STUDENT), value(OBJECTIVES["ce"], STUDENT))
+
+
+@pytest.mark.parametrize("loss", ["kd", "mse", "dkd"])
+def test_a_student_equal_to_its_teacher_has_zero_gradient(loss):
+    objective = Distillation(ONE_HOT, TEACHER, Exact, loss=loss, temperature=4.0, alpha=1.0)
+    assert not gradient(objective, TEACHER[None].copy()).any()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0, 20.0])
+def test_divergence_is_cross_entropy_with_the_soft_targets_less_their_entropy(temperature):
+    targets = losses.softmax(TEACHER[None], Exact, temperature)
+    entropy = -(targets * np.log(targets)).sum(-1)
+    crossed = losses.cross_entropy(STUDENT / temperature, targets, Exact)
+    divergence = losses.kd_divergence(STUDENT, targets, temperature, Exact)
+    np.testing.assert_allclose(divergence, crossed - entropy, rtol=0, atol=1e-13)
+
+
+def test_large_temperature_is_logit_matching():
+    """T^2 KL tends to the squared distance of centred logits / (2 classes); the error falls as 1 / T."""
+    centred = [z - z.mean(-1, keepdims=True) for z in (STUDENT, TEACHER)]
+    matching = losses.logit_mse_gradient(*centred)
+    errors = []
+    for temperature in (100.0, 1000.0, 10000.0):
+        objective = Distillation(ONE_HOT, TEACHER, Exact, temperature=temperature, alpha=1.0)
+        errors.append(np.abs(gradient(objective, STUDENT) - matching).max())
+    assert errors[1] < errors[0] / 8
+    assert errors[2] < errors[1] / 8
+
+
+def test_t2_keeps_the_size_of_the_gradient():
+    def size(scale_by_t2, temperature):
+        objective = Distillation(
+            ONE_HOT, TEACHER, Exact, temperature=temperature, alpha=1.0, scale_by_t2=scale_by_t2
+        )  # fmt: skip
+        return np.abs(gradient(objective, STUDENT)).mean()
+
+    assert 0.99 < size(True, 200.0) / size(True, 100.0) < 1.01
+    assert 0.24 < size(False, 200.0) / size(False, 100.0) < 0.26
+
+
+def test_dkd_with_beta_1_minus_p_is_kd():
+    temperature = 3.0
+    targets = losses.softmax(TEACHER[None], Exact, temperature)
+    beta = 1 - (targets * ONE_HOT).sum(-1)
+    decoupled = losses.dkd_divergence(STUDENT, ONE_HOT, TEACHER, temperature, beta, Exact)
+    np.testing.assert_allclose(decoupled, losses.kd_divergence(STUDENT, targets, temperature, Exact), rtol=1e-12)
+
+
+def test_dkd_needs_labels():
+    with pytest.raises(ValueError, match="dkd needs a label"):
+        Distillation(UNLABELED, TEACHER, Exact, loss="dkd")
+
+
+def test_standardized_logits_do_not_see_shift_and_scale():
+    objective = Distillation(ONE_HOT, TEACHER, Exact, alpha=1.0, standardize_logits=True)
+    np.testing.assert_allclose(value(objective, STUDENT), value(objective, 5 * STUDENT + 3), rtol=1e-9)
+
+
+def test_an_unlabelled_example_hears_only_the_teacher():
+    mixed = gradient(OBJECTIVES["kd, some unlabelled"], STUDENT)
+    teacher = gradient(Distillation(ONE_HOT, TEACHER, Exact, temperature=2.0, alpha=1.0), STUDENT)
+    both = gradient(Distillation(ONE_HOT, TEACHER, Exact, temperature=2.0, alpha=0.3), STUDENT)
+    assert np.array_equal(mixed[:, :2], teacher[:, :2])
+    assert np.array_equal(mixed[:, 2:], both[:, 2:])
+
+
+def test_softmax_by_hand():
+    logits = np.log(np.array([[[1.0, 2.0, 5.0]]]))
+    np.testing.assert_allclose(losses.softmax(logits, Exact), [[[0.125, 0.25, 0.625]]], rtol=1e-15)
+    squares = np.log(np.array([[[1.0, 4.0, 25.0]]]))
+    np.testing.assert_allclose(losses.softmax(squares, Exact, 2.0), [[[0.125, 0.25, 0.625]]], rtol=1e-15)
+
+
+def test_extreme_logits_stay_finite():
+    logits = np.array([[[1e4, 0.0, -1e4]]])
+    assert losses.softmax(logits, Exact).tolist() == [[[1.0, 0.0, 0.0]]]
+    assert losses.cross_entropy(logits, np.array([0.0, 0.0, 1.0]), Exact).item() == 2e4

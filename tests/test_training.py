@@ -1,0 +1,125 @@
+"""The loop: learning, pairing, replicas, early stopping, and what ends it."""
+
+import numpy as np
+import pytest
+
+from kdlib.arithmetic import Exact, Fast
+from kdlib.errors import UserError
+from kdlib.objectives import CrossEntropy, Distillation
+from kdlib.training import EarlyStopping, learning_rate_at, train
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(70, 6))
+Y = (X[:, 0] > 0).astype(int) + 2 * (X[:, 1] > 0)
+ONE_HOT = np.eye(4)[Y]
+
+
+def fit(replicas=(0,), arithmetic=Exact, objective=None, **recipe):
+    recipe = {"epochs": 3, "batch_size": 16, "hidden": [9, 8]} | recipe
+    objective = objective or CrossEntropy(ONE_HOT[:50], arithmetic)
+    seed = recipe.pop("seed", 0)
+    return train(X[:50], objective, (X[50:], ONE_HOT[50:]), arithmetic=arithmetic, seed=seed, purpose="test",
+                 replicas=replicas, **recipe)  # fmt: skip
+
+
+RECIPES = {
+    "sgd": {},
+    "nesterov, dropout, linear": {"nesterov": True, "dropout": 0.3, "schedule": "linear"},
+    "adamw, early stopping": {"optimizer": "adamw", "weight_decay": 0.1, "learning_rate": 0.05, "patience": 1, "epochs": 9},
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_replica_is_the_same_alone_and_in_a_stack(name):
+    stack, curves = fit(replicas=(0, 1, 2), **RECIPES[name])
+    for k in range(3):
+        alone, curve = fit(replicas=(k,), **RECIPES[name])
+        assert np.array_equal(alone.parameters[0], stack.parameters[k])
+        for key in curves:
+            assert np.array_equal(curve[key][0], curves[key][k], equal_nan=True)
+    assert not np.array_equal(stack.parameters[0], stack.parameters[1])
+
+
+@pytest.mark.parametrize("arithmetic", [Exact, Fast])
+def test_it_learns(arithmetic):
+    _, curve = fit(arithmetic=arithmetic, epochs=40)
+    assert curve["training_loss"][0, -1] < 0.3 * curve["training_loss"][0, 0]
+    assert curve["validation_accuracy"][0, -1] >= 0.8
+
+
+def test_exact_and_fast_are_one_algorithm():
+    exact, fast = (fit(arithmetic=arithmetic, epochs=2)[0].parameters for arithmetic in (Exact, Fast))
+    # 9 steps amplify the rounding of float32, 6e-8, by less than a thousand.
+    assert np.abs(exact - fast).max() < 1e-4
+
+
+def test_the_seed_decides():
+    first, second, other = (fit(seed=seed)[0].parameters for seed in (0, 0, 1))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_baseline_and_student_start_alike_and_see_the_same_batches():
+    """Distillation with alpha = 0 is the baseline, bit for bit: only the loss tells the two apart."""
+    objective = Distillation(ONE_HOT[:50], RANDOM.normal(size=(50, 4)), Exact, alpha=0.0)
+    assert np.array_equal(fit()[0].parameters, fit(objective=objective)[0].parameters)
+
+
+def test_one_epoch_by_hand():
+    """One linear layer, one batch of everything: gradient x^T (p - t) / n from the initial weights."""
+    network, _ = fit(hidden=[], epochs=1, batch_size=50, learning_rate=0.5, momentum=0.0)
+    start, _ = fit(hidden=[], epochs=1, batch_size=50, learning_rate=1e-300, momentum=0.0)
+    (weights, biases), x = start.layers[0], X[:50]
+    logits = x @ weights[0] + biases[0]
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    delta = (p - ONE_HOT[:50]) / 50
+    np.testing.assert_allclose(network.layers[0][0][0], weights[0] - 0.5 * x.T @ delta, atol=2e-6)
+    np.testing.assert_allclose(network.layers[0][1][0], biases[0] - 0.5 * delta.sum(0), atol=2e-6)
+
+
+def test_schedules():
+    assert [learning_rate_at(step, 4, 0.5, "linear") for step in range(4)] == [0.5, 0.375, 0.25, 0.125]
+    assert learning_rate_at(3, 4, 0.5, "constant") == 0.5
+
+
+def test_parameters_are_float32_numbers():
+    parameters = fit()[0].parameters
+    assert np.array_equal(parameters, parameters.astype(np.float32))
+
+
+def test_early_stopping_keeps_the_best_epoch():
+    long, curve = fit(patience=2, epochs=60, learning_rate=0.3)
+    loss = curve["validation_loss"][0]
+    ran = int(np.isfinite(loss).sum())
+    best = int(np.nanargmin(loss))
+    assert ran < 60
+    assert ran == best + 1 + 2
+    short, _ = fit(epochs=best + 1, learning_rate=0.3)
+    assert np.array_equal(long.parameters, short.parameters)
+
+
+def test_a_stopped_replica_does_not_come_back():
+    class Stack:
+        replicas, parameters = 2, np.zeros((2, 1))
+
+    stopping = EarlyStopping(Stack, patience=1)
+    losses = [[1.0, 1.0], [2.0, 0.9], [0.1, 0.8], [0.1, 0.9]]
+    stopped = []
+    for epoch, loss in enumerate(losses):
+        Stack.parameters[:] = epoch
+        stopped.append(stopping.after_epoch(np.array(loss)))
+    stopping.restore()
+    assert stopped == [False, False, False, True]
+    assert Stack.parameters.ravel().tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("arithmetic", [Exact, Fast])
+def test_divergence_is_told(arithmetic):
+    with pytest.raises(UserError, match=r"loss of replica 0 became (nan|inf) in epoch \d+: lower learning_rate"):
+        fit(arithmetic=arithmetic, learning_rate=1e200 if arithmetic is Exact else 1e30, epochs=20)
+
+
+def test_progress_is_called_after_each_epoch():
+    seen = []
+    fit(progress=lambda epoch, loss, accuracy: seen.append((epoch, loss > 0, 0 <= accuracy <= 1)))
+    assert seen == [(0, True, True), (1, True, True), (2, True, True)]
