@@ -80,7 +80,7 @@ class Mirror:
     """`operand` of an array (R, n) of which blocks of columns are `update`d while they are in cache; then `finish`.
 
     The grid follows from the largest magnitude of all columns, which is known after the last block. It seldom leaves
-    its binade, so each block is snapped to the grid of the last round, and all again in the rounds where the grid moved.
+    its binade: each block is snapped to the grid of the last round, and all again in the rounds where the grid moved.
     """
 
     def __init__(self, arithmetic, parameters):

@@ -100,7 +100,7 @@ def mean_and_std(values):
 
 
 def student_t(degrees):
-    """Two-sided 95 % point of Student's t. Abramowitz and Stegun (1964), 26.7.5; short by 3 % at 2 degrees, 11 % at 1."""
+    """Two-sided 95 % point of Student's t. Abramowitz and Stegun (1964), 26.7.5; 3 % short at 2 degrees of freedom."""
     z = 1.959963984540054
     z2, n = z * z, degrees
     g1 = z * (z2 + 1) / 4

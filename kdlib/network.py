@@ -94,8 +94,8 @@ class Network:
 class Backpropagation:
     """Forward and backward passes over batches, in buffers that are allocated once for each batch size.
 
-    `gradient` (R, parameters) is laid out as `network.parameters`; `mirror` has to follow their changes. Reference: Rumelhart, Hinton and Williams,
-    "Learning representations by back-propagating errors" (1986).
+    `gradient` (R, parameters) is laid out as `network.parameters`; `mirror` has to follow their changes.
+    Reference: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors" (1986).
     """
 
     def __init__(self, network, inner_length):

@@ -64,13 +64,14 @@ class Panel:
         if label:
             self.legend.append((label, color))
 
-    def points(self, xs, ys, color, label=None, errors=()):
-        for x, y, error in zip(xs, ys, errors or [0] * len(xs), strict=True):
-            at = f"{self._x(x):.1f}"
-            self.marks.append(
-                f'<path d="M{at} {self._y(y - error):.1f}V{self._y(y + error):.1f}" stroke="{color}" stroke-width="2"/>'
-            )
-            self.marks.append(f'<circle cx="{at}" cy="{self._y(y):.1f}" r="4" fill="{color}"/>')
+    def points(self, xs, ys, color, label=None, errors=(), radii=(), dodge=0):
+        """Dots with error bars. radii: in pixels, 4 by default; dodge: pixels to the right, to keep two dots apart."""
+        marks = zip(xs, ys, errors or [0] * len(xs), radii or [4] * len(xs), strict=True)
+        for x, y, error, radius in marks:
+            at = f"{self._x(x) + dodge:.1f}"
+            bar = f"M{at} {self._y(y - error):.1f}V{self._y(y + error):.1f}"
+            self.marks.append(f'<path d="{bar}" stroke="{color}" stroke-width="2"/>')
+            self.marks.append(f'<circle cx="{at}" cy="{self._y(y):.1f}" r="{radius:.1f}" fill="{color}"/>')
         if label:
             self.legend.append((label, color))
 
@@ -78,7 +79,7 @@ class Panel:
         parts = [f'<g transform="translate({x_offset} 0)">', _text(WIDTH / 2, 20, self.title, size=14)]
         if self.log_x:
             powers = range(math.floor(self.x_range[0]), math.ceil(self.x_range[1]) + 1)
-            ticks = [int(_power_of_ten(k)) for k in powers]
+            ticks = [int(digit * _power_of_ten(k)) for k in powers for digit in (1, 2, 5)]
             ticks = [t for t in ticks if self.x_range[0] <= _log10(t) <= self.x_range[1]]
         else:
             ticks = _ticks(*self.x_range)
@@ -119,7 +120,7 @@ def _svg(width, height, parts):
 
 
 def curves(title_rows):
-    """Learning curves with the spread over replicas. title_rows: [(title, y label, rows of `report.curve_rows`), ...]."""
+    """Learning curves with the spread over replicas. title_rows: (title, y label, rows of `report.curve_rows`) each."""
     panels = []
     for title, label, rows in title_rows:
         series = {name: [r for r in rows if r.get(name, "") != ""] for name in COLORS}
@@ -140,13 +141,16 @@ def curves(title_rows):
 
 def reliability(rows):
     """Reliability diagram: rows of `report.reliability_rows`."""
-    panel = Panel("reliability, test split", "mean confidence of the bin", "accuracy in the bin", (0, 1), (0, 1))
+    panel = Panel(
+        "reliability, test split; area: examples", "mean confidence of the bin", "accuracy in the bin", (0, 1), (0, 1)
+    )
     panel.line([0, 1], [0, 1], "#222", dashed=True)
     for name, color in COLORS.items():
         kept = [r for r in rows if r["network"] == name]
         xs, ys = [r["confidence"] for r in kept], [r["accuracy"] for r in kept]
         panel.line(xs, ys, color)
-        panel.points(xs, ys, color, name)
+        most = max((r["examples"] for r in kept), default=1)
+        panel.points(xs, ys, color, name, radii=[2 + 4 * math.sqrt(r["examples"] / most) for r in kept])
     return document([panel])
 
 
@@ -155,14 +159,13 @@ def sizes(rows):
     lows, highs = [r["accuracy"] - r["std"] for r in rows], [r["accuracy"] + r["std"] for r in rows]
     margin = 0.15 * (max(highs) - min(lows)) or 0.05
     counts = [r["parameters"] for r in rows]
-    x_range = _power_of_ten(math.floor(_log10(min(counts)))), _power_of_ten(math.ceil(_log10(max(counts) + 1)))
     label = "accuracy, mean ± std over replicas"
-    panel = Panel(
-        "test accuracy by size", "parameters", label, x_range, (min(lows) - margin, max(highs) + margin), True
-    )
-    for row in rows:
-        color = COLORS[row["network"]]
-        panel.points([row["parameters"]], [row["accuracy"]], color, row["network"], [row["std"]])
+    y_range = (min(lows) - margin, max(highs) + margin)
+    panel = Panel("test accuracy by size", "parameters", label, (min(counts) / 2, 2 * max(counts)), y_range, True)
+    for k, row in enumerate(rows):
+        dodge = 8 * counts[:k].count(row["parameters"])
+        color, name = COLORS[row["network"]], row["network"]
+        panel.points([row["parameters"]], [row["accuracy"]], color, name, [row["std"]], dodge=dodge)
     return document([panel])
 
 

@@ -1,5 +1,7 @@
 """The measures of teacher, baseline and student: as a nested dict, as a table, and as rows to plot."""
 
+import math
+
 import numpy as np
 
 from kdlib import exact, metrics
@@ -30,7 +32,7 @@ def logits_of(dataset, models):
 
 def report(dataset, models, logits):
     """The content of metrics.json. models: {network: Model}. Its units: fractions, nats, bytes."""
-    result = {}
+    result = {"examples": {split: len(dataset.y[split]) for split in EVALUATED}}
     for name in NETWORKS:
         result[name] = {}
         for split in EVALUATED:
@@ -59,6 +61,11 @@ def report(dataset, models, logits):
         for split in EVALUATED
     }
     return result
+
+
+def sampling_error(accuracy, n):
+    """Standard error of an accuracy that was measured on n independent examples, sqrt(p (1 - p) / n)."""
+    return math.sqrt(accuracy * (1 - accuracy) / n)
 
 
 def _cell(value, factor=1.0, digits=2):
@@ -114,8 +121,13 @@ def table(result):
     if "compression" in result:
         ratios = result["compression"]
         lines.append(
-            f"compression: {ratios['parameters']:.1f} x fewer parameters, {ratios['multiply_adds']:.1f} x fewer multiply-adds"
+            f"compression: {ratios['parameters']:.1f} x fewer parameters,"
+            f" {ratios['multiply_adds']:.1f} x fewer multiply-adds"
         )
+    student = result["student"]["test"]["accuracy"]["mean"]
+    error = 100 * sampling_error(student, result["examples"]["test"])
+    lines.append("± in the table is the std, below it the standard error, over replicas on one split;")
+    lines.append(f"{result['examples']['test']} test examples alone leave a standard error of {error:.2f} points")
     return "\n".join(lines)
 
 
@@ -143,7 +155,7 @@ def curve_rows(models, name):
 
 
 def reliability_rows(dataset, logits):
-    """Accuracy against mean confidence by bin, on the test split, all replicas together; bins without examples left out."""
+    """Accuracy against mean confidence by bin, on the test split, all replicas together, without empty bins."""
     rows = []
     for network in NETWORKS:
         sums = metrics.reliability(logits[network]["test"], dataset.y["test"])

@@ -54,7 +54,9 @@ def pipeline(name):
     logits = {s: models.ensemble_logits(teacher.logits(dataset.inputs(s))) for s in datasets.SPLITS}
     students = {"hidden": [48], "purpose": "student", "replicas": range(3), "optimizer": "adam"}
     soft = Distillation(one_hot, logits["train"], arithmetic)
-    trained = {key: train(inputs, o, validation, **students, **shared) for key, o in (("baseline", labels), ("student", soft))}
+    trained = {
+        key: train(inputs, o, validation, **students, **shared) for key, o in (("baseline", labels), ("student", soft))
+    }
     stacks = {"teacher": models.Model(teacher, curve, logits)}
     stacks |= {key: models.Model(*result, {}) for key, result in trained.items()}
     digest = hashlib.sha256(dataset.digest.encode())

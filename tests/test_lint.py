@@ -40,11 +40,13 @@ def offences(source, exempt=frozenset()):
             if scope in exempt:
                 return
         bad = isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.MatMult | ast.Pow)
-        bad &= not (isinstance(node, ast.BinOp) and isinstance(node.left, ast.Constant) and type(node.left.value) is int)
+        bad &= not (
+            isinstance(node, ast.BinOp) and isinstance(node.left, ast.Constant) and type(node.left.value) is int
+        )
         if isinstance(node, ast.Attribute):
             owner, *_, last = names(node)
             module = owner in NUMERIC
-            bad |= module and (last in REDUCTIONS | LIBM or node.attr == "reduce" and names(node)[-2] == "add")
+            bad |= module and (last in REDUCTIONS | LIBM or (node.attr == "reduce" and names(node)[-2] == "add"))
             bad |= owner not in {*NUMERIC, "exact", "arithmetic", "Exact", "self"} and last in REDUCTIONS
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             bad |= node.func.id == "pow"

@@ -5,8 +5,8 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
 from kdlib import metrics
-from kdlib.losses import softmax
 from kdlib.arithmetic import Exact
+from kdlib.losses import softmax
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(size=(2, 40, 5)) * 2
@@ -72,13 +72,13 @@ def test_student_t(degrees, quantile):
 
 def test_verdicts():
     control = np.array([0.5, 0.6, 0.7, 0.4])
-    same = metrics.paired_gain(control + [0.01, -0.01, 0.02, -0.02], control)
+    same = metrics.paired_gain(control + np.array([0.01, -0.01, 0.02, -0.02]), control)
     assert same["verdict"] == "no significant difference"
-    up = metrics.paired_gain(control + [0.10, 0.11, 0.12, 0.09], control)
+    up = metrics.paired_gain(control + np.array([0.10, 0.11, 0.12, 0.09]), control)
     assert up["verdict"] == "higher"
     assert up["mean"] == pytest.approx(0.105)
     assert up["standard_error"] == pytest.approx(np.std([0.10, 0.11, 0.12, 0.09], ddof=1) / 2)
-    assert metrics.paired_gain(control, control + [0.10, 0.11, 0.12, 0.09])["verdict"] == "lower"
+    assert metrics.paired_gain(control, control + np.array([0.10, 0.11, 0.12, 0.09]))["verdict"] == "lower"
     assert metrics.paired_gain([0.5], [0.4])["verdict"] == "one replica, no verdict"
 
 

@@ -25,7 +25,13 @@ def fit(replicas=(0,), arithmetic=Exact, objective=None, **recipe):
 RECIPES = {
     "sgd": {},
     "nesterov, dropout, linear": {"nesterov": True, "dropout": 0.3, "schedule": "linear"},
-    "adamw, early stopping": {"optimizer": "adamw", "weight_decay": 0.1, "learning_rate": 0.05, "patience": 1, "epochs": 9},
+    "adamw, early stopping": {
+        "optimizer": "adamw",
+        "weight_decay": 0.1,
+        "learning_rate": 0.05,
+        "patience": 1,
+        "epochs": 9,
+    },
 }
 
 
