@@ -115,9 +115,8 @@ def table(result):
             gain = result["gain"][split][key]
             verdict = VERDICTS.get((key, gain["verdict"]), gain["verdict"])
             error = f" ± {factor * gain['standard_error']:.{digits}f}" if "standard_error" in gain else ""
-            lines.append(
-                f"{split} {name}, student - baseline: {factor * gain['mean']:+.{digits}f}{error}{unit}: {verdict}"
-            )
+            mean = round(factor * gain["mean"], digits) + 0.0
+            lines.append(f"{split} {name}, student - baseline: {mean:+.{digits}f}{error}{unit}: {verdict}")
     if "compression" in result:
         ratios = result["compression"]
         lines.append(
