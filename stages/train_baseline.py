@@ -13,7 +13,10 @@ def main(params):
     labeled = dataset.labeled()
     x, one_hot = dataset.inputs("train")[labeled], dataset.one_hot("train")[labeled]
     objective = CrossEntropy(one_hot, ARITHMETICS[params.arithmetic])
-    network, curve = fit("train_baseline", params, dataset, x, objective, params.student, "student", params.replicas)
+    # As many steps as the student's, which also goes through the examples without a label.
+    epochs = params.student.epochs * len(dataset.y["train"]) // len(labeled)
+    recipe = params.student.model_copy(update={"epochs": epochs})
+    network, curve = fit("train_baseline", params, dataset, x, objective, recipe, "student", params.replicas)
     save_model(BASELINE, network, curve, dataset)
 
 
