@@ -19,7 +19,7 @@ def latency(path, batch):
     arrays = read_npz(path, ["weights_0"])
     try:
         stack = Network.from_arrays(arrays, Fast)
-    except (KeyError, ValueError) as error:
+    except (LookupError, ValueError) as error:
         raise UserError(f"{path}: not a network's weights ({error})") from None
     network = Network(stack.sizes, 1, Fast)
     network.parameters[:] = stack.parameters[:1]

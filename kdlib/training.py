@@ -78,8 +78,10 @@ def train(
                 progress(epoch, *(float(exact.mean(values[None], axis=1)[0]) for values in (loss, accuracy)))
             if stopping.after_epoch(validation_loss):
                 break
-    stopping.restore()
-    network.parameters[:] = network.parameters.astype(np.float32)
+        stopping.restore()
+        network.parameters[:] = network.parameters.astype(np.float32)
+        # The last step is not behind the last loss: only the parameters tell whether it overflowed.
+        check_loss(np.max(np.abs(network.parameters), axis=1), epoch, replicas, learning_rate)
     padding = [np.full(len(replicas), np.nan)] * (epochs - len(curve["training_loss"]))
     return network, {name: np.stack(values + padding, axis=1) for name, values in curve.items()}
 
@@ -93,11 +95,11 @@ def validate(network, x, one_hot):
 
 
 def check_loss(loss, epoch, replicas, learning_rate):
-    """Raises UserError if the mean loss of a replica is NaN or infinite."""
+    """Raises UserError if a replica's mean loss, or its largest parameter, is NaN or infinite."""
     for replica, value in zip(replicas, loss, strict=True):
         if not np.isfinite(value):
             raise UserError(
-                f"the training loss of replica {replica} became {value} in epoch {epoch + 1}:"
+                f"training diverged: the loss of replica {replica} became {value} in epoch {epoch + 1}:"
                 f" lower learning_rate (now {learning_rate:g})"
             )
 

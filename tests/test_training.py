@@ -121,8 +121,13 @@ def test_a_stopped_replica_does_not_come_back():
 
 @pytest.mark.parametrize("arithmetic", [Exact, Fast])
 def test_divergence_is_told(arithmetic):
-    with pytest.raises(UserError, match=r"loss of replica 0 became (nan|inf) in epoch \d+: lower learning_rate"):
+    with pytest.raises(UserError, match=r"the loss of replica 0 became (nan|inf) in epoch \d+: lower learning_rate"):
         fit(arithmetic=arithmetic, learning_rate=1e200 if arithmetic is Exact else 1e30, epochs=20)
+
+
+def test_an_overflow_in_the_last_step_is_told():
+    with pytest.raises(UserError, match="lower learning_rate"):
+        fit(epochs=1, batch_size=50, learning_rate=1e300)
 
 
 def test_progress_is_called_after_each_epoch():

@@ -1,0 +1,401 @@
+"""Each mistake ends in one line on stderr that begins with `error: `, in exit code 1, and changes no file."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import MAINS, ROOT, files, quick
+
+import stages
+from kdlib.artifacts import read_npz, write_npz
+from kdlib.datasets import Dataset
+from kdlib.errors import UserError
+from kdlib.models import load_model
+
+READERS = {
+    "data/dataset.npz": ["train_teacher", "train_baseline", "distill", "evaluate"],
+    "models/teacher.npz": ["distill", "evaluate"],
+    "models/baseline.npz": ["evaluate"],
+    "models/student.npz": ["evaluate"],
+}
+READ = pytest.mark.parametrize(("path", "stage"), [(path, stage) for path in READERS for stage in READERS[path]])
+
+
+@pytest.fixture
+def experiment(trained, tmp_path, monkeypatch):
+    """A folder in which all stages have run; it is the working directory."""
+    folder = shutil.copytree(trained, tmp_path / "experiment")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def configure(**changes):
+    Path("params.yaml").write_text(yaml.safe_dump(quick(**changes)))
+
+
+def run(stage, *arguments):
+    stages.run(MAINS[stage], stages.parser("").parse_args(arguments))
+
+
+@pytest.fixture
+def error(experiment, capsys):
+    """error(stage): the line with which it ends."""
+
+    def error(stage, *arguments):
+        before = files(experiment)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            run(stage, *arguments)
+        printed = capsys.readouterr()
+        assert stopped.value.code == 1
+        assert printed.out == ""
+        assert printed.err.startswith("error: ")
+        assert printed.err.endswith("\n")
+        assert printed.err.count("\n") == 1
+        assert files(experiment) == before
+        return printed.err
+
+    return error
+
+
+class TestParams:
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"distill": {"temprature": 2.0}}, ["distill.temprature", "unknown", "temperature", "alpha"]),
+            ({"teacher": {"temperature": 2.0}}, ["teacher.temperature", "unknown", "members", "learning_rate"]),
+            ({"studnet": {}}, ["studnet", "unknown", "student", "replicas"]),
+            ({"teacher": {"epochs": "ten"}}, ["teacher.epochs", "'ten'", "integer"]),
+            ({"teacher": {"epochs": 2.5}}, ["teacher.epochs", "2.5", "integer"]),
+            ({"teacher": {"epochs": 0}}, ["teacher.epochs", "0", "1"]),
+            ({"student": {"learning_rate": "1e-3"}}, ["student.learning_rate", "'1e-3'", "number", "1.0e-3"]),
+            ({"student": {"hidden": 32}}, ["student.hidden", "32", "list"]),
+            ({"student": {"hidden": [32, 0]}}, ["student.hidden.1", "0"]),
+            ({"student": {"momentum": 1.0}}, ["student.momentum", "1.0", "less than 1"]),
+            ({"student": {"optimizer": "sdg"}}, ["student.optimizer", "'sdg'", "'sgd'", "'adamw'"]),
+            ({"distill": {"alpha": True}}, ["distill.alpha", "True", "number"]),
+            ({"distill": {"alpha": 1.5}}, ["distill.alpha", "1.5", "1"]),
+            ({"distill": {"alpha": -0.5}}, ["distill.alpha", "-0.5", "0"]),
+            ({"distill": {"temperature": 0}}, ["distill.temperature", "0", "greater than 0"]),
+            ({"distill": {"temperature": -1}}, ["distill.temperature", "-1", "greater than 0"]),
+            ({"distill": {"temperature": float("nan")}}, ["distill.temperature", "nan"]),
+            ({"distill": {"temperature": float("inf")}}, ["distill.temperature", "inf", "finite"]),
+            ({"prepare": {"dataset": "mnist"}}, ["prepare.dataset", "'mnist'", "'digits'"]),
+            (
+                {"prepare": {"train_ratio": 0.75, "val_ratio": 0.25}},
+                ["prepare", "train_ratio", "val_ratio", "test split"],
+            ),
+            ({"prepare": {"labeled_fraction": 0}}, ["prepare.labeled_fraction", "0", "greater than 0"]),
+            ({"teacher": None}, ["teacher", "None"]),
+            ({"seed": -1}, ["seed", "-1", "0"]),
+            ({"arithmetic": "float16"}, ["arithmetic", "'float16'", "'exact'", "'fast'"]),
+            ({"logging": {"level": "LOUD"}}, ["logging.level", "'LOUD'", "'INFO'"]),
+        ],
+        ids=str,
+    )
+    def test_a_wrong_value_is_named_with_what_is_allowed(self, error, changes, words):
+        configure(**changes)
+        message = error("distill")
+        assert "params.yaml" in message
+        assert [word for word in words if word not in message] == []
+
+    @pytest.mark.parametrize("key", ["seed", "distill", "teacher.epochs", "distill.temperature", "logging.file"])
+    def test_a_missing_key_is_named(self, error, key):
+        content = quick()
+        *section, name = key.split(".")
+        (content[section[0]] if section else content).pop(name)
+        Path("params.yaml").write_text(yaml.safe_dump(content))
+        assert f"params.yaml: {key}: missing" in error("distill")
+
+    @pytest.mark.parametrize(
+        ("content", "word"),
+        [
+            (b"", "NoneType"),
+            (b"# nothing\n", "NoneType"),
+            (b"- seed\n- replicas\n", "list"),
+            (b"seed", "str"),
+            (b"seed: [0\n", "not YAML"),
+            (b"seed:\t0\n\tx", "not YAML"),
+            (b"a: 1\n---\nb: 2\n", "not YAML"),
+            (b"\x80\x81", "not YAML"),
+            (b"seed: \x00", "not YAML"),
+        ],
+    )
+    def test_a_file_that_holds_no_keys(self, error, content, word):
+        Path("params.yaml").write_bytes(content)
+        message = error("distill")
+        assert "params.yaml" in message
+        assert word in message
+
+    def test_a_missing_file(self, error):
+        Path("params.yaml").unlink()
+        assert "params.yaml: not found" in error("distill")
+
+    def test_another_file_is_named_as_it_was_given(self, error):
+        assert "error: other.yaml: not found" in error("distill", "--config", "other.yaml")
+
+    def test_a_folder(self, error):
+        Path("folder.yaml").mkdir()
+        assert "error: folder.yaml: " in error("distill", "--config", "folder.yaml")
+
+    def test_further_mistakes_are_counted(self, error):
+        configure(seed=-1, distill={"alpha": 2, "temperature": 0})
+        assert "(and 2 more)" in error("distill")
+
+
+class TestData:
+    def test_too_few_examples_to_stratify(self, error):
+        configure(prepare={"max_samples": 5})
+        message = error("prepare")
+        assert "too few" in message
+        assert "max_samples" in message
+
+    def test_too_few_labels_to_stratify(self, error):
+        configure(prepare={"labeled_fraction": 0.01})
+        message = error("prepare")
+        assert "too few" in message
+        assert "labeled_fraction" in message
+
+    def test_a_test_split_too_small_to_stratify(self, error):
+        configure(prepare={"train_ratio": 0.9, "val_ratio": 0.09})
+        assert "too few" in error("prepare")
+
+    @pytest.mark.parametrize("changes", [{"max_samples": 149}, {"labeled_fraction": 0.99}], ids=str)
+    def test_what_is_left_out_needs_no_class(self, experiment, changes):
+        configure(prepare=changes)
+        run("prepare")
+        dataset = Dataset.load("data/dataset.npz")
+        everything = sum(map(len, dataset.y.values()))
+        assert everything == changes.get("max_samples", 150)
+        assert len(dataset.labeled()) < 120
+
+    def test_dkd_without_every_label(self, error):
+        configure(prepare={"labeled_fraction": 0.5}, distill={"loss": "dkd"})
+        run("prepare")
+        run("train_teacher")
+        message = error("distill")
+        assert "dkd" in message
+        assert "labeled_fraction" in message
+
+
+def put(path, content):
+    Path(path).write_bytes(content)
+
+
+DAMAGES = {
+    "missing": lambda path: Path(path).unlink(),
+    "empty": lambda path: put(path, b""),
+    "truncated": lambda path: put(path, Path(path).read_bytes()[:-100]),
+    "text": lambda path: put(path, b"weights\n"),
+    "foreign": lambda path: np.savez(path, images=np.zeros((3, 4))),
+    "pickled": lambda path: np.savez(path, **read_npz(path), extra=np.array([{}], dtype=object)),
+    "folder": lambda path: (Path(path).unlink(), Path(path).mkdir()),
+    "flipped": lambda path: put(path, Path(path).read_bytes().replace(b"NUMPY", b"NUMPX", 1)),
+}
+
+
+def spoilt(value):
+    def fault(logits):
+        logits = logits.copy()
+        logits[-1, -1] = value
+        return logits
+
+    return fault
+
+
+FAULTS = {
+    "a row less": lambda logits: logits[:-1],
+    "a class less": lambda logits: logits[:, :-1],
+    "an axis more": lambda logits: logits[None],
+    "integers": lambda logits: logits.astype(np.int64),
+    "complex": lambda logits: logits + 0j,
+    "text": lambda logits: logits.astype(str),
+    "nan": spoilt(np.nan),
+    "inf": spoilt(np.inf),
+}
+
+
+class TestArtifacts:
+    @READ
+    @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+    def test_a_damaged_file_is_named(self, error, path, stage, damage):
+        damage(path)
+        assert path in error(stage)
+
+    @READ
+    def test_a_file_with_the_names_alone(self, error, path, stage):
+        arrays = read_npz(path)
+        write_npz(path, {name: arrays[name] if name == "dataset_digest" else np.zeros(()) for name in arrays})
+        assert path in error(stage)
+
+    @pytest.mark.parametrize("path", ["data/dataset.npz", "models/teacher.npz"])
+    def test_a_flipped_bit_is_refused_or_changes_nothing(self, experiment, path):
+        dataset, good = Dataset.load("data/dataset.npz"), Path(path).read_bytes()
+        original = {name: array.tobytes() for name, array in read_npz(path).items()}
+        for position in range(0, len(good), 31):
+            damaged = bytearray(good)
+            damaged[position] ^= 1 << position % 8
+            put(path, damaged)
+            try:
+                Dataset.load(path) if path.startswith("data") else load_model(path, dataset)
+            except UserError:
+                continue
+            assert {name: array.tobytes() for name, array in read_npz(path).items()} == original, position
+
+    def test_a_dataset_that_was_edited(self, error):
+        arrays = read_npz("data/dataset.npz")
+        arrays["y_test"][0] += 1
+        write_npz("data/dataset.npz", arrays)
+        message = error("train_teacher")
+        assert "data/dataset.npz" in message
+        assert "digest" in message
+
+    @pytest.mark.parametrize(("path", "stage"), [("models/teacher.npz", "distill"), ("models/student.npz", "evaluate")])
+    def test_a_model_of_another_dataset(self, error, path, stage):
+        configure(seed=1)
+        run("prepare")
+        for other in READERS:
+            if other not in ("data/dataset.npz", path):
+                arrays = read_npz(other)
+                digest = np.array(Dataset.load("data/dataset.npz").digest)
+                write_npz(other, arrays | {"dataset_digest": digest})
+        message = error(stage)
+        assert path in message
+        assert "belongs to the dataset" in message
+
+    @pytest.mark.parametrize("split", ["train", "validation", "test"])
+    @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+    def test_logits_that_are_not_the_datasets(self, error, split, fault):
+        arrays, name = read_npz("models/teacher.npz"), f"logits_{split}"
+        write_npz("models/teacher.npz", arrays | {name: fault(arrays[name])})
+        message = error("distill")
+        assert "models/teacher.npz" in message
+        assert name in message
+
+    @pytest.mark.parametrize(
+        ("name", "stage"), [("logits_train", "distill"), ("logits_validation", "evaluate"), ("logits_test", "evaluate")]
+    )
+    def test_a_teacher_without_logits(self, error, name, stage):
+        arrays = read_npz("models/teacher.npz")
+        del arrays[name]
+        write_npz("models/teacher.npz", arrays)
+        message = error(stage)
+        assert "models/teacher.npz" in message
+        assert name in message
+
+    def test_a_teacher_may_have_logits_alone(self, experiment):
+        arrays = read_npz("models/teacher.npz")
+        np.savez("models/teacher.npz", **{n: a for n, a in arrays.items() if n.startswith("logits") or "digest" in n})
+        run("distill")
+        run("evaluate")
+
+    @pytest.mark.parametrize("path", ["models/baseline.npz", "models/student.npz"])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda arrays: arrays.pop("weights_0"),
+            lambda arrays: arrays.update(weights_0=arrays["weights_0"][0]),
+            lambda arrays: arrays.update(weights_0=arrays["weights_0"][:, 1:]),
+            lambda arrays: arrays.update(weights_1=arrays["weights_1"] * np.nan),
+            lambda arrays: arrays.update(biases_1=arrays["biases_1"][:, :, 1:]),
+            lambda arrays: arrays.update(training_loss=arrays["training_loss"][0]),
+        ],
+        ids=["no weights", "no replicas", "a feature less", "not a number", "a bias less", "a flat curve"],
+    )
+    def test_weights_that_are_not_a_networks(self, error, path, change):
+        arrays = read_npz(path)
+        change(arrays)
+        write_npz(path, arrays)
+        assert path in error("evaluate")
+
+
+class TestTraining:
+    @pytest.mark.parametrize("stage", ["train_teacher", "train_baseline", "distill"])
+    def test_a_loss_that_is_no_number(self, error, stage):
+        section = "teacher" if stage == "train_teacher" else "student"
+        configure(**{section: {"learning_rate": 1e200}})
+        message = error(stage)
+        assert "nan" in message
+        assert "epoch 1" in message
+        assert "lower learning_rate" in message
+
+    @pytest.mark.parametrize(("hidden", "warns"), [(15, False), (16, True), (17, True)])
+    def test_a_student_that_is_not_smaller_is_warned_of(self, experiment, capsys, hidden, warns):
+        configure(student={"hidden": [hidden]})
+        run("distill")
+        err = capsys.readouterr().err
+        assert ("WARNING" in err) is warns
+        assert ("student.hidden" in err) is warns
+
+    def test_it_need_not_be_smaller_than_one_member_of_an_ensemble(self, experiment, capsys):
+        configure(teacher={"members": 2}, student={"hidden": [16]})
+        run("train_teacher")
+        run("distill")
+        assert "WARNING" not in capsys.readouterr().err
+
+
+class TestFullDisk:
+    @pytest.mark.parametrize(
+        ("stage", "path"),
+        [("prepare", "dataset.npz"), ("train_teacher", "teacher.npz"), ("distill", "student.npz"), ("evaluate", "csv")],
+    )
+    def test_the_file_is_named(self, error, monkeypatch, stage, path):
+        def full(_):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "fsync", full)
+        message = error(stage)
+        assert path in message
+        assert os.strerror(errno.ENOSPC) in message
+
+
+def python(*arguments):
+    """A process of its own, with this project first in its path."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
+
+
+LIMITED = """
+import resource, runpy
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+runpy.run_module("stages.distill", run_name="__main__")
+"""
+
+
+class TestProcess:
+    """The same in a process of its own: what a shell and DVC see."""
+
+    def assert_fails(self, process, *words):
+        assert process.returncode == 1
+        assert process.stdout == ""
+        assert process.stderr.startswith("error: ")
+        assert process.stderr.count("\n") == 1
+        assert [word for word in words if word not in process.stderr] == []
+
+    @pytest.mark.parametrize("module", ["stages", "stages.distill"])
+    def test_a_wrong_value(self, experiment, module):
+        configure(distill={"temperature": -1})
+        before = files(experiment)
+        self.assert_fails(python("-m", module), "distill.temperature")
+        assert files(experiment) == before
+
+    def test_a_file_that_grows_too_large(self, experiment):
+        pytest.importorskip("resource")
+        before = files(experiment)
+        self.assert_fails(python("-c", LIMITED), "models/student.npz", os.strerror(errno.EFBIG))
+        assert files(experiment) == before
+
+    def test_latency_of_a_missing_file(self, experiment):
+        self.assert_fails(python("-m", "kdlib", "latency", "models/none.npz"), "models/none.npz")
+
+    def test_a_warning_is_no_failure(self, experiment):
+        configure(student={"hidden": [16]})
+        process = python("-m", "stages.distill")
+        assert process.returncode == 0
+        assert "WARNING" in process.stderr

@@ -1,0 +1,523 @@
+"""The pipeline under DVC, as a user runs it: in clones of this project, with small data and networks."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import MAINS, ROOT, files, quick, quick_params
+
+from kdlib.artifacts import read_npz
+from kdlib.datasets import SPLITS, Dataset
+from kdlib.params import Params, Section
+
+STAGES = list(MAINS)
+DVC_YAML = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+
+
+def names(entries):
+    """Of a list in dvc.yaml whose entries may carry options."""
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def outputs(stage):
+    return [path for kind in ("metrics", "outs", "plots") for path in names(DVC_YAML["stages"][stage].get(kind, []))]
+
+
+class Project:
+    """A clone of this project in `folder`, which runs its own code."""
+
+    def __init__(self, folder, environment):
+        self.folder, self.environment = folder, environment
+
+    def run(self, *command, cwd=".", check=True):
+        process = subprocess.run(
+            command, cwd=self.folder / cwd, env=self.environment, capture_output=True, text=True, encoding="utf-8"
+        )
+        if check and process.returncode:
+            raise AssertionError(f"{command} in {self.folder}: {process.returncode}\n{process.stdout}{process.stderr}")
+        return process
+
+    def python(self, *arguments, **options):
+        return self.run(sys.executable, *arguments, **options)
+
+    def dvc(self, *arguments, **options):
+        return self.python("-m", "dvc", *arguments, **options)
+
+    def ran(self, *arguments):
+        """The stages that a `dvc` command ran."""
+        return re.findall(r"^Running stage '(.+)':$", self.dvc(*arguments).stdout, re.MULTILINE)
+
+    def configure(self, **changes):
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(quick(**changes)))
+
+    def commit(self):
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "a state")
+
+    def is_as_committed(self, *paths):
+        return self.run("git", "diff", "--exit-code", "--", *paths, check=False).returncode == 0
+
+    def files(self):
+        """{path: bytes} of what the stages wrote."""
+        return {path: (self.folder / path).read_bytes() for stage in STAGES for path in outputs(stage)}
+
+    def copy(self, folder):
+        return Project(Path(shutil.copytree(self.folder, folder, symlinks=True)), self.environment)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """`dvc repro` ran in it, and all is committed. To be copied, not changed."""
+    folder, home = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("home")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "DVC_", "PYTHON"))}
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
+    environment |= {"DVC_NO_ANALYTICS": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    environment |= {f"DVC_{kind}_DIR": str(home) for kind in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG")}
+    for role in ("AUTHOR", "COMMITTER"):
+        environment |= {f"GIT_{role}_NAME": "A Tester", f"GIT_{role}_EMAIL": "tester@example.org"}
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for path in filter(None, listing.stdout.split("\0")):
+        if (ROOT / path).is_file():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / path, folder / path)
+    result = Project(folder, environment)
+    result.configure()
+    result.run("git", "init", "--quiet", "--initial-branch", "main")
+    result.commit()
+    result.dvc("repro")
+    result.commit()
+    return result
+
+
+SCENARIOS = []
+
+
+def scenario(function):
+    SCENARIOS.append(function)
+    return function
+
+
+@pytest.fixture(scope="module")
+def outcome(project, tmp_path_factory):
+    """outcome(scenario): its result. They run side by side, each in its own clone: DVC is slow to start."""
+    folder = tmp_path_factory.mktemp("scenarios")
+    pool = ThreadPoolExecutor(1 + os.cpu_count())
+
+    def start(function):
+        return function(project.copy(folder / function.__name__))
+
+    SCENARIOS.sort(key=lambda function: function is not sweep)  # it waits more than it works
+    futures = {function: pool.submit(start, function) for function in SCENARIOS}
+    yield lambda function: futures[function].result()
+    pool.shutdown(cancel_futures=True)
+
+
+# What a stage depends on
+
+WATCHED = """
+import importlib, json, os, sys
+from pathlib import Path
+
+root, read, written, sections = Path.cwd().resolve(), set(), set(), set()
+
+def inside(path):
+    path = Path(path).resolve()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else ""
+
+def watch(event, arguments):
+    if event == "open" and arguments[1] and arguments[1].startswith("r") and not isinstance(arguments[0], int):
+        read.add(inside(os.fsdecode(arguments[0])))
+    if event == "os.rename":
+        written.add(inside(os.fsdecode(arguments[1])))
+
+class Watched:
+    def __init__(self, params):
+        self.params = params
+
+    def __getattr__(self, name):
+        sections.add(name)
+        return getattr(self.params, name)
+
+import stages
+params = stages.load_params("params.yaml")
+stage = importlib.import_module("stages." + sys.argv[1])
+sys.addaudithook(watch)
+stage.main(Watched(params))
+modules = {inside(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
+data = {path for path in read if path.startswith(("data/", "models/", "metrics/"))}
+found = {"deps": modules | data, "outs": written, "params": sections}
+print(json.dumps({key: sorted(values - {""}) for key, values in found.items()}))
+"""
+
+
+@scenario
+def watched(project):
+    """{stage: what it imports, reads and writes, and the sections of params.yaml that it reads}."""
+    return {stage: json.loads(project.python("-c", WATCHED, stage).stdout.splitlines()[-1]) for stage in STAGES}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+class TestStage:
+    def test_runs_its_own_module(self, stage):
+        assert DVC_YAML["stages"][stage]["cmd"] == f"python -m stages.{stage}"
+
+    def test_depends_on_what_it_imports_and_reads(self, outcome, stage):
+        assert sorted(DVC_YAML["stages"][stage]["deps"]) == outcome(watched)[stage]["deps"]
+
+    def test_declares_what_it_writes(self, outcome, stage):
+        assert sorted(outputs(stage)) == outcome(watched)[stage]["outs"]
+
+    def test_tracks_the_params_that_it_reads(self, outcome, stage):
+        read = [section for section in outcome(watched)[stage]["params"] if section != "logging"]
+        assert sorted(DVC_YAML["stages"][stage].get("params", [])) == read
+
+
+def test_the_stages_are_all_there():
+    assert list(DVC_YAML["stages"]) == STAGES
+
+
+# What runs again
+
+
+@scenario
+def repeated(project):
+    return project.ran("repro")
+
+
+def test_a_second_run_runs_nothing(outcome):
+    assert outcome(repeated) == []
+
+
+@scenario
+def forced(project):
+    ran = project.ran("repro", "--force")
+    return ran, project.is_as_committed("dvc.lock", "metrics/")
+
+
+def test_a_forced_run_writes_the_same_bytes(outcome):
+    ran, unchanged = outcome(forced)
+    assert sorted(ran) == sorted(STAGES)
+    assert unchanged
+
+
+def change(**changes):
+    def changed(project):
+        project.configure(**changes)
+        return project.ran("repro")
+
+    changed.__name__ = "_".join([*changes, *(key for value in changes.values() for key in value)])
+    return scenario(changed)
+
+
+@scenario
+def comment(project):
+    with open(project.folder / "kdlib/metrics.py", "a") as module:
+        module.write("# a comment\n")
+    return project.ran("repro")
+
+
+@pytest.mark.parametrize(
+    ("changed", "reruns"),
+    [
+        (change(teacher={"epochs": 4}), ["train_teacher", "distill", "evaluate"]),
+        (change(student={"hidden": [9]}), ["train_baseline", "distill", "evaluate"]),
+        (change(logging={"level": "ERROR"}), []),
+        (comment, ["evaluate"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_change_reruns_what_it_affects(outcome, changed, reruns):
+    assert sorted(outcome(changed)) == sorted(reruns)
+
+
+# What is shown
+
+
+@scenario
+def shown(project):
+    metrics = json.loads(project.dvc("metrics", "show", "--json").stdout)
+    project.dvc("plots", "show")
+    return metrics, project
+
+
+class TestShow:
+    def test_metrics(self, outcome):
+        metrics, project = outcome(shown)
+        written = json.loads((project.folder / "metrics/metrics.json").read_text())
+        assert metrics[""]["data"]["metrics/metrics.json"]["data"] == written
+
+    def test_every_plot(self, outcome):
+        _, project = outcome(shown)
+        page = (project.folder / "dvc_plots/index.html").read_text()
+        titles = [options["title"] for plot in DVC_YAML["plots"] for options in plot.values()]
+        assert [title for title in titles if json.dumps(title) not in page] == []
+
+    def test_every_picture(self, outcome):
+        _, project = outcome(shown)
+        page = (project.folder / "dvc_plots/index.html").read_text()
+        sources = re.findall(r'<img src="([^"]+)"', page)
+        pictures = [project.folder / path for path in outputs("evaluate") if path.endswith(".svg")]
+        copies = [(project.folder / "dvc_plots" / source).read_bytes() for source in sources]
+        assert sorted(copies) == sorted(path.read_bytes() for path in pictures)
+
+    def test_it_is_not_left_to_git(self, outcome):
+        _, project = outcome(shown)
+        assert project.run("git", "status", "--porcelain").stdout == ""
+
+
+# Experiments
+
+
+@scenario
+def experiment(project):
+    ran = project.ran("exp", "run", "--set-param", "distill.temperature=2")
+    return ran, *(json.loads(project.dvc(kind, "diff", "--json").stdout) for kind in ("params", "metrics"))
+
+
+class TestExperiment:
+    def test_with_another_temperature_trains_the_student_alone(self, outcome):
+        ran, _, _ = outcome(experiment)
+        assert sorted(ran) == ["distill", "evaluate"]
+
+    def test_differs_in_that_param(self, outcome):
+        _, params, _ = outcome(experiment)
+        (changed,) = params.values()
+        assert {key: (value["old"], value["new"]) for key, value in changed.items()} == {"distill.temperature": (4, 2)}
+
+    def test_differs_in_the_students_metrics(self, outcome):
+        _, _, metrics = outcome(experiment)
+        (changed,) = metrics.values()
+        assert "student.test.nll.mean" in changed
+        assert {key.split(".")[0] for key in changed} <= {"student", "gain"}
+
+
+@scenario
+def sweep(project):
+    project.dvc("exp", "run", "--queue", "--set-param", "distill.temperature=choice(1,2)")
+    ran = project.ran("exp", "run", "--run-all", "--jobs", "1")
+    return ran, list(csv.DictReader(project.dvc("exp", "show", "--csv").stdout.splitlines()))
+
+
+class TestSweep:
+    def test_trains_the_students_alone(self, outcome):
+        ran, _ = outcome(sweep)
+        assert sorted(ran) == ["distill", "distill", "evaluate", "evaluate"]
+
+    def test_gives_a_row_for_each_temperature(self, outcome):
+        _, table = outcome(sweep)
+        rows = [row for row in table if row["State"] == "Success"]
+        assert sorted(row["distill.temperature"] for row in rows) == ["1", "2"]
+        assert len({row["student.test.nll.mean"] for row in rows}) == 2
+        assert len({row["teacher.test.nll.mean"] for row in table}) == 1
+
+
+# Failure
+
+
+@scenario
+def failure(project):
+    project.configure(distill={"temperature": -1})
+    failed = project.dvc("repro", check=False)
+    kept = project.is_as_committed("dvc.lock", "metrics/")
+    project.configure()
+    return failed, kept, project.ran("repro"), project.files()
+
+
+class TestFailure:
+    def test_stops_the_run(self, outcome):
+        process, *_ = outcome(failure)
+        assert process.returncode != 0
+        assert re.search("^error: params.yaml: distill.temperature", process.stderr, re.MULTILINE)
+
+    def test_loses_no_metrics(self, outcome):
+        _, kept, *_ = outcome(failure)
+        assert kept
+
+    def test_is_undone_without_training(self, outcome, project):
+        *_, ran, restored = outcome(failure)
+        assert ran == []
+        assert restored == project.files()
+
+
+# Without DVC, and elsewhere
+
+
+@scenario
+def one_process(project):
+    """(files, results): of `python -m stages` in an empty folder with the same params.yaml."""
+    folder = project.folder / "elsewhere"
+    folder.mkdir()
+    shutil.copy(project.folder / "params.yaml", folder)
+    elsewhere = Project(folder, project.environment | {"PYTHONPATH": str(project.folder)})
+    elsewhere.python("-m", "stages", "--config", "params.yaml", "--output", "results.json")
+    return files(folder)
+
+
+class TestOneProcess:
+    def test_writes_the_same_files_as_dvc(self, outcome, project):
+        written = {path: content for path, content in outcome(one_process).items()}
+        assert {path: written.get(path) for path in project.files()} == project.files()
+
+    def test_writes_nothing_else(self, outcome, project):
+        assert outcome(one_process).keys() - project.files().keys() == {"params.yaml", "results.json"}
+
+    def test_results_are_the_metrics(self, outcome):
+        written = outcome(one_process)
+        assert written["results.json"] == written["metrics/metrics.json"]
+
+
+@scenario
+def another(project):
+    """A folder with its own params.yaml and its own dvc.yaml, which runs two of the stages."""
+    folder = project.folder / "experiments" / "another"
+    folder.mkdir(parents=True)
+    (folder / "params.yaml").write_text(yaml.safe_dump(quick(seed=1)))
+    stages = {stage: dict(DVC_YAML["stages"][stage]) for stage in ("prepare", "train_baseline")}
+    for stage in stages.values():
+        stage["deps"] = [f"../../{path}" if path.endswith(".py") else path for path in stage["deps"]]
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    there = Project(project.folder, project.environment | {"PYTHONPATH": str(project.folder)})
+    return there.ran("repro", "experiments/another/dvc.yaml"), project.files(), files(folder)
+
+
+class TestAnotherFolder:
+    def test_runs_its_own_stages(self, outcome):
+        ran, _, _ = outcome(another)
+        assert ran == [f"experiments/another/dvc.yaml:{stage}" for stage in ("prepare", "train_baseline")]
+
+    def test_writes_there_alone(self, outcome, project):
+        _, here, there = outcome(another)
+        assert here == project.files()
+        assert {"data/dataset.npz", "models/baseline.npz"} <= there.keys()
+
+    def test_follows_its_own_params(self, outcome):
+        _, here, there = outcome(another)
+        assert here["data/dataset.npz"] != there["data/dataset.npz"]
+
+
+HELP = {("stages",): ["--config", "--output", "params.yaml", "data/", "models/", "metrics/"]}
+HELP |= {(f"stages.{stage}",): ["--config", outputs(stage)[0]] for stage in STAGES}
+HELP |= {("kdlib",): ["latency"], ("kdlib", "latency"): ["FILE", "--batch"]}
+
+
+@scenario
+def helped(project):
+    return {command: project.python("-m", *command, "--help") for command in HELP}
+
+
+@pytest.mark.parametrize("command", HELP, ids=" ".join)
+def test_help_tells_what_is_read_and_written(outcome, command):
+    process = outcome(helped)[command]
+    assert process.stdout.startswith(f"usage: python -m {command[0]}" if "." not in command[0] else "usage: ")
+    assert process.stderr == ""
+    assert [word for word in HELP[command] if word not in process.stdout] == []
+
+
+# params.yaml
+
+
+def keys_of(model):
+    """{key: type} of the parameters, with dots; sections left out."""
+    keys = {}
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            keys |= {f"{name}.{key}": kind for key, kind in keys_of(field.annotation).items()}
+        else:
+            keys[name] = field.annotation
+    return keys
+
+
+def lines_of(node, prefix=""):
+    """{key: line number} of a YAML mapping, with dots; sections left out."""
+    lines = {}
+    for key, value in node.value:
+        name = prefix + key.value
+        lines |= lines_of(value, f"{name}.") if isinstance(value, yaml.MappingNode) else {name: key.start_mark.line}
+    return lines
+
+
+class TestParams:
+    text = (ROOT / "params.yaml").read_text()
+
+    def test_hold_every_key_once(self):
+        lines = lines_of(yaml.compose(self.text))
+        assert lines.keys() == keys_of(Params).keys()
+        assert len(set(lines.values())) == len(lines)
+
+    def test_explain_every_key(self):
+        lines = self.text.splitlines()
+        explained = {key for key, line in lines_of(yaml.compose(self.text)).items() if " # " in lines[line]}
+        unexplained = keys_of(Params).keys() - explained
+        assert {key.replace("student.", "teacher.") for key in unexplained} <= explained
+        assert all(key.startswith("student.") for key in unexplained)
+
+    def test_are_valid(self):
+        Params.model_validate(yaml.safe_load(self.text))
+
+
+# The test split is for `evaluate` alone
+
+
+def garbage(dataset, split):
+    """Other numbers and other labels for one split."""
+    generator = np.random.default_rng(0)
+    x, y = dataset.x[split], dataset.y[split]
+    dataset.x[split] = (100 * generator.random(x.shape)).astype(x.dtype)
+    dataset.y[split] = (y + 1) % len(dataset.class_names)
+
+
+@pytest.fixture(scope="module")
+def models(trained, tmp_path_factory):
+    """{split: {(path, name): bytes}}: the models' arrays, trained with garbage in that split; None: in no split."""
+    folder, before, result = tmp_path_factory.mktemp("poisoned"), Path.cwd(), {}
+    recipe = {"epochs": 8, "patience": 1}
+    params = quick_params(teacher=recipe, student=recipe)
+    for split in (None, *SPLITS):
+        os.chdir(shutil.copytree(trained, folder / str(split)))
+        try:
+            dataset = Dataset.load("data/dataset.npz")
+            if split:
+                garbage(dataset, split)
+            dataset.save("data/dataset.npz")
+            for stage in ("train_teacher", "train_baseline", "distill"):
+                MAINS[stage](params)
+            result[split] = {
+                (path, name): array.tobytes()
+                for stage in ("train_teacher", "train_baseline", "distill")
+                for path in outputs(stage)
+                for name, array in read_npz(path).items()
+                if name != "dataset_digest"
+            }
+        finally:
+            os.chdir(before)
+    return result
+
+
+def differing(a, b):
+    assert a.keys() == b.keys()
+    return {key for key in a if a[key] != b[key]}
+
+
+class TestSplits:
+    def test_training_does_not_read_the_test_split(self, models):
+        assert differing(models[None], models["test"]) == {("models/teacher.npz", "logits_test")}
+
+    def test_the_validation_split_decides_when_to_stop(self, models):
+        differs = differing(models[None], models["validation"])
+        assert {("models/student.npz", "validation_loss"), ("models/student.npz", "weights_0")} <= differs
+
+    def test_the_training_split_is_what_is_learnt(self, models):
+        differs = differing(models[None], models["train"])
+        assert {("models/teacher.npz", "weights_0"), ("models/teacher.npz", "logits_test")} <= differs
