@@ -1,14 +1,18 @@
 """The two arithmetics that a network can be trained in. Its code is written once and is handed one of them.
 
-An *operand* is what may enter `product` and `column_sum`: for `Exact` an array snapped to a grid on which neither can
-round, for `Fast` any array.
+An *operand* is what may enter `product`: for `Exact` an array snapped to a grid on which it cannot round, for `Fast`
+any array.
 """
 
+import functools
 import math
 
 import numpy as np
 
 from kdlib import exact
+
+
+LIMIT = math.ldexp(1.0, 900)
 
 
 class Exact:
@@ -24,36 +28,52 @@ class Exact:
     sum = staticmethod(exact.sum)
 
     def __init__(self, inner_length):
-        bits = exact.product_bits(inner_length)
         # A magnitude of 2^-400 is the least that sets a grid: no product of two operands is subnormal.
         self._floor = math.ldexp(1.0, -400)
-        self._exponent = np.int64(0x7FF0 << 48)
-        self._grid = math.ldexp(1.5, 53 - bits)  # times 2^(e - 1) it is c
+        self._bits = exact.product_bits(inner_length)
+        self._unit = math.ldexp(1.5, 52 - self._bits)
 
-    def _bound(self, x, nonnegative=False):
-        """Largest magnitude of each replica, at least the floor. x: (R, n) -> (R, 1)."""
+    def bound(self, x, nonnegative=False):
+        """Largest magnitude of each replica, at least the floor. x: (R, n) -> (R, 1), or a float if R = 1."""
+        if len(x) == 1:  # numbers in place of arrays of one element: 10 % of a step of a small network
+            lowest = 0.0 if nonnegative else float(np.minimum.reduce(x[0]))
+            return max(float(np.maximum.reduce(x[0])), -lowest, self._floor)
         largest = np.maximum.reduce(x, axis=1, keepdims=True, initial=self._floor)
-        if not nonnegative:
-            lowest = np.minimum.reduce(x, axis=1, keepdims=True, initial=-self._floor)
-            np.maximum(largest, np.negative(lowest, out=lowest), out=largest)
-        return largest
+        return largest if nonnegative else np.maximum(largest, -np.minimum.reduce(x, axis=1, keepdims=True))
 
-    def _anchor(self, bound):
-        """1.5 * 2^(52 + e - bits) where 2^(e - 1) <= bound < 2^e: the bound's exponent bits are those of 2^(e - 1)."""
-        return np.bitwise_and(bound.view(np.int64), self._exponent).view(np.float64) * self._grid
+    def anchor(self, bound):
+        """c = 1.5 * 2^(52 + e - bits), where bound < 2^e: a number's last place is 2^(e - bits) if it is near c."""
+        if isinstance(bound, float):
+            return math.ldexp(self._unit, math.frexp(bound)[1]) if bound < LIMIT else math.inf
+        return np.where(bound < LIMIT, np.ldexp(self._unit, np.frexp(np.minimum(bound, LIMIT))[1]), math.inf)
 
     def operand(self, x, out=None, nonnegative=False):
-        """`exact.snap(x, bits)` for |x| < 2^900, in two passes: x + c is rounded to a multiple of c's last place.
+        """`exact.snap(x, bits)` in two passes: x + c is rounded to a multiple of c's last place.
 
-        c = 1.5 * 2^(52 + e - bits) has the last place 2^(e - bits), and |x| <= 2^e moves it by no binade.
+        |x| <= 2^e moves c by no binade, so that x + c has the same last place, and subtracting c is exact.
+        A replica with a NaN or a magnitude of 2^900 or more becomes NaN: training has diverged.
         x, out: (R, ...), contiguous. nonnegative: the caller knows that x >= 0.
         """
         out = np.empty_like(x, dtype=self.dtype) if out is None else out
-        flat, flat_out = x.reshape(len(x), -1), out.reshape(len(x), -1)
-        anchor = self._anchor(self._bound(flat, nonnegative))
-        np.add(flat, anchor, out=flat_out)
-        np.subtract(flat_out, anchor, out=flat_out)
+        flat = x.reshape(len(x), -1)
+        self.snap(flat, self.anchor(self.bound(flat, nonnegative)), out.reshape(len(x), -1))
         return out
+
+    @staticmethod
+    def snap(x, anchor, out):
+        """Round x (R, n) to multiples of the last place of `anchor`, a number or (R, 1)."""
+        np.add(x, anchor, out=out)
+        np.subtract(out, anchor, out=out)
+
+    def examples(self, x):
+        """x (n, features) snapped to 24 bits at most, as float32, which holds them: in float64 they are an operand."""
+        anchor = self.anchor(self.bound(x.reshape(1, -1))) * math.ldexp(1.0, max(0, self._bits - 24))
+        result = np.empty(x.shape, np.float32)
+        for start in range(0, len(x), 256):  # rows that stay in the cache
+            block = x[start : start + 256].astype(np.float64)
+            self.snap(block, anchor, block)
+            result[start : start + 256] = block
+        return result
 
     def mirror(self, parameters):
         """The operand of an array (R, n) that changes block by block. See `Mirror`."""
@@ -63,11 +83,6 @@ class Exact:
     def product(a, b, out=None):
         """(R, n, K) @ (R, K, m) -> (R, n, m) of operands."""
         return np.matmul(a, b, out=out)
-
-    @staticmethod
-    def column_sum(a, out=None):
-        """(R, n, m) -> (R, 1, m), the sum over the rows of an operand: a product with ones, which a BLAS does best."""
-        return np.matmul(np.ones((1, a.shape[1]), a.dtype), a, out=out)
 
     @staticmethod
     def unit_sum(x):
@@ -86,24 +101,21 @@ class Mirror:
     def __init__(self, arithmetic, parameters):
         self._arithmetic, self._parameters = arithmetic, parameters
         self.operand = np.empty_like(parameters)
-        self._anchor = self._bound = np.zeros((len(parameters), 1))
+        self._bounds, self._anchor = [], 0.0
         self.finish()
 
     def update(self, columns):
-        block, out = self._parameters[:, columns], self.operand[:, columns]
-        if block.shape == self._parameters.shape:  # `finish` meets it in cache
-            return
-        self._bound = np.maximum(self._bound, self._arithmetic._bound(block))
-        np.add(block, self._anchor, out=out)
-        np.subtract(out, self._anchor, out=out)
+        block = self._parameters[:, columns]
+        if block.shape != self._parameters.shape:  # `finish` meets a single block in cache
+            self._bounds.append(self._arithmetic.bound(block))
+            self._arithmetic.snap(block, self._anchor, self.operand[:, columns])
 
     def finish(self):
-        whole = not self._bound.any()
-        anchor = self._arithmetic._anchor(self._arithmetic._bound(self._parameters) if whole else self._bound)
-        if whole or (anchor != self._anchor).any():
-            np.add(self._parameters, anchor, out=self.operand)
-            np.subtract(self.operand, anchor, out=self.operand)
-        self._anchor, self._bound = anchor, np.zeros_like(anchor)
+        bound = functools.reduce(np.maximum, self._bounds) if self._bounds else self._arithmetic.bound(self._parameters)
+        anchor = self._arithmetic.anchor(bound)
+        if not self._bounds or np.any(anchor != self._anchor):
+            self._arithmetic.snap(self._parameters, anchor, self.operand)
+        self._bounds, self._anchor = [], anchor
 
 
 class Fast:
@@ -124,6 +136,11 @@ class Fast:
         return x.astype(np.float32, copy=False)
 
     @staticmethod
+    def examples(x):
+        """x (n, features) in float32."""
+        return x.astype(np.float32, copy=False)
+
+    @staticmethod
     def mirror(parameters):
         """The array itself."""
         return Same(parameters)
@@ -131,10 +148,6 @@ class Fast:
     @staticmethod
     def sum(x, axis, keepdims=False):
         return np.add.reduce(x, axis=axis, keepdims=keepdims)
-
-    @staticmethod
-    def column_sum(a, out=None):
-        return np.matmul(np.ones((1, a.shape[1]), a.dtype), a, out=out)
 
     @staticmethod
     def unit_sum(x):

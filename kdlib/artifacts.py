@@ -50,10 +50,11 @@ def write_npz(path, arrays):
             member.create_system, member.external_attr = 3, 0o644 << 16
             array = np.asarray(arrays[name])
             array = np.ascontiguousarray(array).reshape(array.shape)
-            with archive.open(member, "w", force_zip64=True) as target:
-                np.lib.format.write_array(
-                    target, array.astype(array.dtype.newbyteorder("<")), (1, 0), allow_pickle=False
-                )
+            content = io.BytesIO()
+            array = array.astype(array.dtype.newbyteorder("<"))
+            np.lib.format.write_array(content, array, (1, 0), allow_pickle=False)
+            # writestr knows the size beforehand; what `open` writes for an unknown one differs between Pythons
+            archive.writestr(member, content.getbuffer())
 
 
 def _members(file):

@@ -126,10 +126,18 @@ def exp(x):
     x = np.minimum(np.maximum(x, -746.0), 710.0)  # beyond them e^x rounds to 0, or overflows
     k = np.rint(x * _STEPS_PER_UNIT)
     r = (x - k * _STEP_HIGH) - k * _STEP_LOW
-    p = r + (r * r) * (0.5 + r * (1 / 6 + r * (1 / 24)))
+    p = r * (1 / 24)
+    p += 1 / 6
+    p *= r
+    p += 0.5
+    p *= r
+    p *= r
+    p += r
     k = k.astype(np.int32)
-    power = _POWERS[k & (_STEPS - 1)]
-    return np.ldexp(power + power * p, k >> 10)
+    power = _POWERS.take(k & (_STEPS - 1))
+    p *= power
+    p += power
+    return np.ldexp(p, k >> 10)
 
 
 _SERIES = [1 / 7, -1 / 6, 1 / 5, -1 / 4, 1 / 3, -1 / 2]

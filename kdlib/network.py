@@ -81,6 +81,7 @@ class Network:
 
     def logits(self, x):
         """x: (n, features), or (R, n, features) -> logits (R, n, classes). No dropout."""
+        x = np.asarray(x, dtype=self.arithmetic.dtype)
         x = x if x.ndim == 3 else x[None]
         blocks = []
         for start in range(0, x.shape[1], INFERENCE_ROWS):
@@ -106,12 +107,13 @@ class Backpropagation:
         self.mirror = self.arithmetic.mirror(network.parameters)
         self._layers = layer_views(self.mirror.operand, network.sizes)
         self._gradient_layers = layer_views(self.gradient, network.sizes)
-        self._buffers = {}
+        self._buffers, self._ones = {}, {}
 
     def _batch(self, rows):
         if rows not in self._buffers:
             shapes = [(self.network.replicas, rows, width) for width in self.network.sizes[1:]]
             self._buffers[rows] = [tuple(np.empty(shape, self.gradient.dtype) for _ in range(2)) for shape in shapes]
+            self._ones[rows] = np.ones((1, rows), self.gradient.dtype)
         return self._buffers[rows]
 
     def forward(self, x, masks=None):
@@ -138,7 +140,7 @@ class Backpropagation:
             a, (weights, biases) = self._inputs[index], self._gradient_layers[index]
             delta = self.arithmetic.operand(delta, out=delta)
             self.arithmetic.product(a.transpose(0, 2, 1), delta, out=weights)
-            self.arithmetic.column_sum(delta, out=biases)
+            self.arithmetic.product(self._ones[delta.shape[1]], delta, out=biases)  # the sum over the batch
             if index > 0:
                 below = buffers[index - 1][1]
                 self.arithmetic.product(delta, self._layers[index][0].transpose(0, 2, 1), out=below)

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-BLOCK = 32768  # elements of a block: its arrays stay in the cache while all passes of a step go over them
+BLOCK = 65536  # elements of a block: its arrays stay in the cache while all passes of a step go over them
 DECAY = math.ldexp(1.0, -26)
 
 

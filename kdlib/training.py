@@ -46,7 +46,7 @@ def train(
     momentum = {"momentum": momentum, "nesterov": nesterov} if optimizer == "sgd" else {}
     update = OPTIMIZERS[optimizer](network.parameters, weight_decay=weight_decay, **momentum)
     stopping = EarlyStopping(network, patience)
-    examples = backpropagation.arithmetic.operand(x[None].astype(arithmetic.dtype))[0]
+    examples = backpropagation.arithmetic.examples(x)
     logits = np.empty((len(replicas), n, classes), dtype=arithmetic.dtype)
     curve = {name: [] for name in ("training_loss", "validation_loss", "validation_accuracy")}
     steps_per_epoch = -(-n // batch_size)
@@ -56,7 +56,7 @@ def train(
             targets = [target[order] for target in objective.targets]
             for step, start in enumerate(range(0, n, batch_size), epoch * steps_per_epoch):
                 batch = slice(start, min(start + batch_size, n))
-                inputs = examples[order[:, batch]]
+                inputs = examples.take(order[:, batch], axis=0).astype(arithmetic.dtype, copy=False)
                 masks = (
                     dropout_masks(drops, [(inputs.shape[1], width) for width in hidden], dropout) if dropout else None
                 )

@@ -110,6 +110,27 @@ def test_the_operand_of_training_is_snap(x, inner_length):
     assert same_bits(arithmetic.operand(positive, nonnegative=True), arithmetic.operand(positive))
 
 
+@pytest.mark.parametrize("inner_length", [1, 64, 5000])
+def test_examples_are_operands_that_float32_holds(inner_length):
+    x = np.random.default_rng(0).normal(size=(600, 3)) * 100
+    examples = Exact(inner_length).examples(x)
+    assert examples.dtype == np.float32
+    expected = exact.snap(x[None], min(24, exact.product_bits(inner_length)))[0]
+    assert same_bits(examples.astype(np.float64), expected)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e300])
+def test_what_has_diverged_becomes_nan_and_stays_in_its_replica(bad):
+    x = np.ones((2, 3))
+    x[0, 1] = bad
+    arithmetic = Exact(8)
+    with np.errstate(invalid="ignore"):
+        together, alone = arithmetic.operand(x), arithmetic.operand(x[:1])
+    assert np.isnan(together[0]).all()
+    assert np.isnan(alone).all()
+    assert together[1].tolist() == [1.0, 1.0, 1.0]
+
+
 def test_a_replica_is_snapped_by_its_own_scale():
     x = np.random.default_rng(0).normal(size=(3, 4, 5)) * np.array([1.0, 1e6, 1e-6])[:, None, None]
     together = exact.snap(x, 21)

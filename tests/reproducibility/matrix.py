@@ -1,0 +1,165 @@
+"""Run the pipeline under each Python with the oldest and the newest NumPy, on aarch64 too, and compare the bytes.
+
+Each Python 3.10 to 3.14 on PATH or under pyenv gets two fresh virtual environments: one with the oldest NumPy that the
+project supports and that has a wheel for this Python, one with the newest. Where qemu-aarch64-static or qemu-aarch64 is
+on PATH, an emulated aarch64 does the same with Debian's Python and the wheels for aarch64; elsewhere it is skipped.
+
+pip must reach a package index. For aarch64 the machine must be a Debian that reaches its archive, with
+    apt-get install qemu-user-static
+Python for aarch64 is then downloaded by apt-get with a state of its own and unpacked, not installed: the machine's
+packages and architectures stay as they are, and nothing needs root. All is done in a temporary folder.
+
+Prints a Markdown table of the first 12 digits of each file's SHA-256. The exit code is 0 if every environment ran and
+all of them agree, else 1.
+"""
+
+import argparse
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = Path(__file__).with_name("params.yaml")
+OLDEST_NUMPY = {10: "1.26.0", 11: "1.26.0", 12: "1.26.0", 13: "2.1.0", 14: "2.3.2"}  # by Python 3's minor version
+IMPORTED = ("numpy", "scikit-learn", "pyyaml", "pydantic", "tqdm")
+PLATFORMS = [f"--platform=manylinux{version}_aarch64" for version in ("2014", "_2_17", "_2_27", "_2_28")]
+ARTIFACTS = [f"{path}.npz" for path in ("data/dataset", "models/teacher", "models/baseline", "models/student")]
+NAME = "import platform as p, numpy; print(f'CPython {p.python_version()}, NumPy {numpy.__version__}, {p.machine()}')"
+
+
+def progress(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def call(*command, **options):
+    """The output of `command`. Raises CalledProcessError with all that it said on stdout and stderr as `output`."""
+    options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "check": True, "encoding": "utf-8"}
+    return subprocess.run([str(word) for word in command], **options).stdout
+
+
+def pip_install(python, minor, age, *options):
+    """Install what the stages import, by the pip of `python`. age: of NumPy, `oldest` or `newest`."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
+    wanted = [line for line in lines if line.startswith(IMPORTED)]
+    if age == "oldest":
+        wanted.append(f"numpy=={OLDEST_NUMPY[minor]}")
+    call(python, "-m", "pip", "install", "--only-binary=:all:", *options, *wanted)
+
+
+def makes_environments(python):
+    """Whether it runs and has the modules: a shim of pyenv may not, and a distribution may split them off."""
+    try:
+        return call(python, "-c", "import ensurepip, venv") is not None
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
+def native(python, minor, age, folder):
+    """Make a virtual environment in `folder`. Returns the command of its Python, and module paths that it needs."""
+    call(python, "-m", "venv", folder)
+    pip_install(folder / "bin/python", minor, age)
+    return [folder / "bin/python"], []
+
+
+@functools.cache
+def debian_aarch64(folder):
+    """Unpack Debian's Python for aarch64 and the libraries of C and C++ in `folder`. Returns its executable."""
+    root = folder / "root"
+    for path in (folder / "state/lists/partial", folder / "cache/archives/partial", root):
+        path.mkdir(parents=True, exist_ok=True)
+    own = [f"Dir::State={folder}/state", "Dir::State::status=/dev/null", f"Dir::Cache={folder}/cache"]
+    settings = ["APT::Architecture=arm64", "APT::Architectures=arm64", "Debug::NoLocking=true", *own]
+    apt = ["apt-get", *(f"--option={setting}" for setting in settings)]
+    call(*apt, "update")
+    call(*apt, "install", "--yes", "--download-only", "--no-install-recommends", "python3", "libstdc++6")
+    for package in folder.glob("cache/archives/*.deb"):
+        call("dpkg-deb", "--extract", package, root)
+    if not (root / "lib").exists():  # newer releases have usr/lib alone, but programs name their loader /lib/ld-linux-*
+        (root / "lib").symlink_to("usr/lib")
+    return (root / "usr/bin/python3").resolve()
+
+
+def emulated(qemu, work, age, folder):
+    """As `native`, for aarch64: the wheels are unpacked in `folder`. work: what both ages share."""
+    python = debian_aarch64(work / "debian")
+    version = python.name.removeprefix("python")
+    venv.create(work / "pip", with_pip=True)
+    options = [f"--target={folder}", f"--python-version={version}", *PLATFORMS]
+    pip_install(work / "pip/bin/python", int(version.split(".")[1]), age, *options)
+    return [qemu, "-L", work / "debian/root", python], [folder]
+
+
+def environments(work):
+    """Yield (label, function that makes the environment in a folder)."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for minor in OLDEST_NUMPY:
+        candidates = [f"python3.{minor}", *sorted(pyenv.glob(f"3.{minor}.*/bin/python3.{minor}"))]
+        python = next(filter(makes_environments, candidates), None)
+        if python is None:
+            progress(f"CPython 3.{minor} is skipped: it is not on PATH, and pyenv has none")
+            continue
+        for age in ("oldest", "newest"):
+            yield f"CPython 3.{minor}, {age} NumPy", functools.partial(native, python, minor, age)
+    qemu = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
+    if qemu is None:
+        progress("aarch64 is skipped: qemu-aarch64-static is not on PATH, see --help")
+        return
+    for age in ("oldest", "newest"):
+        yield f"aarch64, {age} NumPy", functools.partial(emulated, qemu, work, age)
+
+
+def hashes(folder):
+    """{file: first digits of its SHA-256}, with one for all CSV and SVG files of metrics/ together."""
+    contents = {name: (folder / name).read_bytes() for name in (*ARTIFACTS, "metrics/metrics.json")}
+    others = sorted(path for path in (folder / "metrics").iterdir() if path.suffix in (".csv", ".svg"))
+    contents["metrics/*.csv, *.svg"] = b"".join(path.name.encode() + path.read_bytes() for path in others)
+    return {name: hashlib.sha256(content).hexdigest()[:12] for name, content in contents.items()}
+
+
+def run_pipeline(command, module_paths, config, folder):
+    """All five stages in `folder`, made here. Returns (the environment's name for itself, `hashes`)."""
+    variables = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    variables |= dict.fromkeys(("PYTHONDONTWRITEBYTECODE", "PYTHONNOUSERSITE", "PYTHONUTF8"), "1")
+    variables["PYTHONPATH"] = os.pathsep.join(str(path) for path in (*module_paths, ROOT))
+    folder.mkdir(parents=True)
+    name = call(*command, "-c", NAME, env=variables, cwd=folder).strip().replace("x86_64", "x86-64")
+    progress(f"running under {name}")
+    call(*command, "-m", "stages", "--config", config, env=variables, cwd=folder)
+    return name, hashes(folder)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", metavar="FILE", default=CONFIG, help="the parameters (default: small ones)")
+    parser.add_argument("--keep", metavar="FOLDER", help="a new folder, to keep there what each environment wrote")
+    arguments = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as work:
+        runs = Path(arguments.keep or work, "runs").resolve()
+        for label, make in environments(Path(work)):
+            progress(f"installing {label}")
+            with tempfile.TemporaryDirectory(dir=work) as folder:
+                try:
+                    rows.append(run_pipeline(*make(Path(folder)), Path(arguments.config).resolve(), runs / label))
+                except (OSError, subprocess.CalledProcessError) as error:
+                    progress(f"{label} failed: {error}\n{getattr(error, 'output', '')}")
+                    rows.append((label, {}))
+    columns = list(dict.fromkeys(column for _, row in rows for column in row))
+    print("| environment |", " | ".join(columns), "|\n|" + " --- |" * (len(columns) + 1))
+    for name, row in rows:
+        print(f"| {name} |", " | ".join(row.get(column, "failed") for column in columns), "|")
+    different = [column for column in columns if len({row.get(column) for _, row in rows}) > 1]
+    if different or not columns:
+        print(f"\n{len(rows)} environments: NOT all equal: {', '.join(different) or 'none ran'}")
+        sys.exit(1)
+    print(f"\n{len(rows)} environments: all equal")
+
+
+if __name__ == "__main__":
+    main()
