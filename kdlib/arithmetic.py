@@ -11,7 +11,6 @@ import numpy as np
 
 from kdlib import exact
 
-
 LIMIT = math.ldexp(1.0, 900)
 
 
