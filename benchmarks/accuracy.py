@@ -13,7 +13,7 @@ RECIPE = {"learning_rate": 0.05, "schedule": "linear"}
 
 
 def compare(name, x, labels, held_out, hidden, batch_size, epochs):
-    """Print test accuracy (%) and NLL (nats) of both arithmetics, and their paired difference, on `held_out` examples."""
+    """Print test accuracy (%) and NLL (nats) of both arithmetics on `held_out` examples, and the difference."""
     one_hot = np.eye(10)[labels]
     cut = len(x) - held_out
     results = {}
@@ -23,9 +23,8 @@ def compare(name, x, labels, held_out, hidden, batch_size, epochs):
             range(SEEDS), epochs=epochs, batch_size=batch_size, **RECIPE,
         )  # fmt: skip
         logits = network.logits(x[cut:].astype(arithmetic.dtype))
-        accuracy, nll = (
-            measure(logits, labels[cut:]) for measure in (metrics.accuracy, metrics.negative_log_likelihood)
-        )
+        measures = metrics.accuracy, metrics.negative_log_likelihood
+        accuracy, nll = (measure(logits, labels[cut:]) for measure in measures)
         results[arithmetic] = 100 * accuracy, nll
     for k, measure in enumerate(("accuracy %", "NLL, nats")):
         exact, fast = results[Exact][k], results[Fast][k]

@@ -1,4 +1,4 @@
-"""Fills the generated parts of the README: `python tests/readme.py` after `dvc repro`, the benchmarks or the matrix ran."""
+"""Fills the generated parts of the README: `python tests/readme.py`, after what they come from has run."""
 
 import json
 import os
