@@ -18,10 +18,9 @@ def compare(name, x, labels, held_out, hidden, batch_size, epochs):
     cut = len(x) - held_out
     results = {}
     for arithmetic in (Exact, Fast):
-        network, _ = train(
-            x[:cut], CrossEntropy(one_hot[:cut], arithmetic), (x[cut:], one_hot[cut:]), hidden, arithmetic, 0, "accuracy",
-            range(SEEDS), epochs=epochs, batch_size=batch_size, **RECIPE,
-        )  # fmt: skip
+        objective, validation = CrossEntropy(one_hot[:cut], arithmetic), (x[cut:], one_hot[cut:])
+        options = {"replicas": range(SEEDS), "epochs": epochs, "batch_size": batch_size} | RECIPE
+        network, _ = train(x[:cut], objective, validation, hidden, arithmetic, 0, "accuracy", **options)
         logits = network.logits(x[cut:].astype(arithmetic.dtype))
         measures = metrics.accuracy, metrics.negative_log_likelihood
         accuracy, nll = (measure(logits, labels[cut:]) for measure in measures)
