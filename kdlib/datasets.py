@@ -1,4 +1,4 @@
-"""Where data comes from, how it is split and scaled, and the artifact that holds it."""
+"""How examples are split and scaled, and the artifact that holds them."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -11,29 +11,6 @@ from kdlib.errors import UserError
 from kdlib.streams import permutation, stream
 
 SPLITS = ("train", "validation", "test")
-BUNDLED = ("breast_cancer", "digits", "iris", "wine")
-
-
-@dataclass
-class Examples:
-    """x: (n, features), y: (n,) int64 classes from 0. image_shape: (height, width), or () for tables."""
-
-    x: np.ndarray
-    y: np.ndarray
-    class_names: list
-    feature_names: list
-    image_shape: tuple = ()
-
-
-def load_bundled(name):
-    """`Examples` of one of scikit-learn's loaders, without a download."""
-    from sklearn import datasets
-
-    bunch = getattr(datasets, f"load_{name}")()
-    image_shape = bunch.images.shape[1:] if name == "digits" else ()
-    x = bunch.data.astype(np.uint8) if name == "digits" else bunch.data.astype(np.float64)
-    names = [str(c) for c in bunch.target_names]
-    return Examples(x, bunch.target.astype(np.int64), names, [str(f) for f in bunch.feature_names], image_shape)
 
 
 def apportion(total, shares):
@@ -161,18 +138,25 @@ class Dataset:
 
 
 def prepare(examples, seed, train_ratio, val_ratio, max_samples, scaling, labeled_fraction):
-    """Split, scale and hide labels: `Examples` -> `Dataset`. All draws follow from `seed`.
+    """Split, scale and hide labels: `kdlib.sources.Examples` -> `Dataset`. All draws follow from `seed`.
 
+    Where a test set is given it is the test split, and the rest is divided as train_ratio : val_ratio.
     Raises UserError if there are too few examples of a class for the splits.
     """
-    x, y = examples.x, examples.y
+    x, y, tested = examples.x, examples.y, examples.tested
+    tested = np.zeros(len(y), dtype=bool) if tested is None else tested
     if max_samples is not None and max_samples < len(y):
         ratios = max_samples / len(y), 1 - max_samples / len(y)
-        kept, _ = stratified_split(y, ratios, seed, "prepare/sample", "raise prepare.max_samples", spare=1)
-        x, y = x[kept], y[kept]
+        strata = 2 * y + tested
+        kept, _ = stratified_split(strata, ratios, seed, "prepare/sample", "raise prepare.max_samples", spare=1)
+        x, y, tested = x[kept], y[kept], tested[kept]
     ratios = train_ratio, val_ratio, 1 - train_ratio - val_ratio
     remedy = "raise prepare.max_samples, or the smallest of train_ratio, val_ratio and the test split's rest"
-    parts = stratified_split(y, ratios, seed, "prepare/split", remedy)
+    if tested.any():
+        ratios = train_ratio / (train_ratio + val_ratio), val_ratio / (train_ratio + val_ratio)
+    free = np.flatnonzero(~tested)
+    parts = [free[part] for part in stratified_split(y[free], ratios, seed, "prepare/split", remedy)]
+    parts += [np.flatnonzero(tested)] if tested.any() else []
     inputs, labels = ({s: values[part] for s, part in zip(SPLITS, parts, strict=True)} for values in (x, y))
     offset, scale = fit_scaling(inputs["train"], scaling, bool(examples.image_shape))
     if labeled_fraction < 1:

@@ -20,12 +20,19 @@ class Section(BaseModel):
 
 
 class Prepare(Section):
-    dataset: Literal["digits", "iris", "wine", "breast_cancer"]
+    dataset: Annotated[str, Field(pattern=r"^(digits|iris|wine|breast_cancer|.+\.(npz|csv))$")]
+    target: str | None
     train_ratio: Annotated[float, Field(gt=0, lt=1)]
     val_ratio: Annotated[float, Field(gt=0, lt=1)]
     max_samples: Count | None
     scaling: Literal["minmax", "standard", "none"]
     labeled_fraction: Annotated[float, Field(gt=0, le=1)]
+
+    @model_validator(mode="after")
+    def _named_target(self):
+        if self.dataset.endswith(".csv") and self.target is None:
+            raise ValueError("target must name the column of a .csv that has the classes")
+        return self
 
     @model_validator(mode="after")
     def _test_split(self):

@@ -2,15 +2,15 @@
 
 import logging
 
-from kdlib import datasets
+from kdlib import datasets, sources
 from stages import DATASET, parser, run
 
 log = logging.getLogger("prepare")
 
 
 def main(params):
-    examples = datasets.load_bundled(params.prepare.dataset)
-    options = params.prepare.model_dump(exclude={"dataset"})
+    examples = sources.load(params.prepare.dataset, params.prepare.target)
+    options = params.prepare.model_dump(exclude={"dataset", "target"})
     dataset = datasets.prepare(examples, params.seed, **options)
     dataset.save(DATASET)
     sizes = ", ".join(f"{len(labels)} {split}" for split, labels in dataset.y.items())

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdlib import datasets
+from kdlib import datasets, sources
 from kdlib.errors import UserError
 
 OPTIONS = {"train_ratio": 0.6, "val_ratio": 0.2, "max_samples": None, "scaling": "none", "labeled_fraction": 1.0}
@@ -14,7 +14,7 @@ OPTIONS = {"train_ratio": 0.6, "val_ratio": 0.2, "max_samples": None, "scaling":
 def examples(counts=(50, 30, 20), image_shape=()):
     y = np.repeat(np.arange(len(counts)), counts)
     x = np.arange(len(y) * 4, dtype=float).reshape(-1, 4)
-    return datasets.Examples(x, y, [str(c) for c in range(len(counts))], list("abcd"), image_shape)
+    return sources.Examples(x, y, [str(c) for c in range(len(counts))], list("abcd"), image_shape)
 
 
 def prepare(seed=0, data=None, **options):
@@ -101,9 +101,9 @@ def test_hidden_labels_leave_no_trace():
     assert np.bincount(part.y["train"][~hidden]).min() >= 1
 
 
-@pytest.mark.parametrize("name", datasets.BUNDLED)
+@pytest.mark.parametrize("name", sources.BUNDLED)
 def test_bundled_datasets(name, tmp_path):
-    dataset = prepare(data=datasets.load_bundled(name), train_ratio=0.8, val_ratio=0.1, scaling="minmax")
+    dataset = prepare(data=sources.load_bundled(name), train_ratio=0.8, val_ratio=0.1, scaling="minmax")
     dataset.save(tmp_path / "dataset.npz")
     again = datasets.Dataset.load(tmp_path / "dataset.npz")
     assert again.digest == dataset.digest

@@ -34,7 +34,7 @@ def environments():
 
 def pipeline(name):
     """Hash of all that a small pipeline computes: split, scaling, ensemble, dropout, both optimizers, all measures."""
-    from kdlib import datasets, models, report
+    from kdlib import datasets, models, report, sources
     from kdlib.arithmetic import ARITHMETICS
     from kdlib.objectives import CrossEntropy, Distillation
     from kdlib.training import train
@@ -42,7 +42,7 @@ def pipeline(name):
     random = np.random.default_rng(0)
     y = np.repeat(np.arange(5), 90)
     x = random.integers(0, 17, (450, 200)) + 4 * (np.arange(200) % 5 == y[:, None])
-    examples = datasets.Examples(x, y, list("abcde"), [str(k) for k in range(200)])
+    examples = sources.Examples(x, y, list("abcde"), [str(k) for k in range(200)])
     dataset = datasets.prepare(examples, 0, 0.8, 0.1, None, "standard", 1.0)
     inputs, one_hot = dataset.inputs("train"), dataset.one_hot("train")
     arithmetic = ARITHMETICS[name]

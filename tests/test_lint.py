@@ -79,7 +79,7 @@ def test_a_room_imports_only_from_rooms_below_it():
         {"errors", "exact", "streams"},
         {"artifacts", "params", "arithmetic"},
         {"network", "losses", "optimizers"},
-        {"metrics", "datasets", "objectives"},
+        {"metrics", "datasets", "sources", "objectives"},
         {"training", "models", "pictures"},
         {"report"},
     ]
