@@ -27,7 +27,7 @@ class Examples:
 
 
 def load(source, target):
-    """`Examples` of a bundled dataset's name, or of a path to an `.npz` or a `.csv` whose column `target` has the classes.
+    """`Examples` of a bundled dataset, or of the path of an `.npz`, or of a `.csv` whose column `target` has the classes.
 
     Raises UserError if there is no such file, or its content is not what its kind has to hold.
     """
