@@ -20,7 +20,7 @@ class Section(BaseModel):
 
 
 class Prepare(Section):
-    dataset: Annotated[str, Field(pattern=r"^(digits|iris|wine|breast_cancer|.+\.(npz|csv))$")]
+    dataset: str
     target: str | None
     train_ratio: Annotated[float, Field(gt=0, lt=1)]
     val_ratio: Annotated[float, Field(gt=0, lt=1)]

@@ -27,13 +27,17 @@ class Examples:
 
 
 def load(source, target):
-    """`Examples` of a bundled dataset, or of the path of an `.npz`, or of a `.csv` whose column `target` has the classes.
+    """`Examples` of a bundled dataset, of an `.npz`, or of a `.csv` whose column `target` has the classes.
 
     Raises UserError if there is no such file, or its content is not what its kind has to hold.
     """
     if source in BUNDLED:
         return load_bundled(source)
-    return load_csv(source, target) if source.endswith(".csv") else load_npz(source)
+    if source.endswith(".csv"):
+        return load_csv(source, target)
+    if source.endswith(".npz"):
+        return load_npz(source)
+    raise UserError(f"prepare.dataset: got {source!r}; allowed are {', '.join(BUNDLED)} and paths of a .npz or a .csv")
 
 
 def load_bundled(name):

@@ -86,7 +86,6 @@ class TestParams:
             ({"distill": {"temperature": -1}}, ["distill.temperature", "-1", "greater than 0"]),
             ({"distill": {"temperature": float("nan")}}, ["distill.temperature", "nan"]),
             ({"distill": {"temperature": float("inf")}}, ["distill.temperature", "inf", "finite"]),
-            ({"prepare": {"dataset": "mnist"}}, ["prepare.dataset", "'mnist'", "'digits'"]),
             (
                 {"prepare": {"train_ratio": 0.75, "val_ratio": 0.25}},
                 ["prepare", "train_ratio", "val_ratio", "test split"],

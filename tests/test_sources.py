@@ -99,6 +99,11 @@ def test_an_archive_that_does_not_fit_is_told(archive, arrays, message):
         sources.load(archive(**arrays), None)
 
 
+def test_a_name_that_is_no_dataset_is_told():
+    with pytest.raises(UserError, match=r"prepare\.dataset: got 'mnist'; allowed are breast_cancer, digits"):
+        sources.load("mnist", None)
+
+
 @pytest.mark.parametrize("name", ["own.npz", "own.csv"])
 def test_a_missing_file_is_told(tmp_path, name):
     with pytest.raises(UserError, match="not found"):
