@@ -12,6 +12,7 @@ DATASET = Path("data/dataset.npz")
 TEACHER = Path("models/teacher.npz")
 BASELINE = Path("models/baseline.npz")
 STUDENT = Path("models/student.npz")
+PREDICTIONS = Path("data/predictions.npz")
 METRICS = Path("metrics")
 
 

@@ -1,11 +1,11 @@
-"""Stage evaluate: measure teacher, baseline and student -> metrics/metrics.json, plot data (CSV) and pictures (SVG)"""
+"""Stage evaluate: measure teacher, baseline and student -> metrics/ (JSON, CSV, SVG), data/predictions.npz (logits)"""
 
 from kdlib import metrics, pictures, report
-from kdlib.artifacts import write_csv, write_json, write_text
+from kdlib.artifacts import write_csv, write_json, write_npz, write_text
 from kdlib.datasets import Dataset
 from kdlib.errors import UserError
 from kdlib.models import load_model
-from stages import BASELINE, DATASET, METRICS, STUDENT, TEACHER, parser, run
+from stages import BASELINE, DATASET, METRICS, PREDICTIONS, STUDENT, TEACHER, parser, run
 
 
 def main(params):
@@ -32,6 +32,8 @@ def main(params):
     write_text(METRICS / "sizes.svg", pictures.sizes(sizes))
     counts = metrics.confusion(logits["student"]["test"], dataset.y["test"]).sum(axis=0).tolist()  # integers
     write_text(METRICS / "confusion.svg", pictures.confusion(counts, dataset.class_names))
+    named = {f"{name}_{split}": array for name, splits in logits.items() for split, array in splits.items()}
+    write_npz(PREDICTIONS, {name: array.astype("float32") for name, array in named.items()})
     write_json(METRICS / "metrics.json", result)
     print(report.table(result))
     return result
