@@ -4,7 +4,6 @@ Prints JSON: MiB that were resident at most after the imports and the data, and 
 """
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +23,8 @@ def peak():
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
     except (OSError, StopIteration):
+        import resource  # not on Windows
+
         unit = 2**20 if sys.platform == "darwin" else 2**10
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 

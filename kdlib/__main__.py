@@ -40,7 +40,14 @@ def main():
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("latency", help="time one network of each file on this machine; nothing is written")
     command.add_argument("models", nargs="+", metavar="FILE", help="models/student.npz, models/teacher.npz, ...")
-    command.add_argument("--batch", type=int, default=1024, help="examples in the batch (default: %(default)s)")
+    command.add_argument(
+        "--batch",
+        type=int,
+        choices=range(1, 2**20),
+        metavar="N",
+        default=1024,
+        help="examples in the batch (default: %(default)s)",
+    )
     arguments = parser.parse_args()
     try:
         for path in arguments.models:

@@ -11,7 +11,7 @@ import numpy as np
 
 from kdlib import exact
 
-LIMIT = math.ldexp(1.0, 900)
+LIMIT = math.ldexp(1.0, 480)  # 480 + 480 + log2 of the inner length < 1023: no partial sum overflows
 
 
 class Exact:
@@ -50,7 +50,7 @@ class Exact:
         """`exact.snap(x, bits)` in two passes: x + c is rounded to a multiple of c's last place.
 
         |x| <= 2^e moves c by no binade, so that x + c has the same last place, and subtracting c is exact.
-        A replica with a NaN or a magnitude of 2^900 or more becomes NaN: training has diverged.
+        A replica with a NaN or a magnitude of 2^480 or more becomes NaN: training has diverged.
         x, out: (R, ...), contiguous. nonnegative: the caller knows that x >= 0.
         """
         out = np.empty_like(x, dtype=self.dtype) if out is None else out

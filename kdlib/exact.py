@@ -10,8 +10,8 @@ b2 bits is an integer of at most 2^(b1+b2) units, and each partial sum of K of t
 at most K 2^(b1+b2) <= 2^(b1+b2+ceil(log2 K)) units. Float64 holds every integer up to 2^53. Hence nothing rounds
 if b1 + b2 + ceil(log2 K) <= 53. A sum of n operands is the case b2 = 0.
 
-What IEEE 754 rounds exactly is used as it is: + - * / sqrt, comparisons, rint, frexp, ldexp. `exp` and `log` are
-built from these; the constants of both come from integers and `decimal`, which is exact on every machine.
+What IEEE 754 rounds exactly is used as it is: + - * / sqrt, comparisons, rint, frexp, and ldexp unless it is subnormal.
+`exp` and `log` are built from these; the constants of both come from `decimal`, which rounds correctly everywhere.
 """
 
 import decimal
@@ -52,31 +52,43 @@ def sum_bits(n):
     return bits
 
 
+def _scale(x, shift):
+    """x * 2^shift for |shift| < 3000; of a result that is subnormal, integers x are rounded once.
+
+    C's ldexp truncates subnormal results on some systems, a product rounds them. For integers the first two of the three
+    products are exact unless the result is zero or infinite.
+    """
+    third = shift // 3
+    power = np.ldexp(1.0, third)
+    return x * power * power * np.ldexp(1.0, shift - 2 * third)
+
+
 def _integers(x, bits):
     """(q, shift): x[k] is nearly q[k] * 2^shift[k], q integers of at most 2^bits, ties to even. x: (R, ...)."""
     x = np.asarray(x, dtype=np.float64)
     largest = np.max(np.abs(x), axis=tuple(range(1, x.ndim)), keepdims=True, initial=0.0)
     shift = np.frexp(largest)[1] - np.int32(bits)
-    return np.rint(np.ldexp(x, -shift)) + 0.0, shift  # + 0.0 turns -0 into 0
+    return np.rint(_scale(x, -shift)) + 0.0, shift  # + 0.0 turns -0 into 0
 
 
 def snap(x, bits):
     """Round each replica x[k] to the nearest multiple of 2^(e - bits), where max|x[k]| < 2^e; ties to even.
 
-    x: (R, ...), any finite values. Returns float64 of the same shape, without -0.
+    x: (R, ...), below 2^1023. Returns float64 of the same shape, without -0.
     """
-    return np.ldexp(*_integers(x, bits))
+    return _scale(*_integers(x, bits))
 
 
-def matmul(a, b, bits=None):
+def matmul(a, b):
     """Product of two stacks of matrices after `snap`, (R, n, K) @ (R, K, m) -> (R, n, m), float64.
 
     Each entry is the exact rational result for the snapped operands, rounded once if it is subnormal, +-inf if it
-    is too large. `bits` defaults to what the inner length K allows. Raises ValueError if K is too long.
+    is too large. Raises ValueError if K is too long.
     """
-    bits = product_bits(a.shape[-1]) if bits is None else bits
+    bits = product_bits(a.shape[-1])
     (p, shift_p), (q, shift_q) = _integers(a, bits), _integers(b, bits)
-    return np.ldexp(np.matmul(p, q), shift_p + shift_q)
+    with np.errstate(all="ignore"):  # some BLAS set floating-point flags that mean nothing
+        return _scale(np.matmul(p, q), shift_p + shift_q)
 
 
 def sum(x, axis, keepdims=False):  # noqa: A001 - the name of what it does, as in NumPy
@@ -85,14 +97,14 @@ def sum(x, axis, keepdims=False):  # noqa: A001 - the name of what it does, as i
     bits = sum_bits(max(1, math.prod(x.shape[a] for a in axes)))
     integers, shift = _integers(x, bits)
     total = np.add.reduce(integers, axis=axis, keepdims=True)
-    total = np.ldexp(total, np.broadcast_to(shift, total.shape))
+    total = _scale(total, shift)
     return total if keepdims else np.squeeze(total, axis=axes)
 
 
-def mean(x, axis, keepdims=False):
+def mean(x, axis):
     """Mean over `axis`, the `sum` divided by the number of terms."""
     axes = axis if isinstance(axis, tuple) else (axis,)
-    return sum(x, axis, keepdims) / math.prod(x.shape[a] for a in axes)
+    return sum(x, axis) / math.prod(x.shape[a] for a in axes)
 
 
 _STEPS = 1024  # exp's table: 2^(j / 1024)
@@ -121,7 +133,7 @@ def exp(x):
     """e^x within 1 ulp of the correctly rounded value, for every float64 x. Any shape.
 
     x = k ln2/1024 + r with |r| < 3.4e-4, so e^x = 2^(k // 1024) T[k % 1024] (1 + p(r)), where the Taylor sum p of
-    degree 4 is short of e^r - 1 by less than r^5/120 < 4e-20. T and the last addition round by half an ulp each.
+    degree 4 is off from e^r - 1 by about r^5/120 < 4e-20. T and the last addition round by half an ulp each.
     """
     x = np.minimum(np.maximum(x, -746.0), 710.0)  # beyond them e^x rounds to 0, or overflows
     k = np.rint(x * _STEPS_PER_UNIT)
@@ -137,7 +149,8 @@ def exp(x):
     power = _POWERS.take(k & (_STEPS - 1))
     p *= power
     p += power
-    return np.ldexp(p, k >> 10)
+    half = k >> 11
+    return np.ldexp(p, half) * np.ldexp(1.0, (k >> 10) - half)  # as in `_scale`
 
 
 _SERIES = [1 / 7, -1 / 6, 1 / 5, -1 / 4, 1 / 3, -1 / 2]
@@ -148,7 +161,7 @@ def log(x):
 
     x = 2^e m with m in [0.707, 1.415), c = j/128 the nearest of the table to m, t = (m - c)/c, |t| < 0.0056:
     ln x = (e ln2 + ln c) + log1p(t). The bracket's high parts are multiples of 2^-42 below 2^10, so their sum is
-    exact; where it is zero (x near 1) c = 1, t is exact, and the series of degree 7 is short by less than t^8/8.
+    exact; where it is zero (x near 1) c = 1, t is exact, and the series of degree 7 is off by about t^8/8.
     log(0) = -inf, log(inf) = inf; NaN for the rest.
     """
     x = np.asarray(x, dtype=np.float64)

@@ -10,12 +10,12 @@ INFERENCE_ROWS = 4096
 
 def parameter_count(sizes):
     """Weights and biases of one replica with layers of these `sizes`, input and output included."""
-    return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes))
+    return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes))  # integers
 
 
 def multiply_adds(sizes):
     """Multiply-adds of the matrix products for one example."""
-    return sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
+    return sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))  # integers
 
 
 def layer_views(flat, sizes):
@@ -68,7 +68,7 @@ class Network:
         """The network of `arrays`. Raises KeyError or ValueError if they are not such a network's."""
         layers = [
             (arrays[f"weights_{i}"], arrays[f"biases_{i}"])
-            for i in range(sum(n.startswith("weights_") for n in arrays))
+            for i in range(sum(n.startswith("weights_") for n in arrays))  # integers
         ]
         replicas, features = layers[0][0].shape[:2]
         network = cls((features, *(weights.shape[2] for weights, _ in layers)), replicas, arithmetic)
@@ -80,7 +80,11 @@ class Network:
         return network
 
     def logits(self, x):
-        """x: (n, features), or (R, n, features) -> logits (R, n, classes). No dropout."""
+        """x: (n, features), or (R, n, features) -> logits (R, n, classes). No dropout.
+
+        In exact arithmetic 4,096 rows at a time share a grid: an example's logits depend on the rows beside it, by no
+        more than rounding does.
+        """
         x = np.asarray(x, dtype=self.arithmetic.dtype)
         x = x if x.ndim == 3 else x[None]
         blocks = []

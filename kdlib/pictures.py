@@ -181,7 +181,7 @@ def confusion(counts, names):
     for i, name in enumerate(names):
         parts.append(_text(left + side * (i + 0.5), top - 6, str(name)[:5], size=11))
         parts.append(_text(left - 6, top + side * (i + 0.5) + 4, str(name)[:10], "end", size=11))
-        total = sum(counts[i])
+        total = sum(counts[i])  # integers
         for j, count in enumerate(counts[i]):
             share = count / total if total else 0.0
             cell = f'x="{left + side * j}" y="{top + side * i}" width="{side}" height="{side}"'

@@ -12,14 +12,11 @@ EVALUATED = ("validation", "test")
 FLOAT32_BYTES = 4
 
 
-def cost(network):
-    """Parameters, bytes of the float32 weights and multiply-adds for one example, of all a stack's members together."""
-    parameters = parameter_count(network.sizes)
-    return {
-        "parameters": parameters,
-        "bytes": FLOAT32_BYTES * parameters,
-        "multiply_adds": multiply_adds(network.sizes),
-    }
+def cost(network, members):
+    """Parameters, bytes of the float32 weights and multiply-adds for one example, of `members` networks together."""
+    parameters = members * parameter_count(network.sizes)
+    products = members * multiply_adds(network.sizes)
+    return {"parameters": parameters, "bytes": FLOAT32_BYTES * parameters, "multiply_adds": products}
 
 
 def logits_of(dataset, models):
@@ -42,11 +39,9 @@ def report(dataset, models, logits):
                 values |= {key: measure(logits[name][split], teacher) for key, measure in metrics.FIDELITY.items()}
             result[name][split] = {key: metrics.mean_and_std(value) for key, value in values.items()}
         if models[name].network:
-            result[name] |= cost(models[name].network)
+            members = models[name].network.replicas if name == "teacher" else 1
+            result[name] |= cost(models[name].network, members)
     if models["teacher"].network:
-        members = models["teacher"].network.replicas
-        for key in ("parameters", "bytes", "multiply_adds"):
-            result["teacher"][key] *= members
         ratios = {
             key: result["teacher"][key] / result["student"][key] for key in ("parameters", "bytes", "multiply_adds")
         }
@@ -74,10 +69,10 @@ def _cell(value, factor=1.0, digits=2):
 
 
 VERDICTS = {
-    ("accuracy", "higher"): "distillation helped",
-    ("accuracy", "lower"): "distillation hurt",
-    ("nll", "higher"): "distillation hurt",
-    ("nll", "lower"): "distillation helped",
+    ("accuracy", "higher"): "the student is better",
+    ("accuracy", "lower"): "the student is worse",
+    ("nll", "higher"): "the student is worse",
+    ("nll", "lower"): "the student is better",
 }
 
 

@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -56,6 +57,8 @@ def load_npz(path):
 
     x: (n, features), or images (n, height, width), which stay uint8 if they are. y: (n,), numbers or text.
     """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: not found; prepare.dataset names it")
     arrays = read_npz(path)
     parts = ("_train", "_test") if "x_train" in arrays else ("",)
     needed = [f"{kind}{part}" for part in parts for kind in "xy"]
@@ -64,7 +67,7 @@ def load_npz(path):
             f"{path}: holds {', '.join(sorted(arrays))}; needs x and y, or x_train, y_train, x_test, y_test"
         )
     xs, ys = ([arrays[f"{kind}{part}"] for part in parts] for kind in "xy")
-    fits = all(len(x) == len(y) and y.ndim == 1 and x.ndim in (2, 3) for x, y in zip(xs, ys, strict=True))
+    fits = all(y.ndim == 1 and x.ndim in (2, 3) and len(x) == len(y) for x, y in zip(xs, ys, strict=True))
     if not fits or len({x.shape[1:] for x in xs}) > 1 or any(x.dtype.kind not in "buif" for x in xs):
         shapes = ", ".join(f"{name} {arrays[name].dtype} {arrays[name].shape}" for name in needed)
         raise UserError(f"{path}: {shapes}; needs numbers x (n, features) or (n, height, width), and classes y (n,)")
@@ -78,12 +81,14 @@ def load_npz(path):
 def load_csv(path, target):
     """`Examples` of a table with a header: the column `target` holds the classes, all others are numbers."""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             header, *rows = [row for row in csv.reader(file) if row]
     except FileNotFoundError:
         raise UserError(f"{path}: not found; prepare.dataset names it") from None
     except (UnicodeDecodeError, csv.Error, ValueError) as error:
         raise UserError(f"{path}: not a CSV table with a header: {error}") from None
+    if not rows:
+        raise UserError(f"{path}: no rows below its header")
     if target not in header:
         raise UserError(f"prepare.target: got {target!r}; the columns of {path} are {', '.join(header)}")
     at = header.index(target)
@@ -108,6 +113,8 @@ def _examples(path, x, y, feature_names, image_shape=(), tested=None):
         x = x.astype(np.float64)
         if not np.isfinite(x).all():
             raise UserError(f"{path}: x has NaN or infinite values; remove or replace them")
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise UserError(f"{path}: y has NaN or infinite values; a class is a whole number or a text")
     classes, labels = np.unique(y, return_inverse=True)
     if len(classes) < 2 or x.shape[1] < 1:
         raise UserError(f"{path}: {len(classes)} classes and {x.shape[1]} features; at least 2 and 1 are needed")

@@ -44,7 +44,7 @@ def train(
     network.initialize([stream(seed, f"{purpose}/weights", replica) for replica in replicas])
     orders = [stream(seed, f"{purpose}/batches", replica) for replica in replicas]
     drops = [stream(seed, f"{purpose}/dropout", replica) for replica in replicas]
-    backpropagation = Backpropagation(network, max(*network.sizes, batch_size))
+    backpropagation = Backpropagation(network, max(*network.sizes, min(batch_size, n)))
     momentum = {"momentum": momentum, "nesterov": nesterov} if optimizer == "sgd" else {}
     update = OPTIMIZERS[optimizer](network.parameters, weight_decay=weight_decay, **momentum)
     stopping = EarlyStopping(network, patience)

@@ -8,12 +8,12 @@ from pathlib import Path
 from kdlib.errors import UserError
 from kdlib.params import load_params
 
-DATASET = Path("data/dataset.npz")
-TEACHER = Path("models/teacher.npz")
-BASELINE = Path("models/baseline.npz")
-STUDENT = Path("models/student.npz")
-PREDICTIONS = Path("data/predictions.npz")
-METRICS = Path("metrics")
+DATASET = "data/dataset.npz"
+TEACHER = "models/teacher.npz"
+BASELINE = "models/baseline.npz"
+STUDENT = "models/student.npz"
+PREDICTIONS = "data/predictions.npz"
+METRICS = "metrics"
 
 
 def parser(description):
@@ -34,6 +34,9 @@ def start_logging(params):
 
 def run(main, arguments):
     """Call `main(params)`; a mistake of the user's or of the file system ends in one line on stderr and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
     try:
         params = load_params(arguments.config)
         start_logging(params)

@@ -1,4 +1,4 @@
-"""Stage evaluate: measure teacher, baseline and student -> metrics/ (JSON, CSV, SVG), data/predictions.npz (logits)"""
+"""Stage evaluate: measure teacher, baseline and student -> metrics/metrics.json, CSV, SVG; data/predictions.npz"""
 
 from kdlib import metrics, pictures, report
 from kdlib.artifacts import write_csv, write_json, write_npz, write_text
@@ -17,24 +17,29 @@ def main(params):
             raise UserError(f"{paths[name]}: lacks weights_0; train it again")
     if not set(report.EVALUATED) <= set(models["teacher"].logits):
         raise UserError(f"{TEACHER}: lacks logits_validation or logits_test; a teacher needs its logits on every split")
+    replicas = {name: models[name].network.replicas for name in ("baseline", "student")}
+    if len(set(replicas.values())) > 1:
+        raise UserError(
+            f"{STUDENT} has {replicas['student']} replicas, {BASELINE} {replicas['baseline']}: train both again"
+        )
     logits = report.logits_of(dataset, models)
     result = report.report(dataset, models, logits)
     losses, accuracies = (report.curve_rows(models, name) for name in ("training_loss", "validation_accuracy"))
     reliability, sizes = report.reliability_rows(dataset, logits), report.size_rows(result)
-    write_csv(METRICS / "training_loss.csv", losses)
-    write_csv(METRICS / "validation_accuracy.csv", accuracies)
-    write_csv(METRICS / "reliability.csv", reliability)
-    write_csv(METRICS / "confusion.csv", report.confusion_rows(dataset, logits))
-    write_csv(METRICS / "sizes.csv", sizes)
+    write_csv(f"{METRICS}/training_loss.csv", losses)
+    write_csv(f"{METRICS}/validation_accuracy.csv", accuracies)
+    write_csv(f"{METRICS}/reliability.csv", reliability)
+    write_csv(f"{METRICS}/confusion.csv", report.confusion_rows(dataset, logits))
+    write_csv(f"{METRICS}/sizes.csv", sizes)
     charts = [("training loss", "nats", losses), ("validation accuracy", "fraction", accuracies)]
-    write_text(METRICS / "learning_curves.svg", pictures.curves(charts))
-    write_text(METRICS / "reliability.svg", pictures.reliability(reliability))
-    write_text(METRICS / "sizes.svg", pictures.sizes(sizes))
+    write_text(f"{METRICS}/learning_curves.svg", pictures.curves(charts))
+    write_text(f"{METRICS}/reliability.svg", pictures.reliability(reliability))
+    write_text(f"{METRICS}/sizes.svg", pictures.sizes(sizes))
     counts = metrics.confusion(logits["student"]["test"], dataset.y["test"]).sum(axis=0).tolist()  # integers
-    write_text(METRICS / "confusion.svg", pictures.confusion(counts, dataset.class_names))
+    write_text(f"{METRICS}/confusion.svg", pictures.confusion(counts, dataset.class_names))
     named = {f"{name}_{split}": array for name, splits in logits.items() for split, array in splits.items()}
     write_npz(PREDICTIONS, {name: array.astype("float32") for name, array in named.items()})
-    write_json(METRICS / "metrics.json", result)
+    write_json(f"{METRICS}/metrics.json", result)
     print(report.table(result))
     return result
 

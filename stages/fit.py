@@ -8,6 +8,18 @@ from kdlib.arithmetic import ARITHMETICS
 from kdlib.training import train
 
 
+def with_as_many_steps(recipe, examples, labeled):
+    """The `recipe` for the `labeled` of the `examples` (counts), in epochs as many times longer as they are fewer.
+
+    So a network that hears the labels alone takes as many steps as one that also hears the teacher on all examples.
+    """
+    steps, of_labeled = (-(-n // recipe.batch_size) for n in (examples, labeled))
+    longer = {"epochs": max(1, round(recipe.epochs * steps / of_labeled))}
+    if recipe.patience:
+        longer["patience"] = max(1, round(recipe.patience * steps / of_labeled))
+    return recipe.model_copy(update=longer)
+
+
 def fit(stage, params, dataset, x, objective, recipe, purpose, replicas):
     """(network, curve) of `kdlib.training.train`. recipe: the section of params.yaml. replicas: how many."""
     log = logging.getLogger(stage)

@@ -5,7 +5,7 @@ from kdlib.datasets import Dataset
 from kdlib.models import save_model
 from kdlib.objectives import CrossEntropy
 from stages import BASELINE, DATASET, parser, run
-from stages.fit import fit
+from stages.fit import fit, with_as_many_steps
 
 
 def main(params):
@@ -13,9 +13,7 @@ def main(params):
     labeled = dataset.labeled()
     x, one_hot = dataset.inputs("train")[labeled], dataset.one_hot("train")[labeled]
     objective = CrossEntropy(one_hot, ARITHMETICS[params.arithmetic])
-    # As many steps as the student's, which also goes through the examples without a label.
-    epochs = params.student.epochs * len(dataset.y["train"]) // len(labeled)
-    recipe = params.student.model_copy(update={"epochs": epochs})
+    recipe = with_as_many_steps(params.student, len(dataset.y["train"]), len(labeled))
     network, curve = fit("train_baseline", params, dataset, x, objective, recipe, "student", params.replicas)
     save_model(BASELINE, network, curve, dataset)
 

@@ -18,7 +18,7 @@ MAINS = {
 
 def quick(**changes):
     """The content of params.yaml with small data and networks. changes: key=value or section={key: value}."""
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
     content["replicas"] = 2
     content["prepare"]["dataset"] = "iris"
     content["teacher"] |= {"hidden": [16], "epochs": 3}
@@ -35,7 +35,9 @@ def quick_params(**changes):
 
 def files(folder):
     """{path: bytes} of all files below `folder`."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +46,7 @@ def trained(tmp_path_factory):
     folder, before = tmp_path_factory.mktemp("trained"), Path.cwd()
     os.chdir(folder)
     try:
-        Path("params.yaml").write_text(yaml.safe_dump(quick()))
+        Path("params.yaml").write_text(yaml.safe_dump(quick()), "utf-8")
         for main in MAINS.values():
             main(quick_params())
     finally:

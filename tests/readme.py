@@ -28,8 +28,8 @@ def few_labels():
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
         command = [sys.executable, "-m", "stages"]
-        run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True)
-    return f"```\n{run.stdout.decode().strip()}\n```"
+        run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True, encoding="utf-8")
+    return f"```\n{run.stdout.strip()}\n```"
 
 
 def parameters():

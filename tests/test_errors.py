@@ -36,7 +36,7 @@ def experiment(trained, tmp_path, monkeypatch):
 
 
 def configure(**changes):
-    Path("params.yaml").write_text(yaml.safe_dump(quick(**changes)))
+    Path("params.yaml").write_text(yaml.safe_dump(quick(**changes)), "utf-8")
 
 
 def run(stage, *arguments):
@@ -109,7 +109,7 @@ class TestParams:
         content = quick()
         *section, name = key.split(".")
         (content[section[0]] if section else content).pop(name)
-        Path("params.yaml").write_text(yaml.safe_dump(content))
+        Path("params.yaml").write_text(yaml.safe_dump(content), "utf-8")
         assert f"params.yaml: {key}: missing" in error("distill")
 
     @pytest.mark.parametrize(

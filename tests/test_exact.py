@@ -102,7 +102,7 @@ def test_snap_rounds_to_the_nearest_multiple_of_the_grid(x, bits):
     assert not np.signbit(snapped[snapped == 0]).any()
 
 
-@given(floats((3, 4, 6), st.sampled_from([0.0, 1e-90, 1e-20, 1.0, 3e5, 1e20, 1e250])), st.integers(2, 5000))
+@given(floats((3, 4, 6), st.sampled_from([0.0, 1e-90, 1e-20, 1.0, 3e5, 1e20, 1e140])), st.integers(2, 5000))
 def test_the_operand_of_training_is_snap(x, inner_length):
     arithmetic = Exact(inner_length)
     assert same_bits(arithmetic.operand(x), exact.snap(x, exact.product_bits(inner_length)))

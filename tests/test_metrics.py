@@ -50,7 +50,7 @@ def test_bins_hold_every_example():
 
 def test_fidelity_to_itself_is_perfect():
     assert metrics.agreement(LOGITS[:1], LOGITS[0]).item() == 1
-    assert abs(metrics.teacher_divergence(LOGITS[:1], LOGITS[0]).item()) < 1e-16  # log rounds to 1 ulp
+    assert abs(metrics.teacher_divergence(LOGITS[:1], LOGITS[0]).item()) < 1e-15  # log rounds to 1 ulp
 
 
 def test_divergence_from_the_teacher():
@@ -65,9 +65,12 @@ def test_mean_and_std_have_the_divisor_n_minus_1():
     assert metrics.mean_and_std([3.0]) == {"mean": 3.0}
 
 
-@pytest.mark.parametrize(("degrees", "quantile"), [(2, 4.302653), (4, 2.776445), (9, 2.262157), (30, 2.042272)])
+@pytest.mark.parametrize(
+    ("degrees", "quantile"),
+    [(1, 12.706205), (2, 4.302653), (3, 3.182446), (4, 2.776445), (9, 2.262157), (30, 2.042272)],
+)
 def test_student_t(degrees, quantile):
-    assert metrics.student_t(degrees) == pytest.approx(quantile, rel=0.2 / degrees**2)
+    assert metrics.student_t(degrees) == pytest.approx(quantile, rel=0.01)
 
 
 def test_verdicts():

@@ -20,7 +20,8 @@ from kdlib.datasets import SPLITS, Dataset
 from kdlib.params import Params, Section
 
 STAGES = list(MAINS)
-DVC_YAML = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+MODELS = ["models/teacher.npz", "models/baseline.npz", "models/student.npz"]
+DVC_YAML = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))
 
 
 def names(entries):
@@ -57,7 +58,7 @@ class Project:
         return re.findall(r"^Running stage '(.+)':$", self.dvc(*arguments).stdout, re.MULTILINE)
 
     def configure(self, **changes):
-        (self.folder / "params.yaml").write_text(yaml.safe_dump(quick(**changes)))
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(quick(**changes)), "utf-8")
 
     def commit(self):
         self.run("git", "add", "--all")
@@ -80,7 +81,12 @@ def project(tmp_path_factory):
     folder, home = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("home")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "DVC_", "PYTHON"))}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
-    environment |= {"DVC_NO_ANALYTICS": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    environment |= {
+        "PYTHONUTF8": "1",
+        "DVC_NO_ANALYTICS": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }
     environment |= {f"DVC_{kind}_DIR": str(home) for kind in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG")}
     for role in ("AUTHOR", "COMMITTER"):
         environment |= {f"GIT_{role}_NAME": "A Tester", f"GIT_{role}_EMAIL": "tester@example.org"}
@@ -202,6 +208,27 @@ def test_a_second_run_runs_nothing(outcome):
 
 
 @scenario
+def fresh(project):
+    """A clone has what is in git: no cache, and none of its outputs."""
+    shutil.rmtree(project.folder / ".dvc" / "cache")
+    for path in ("data/dataset.npz", "data/predictions.npz", *MODELS):
+        (project.folder / path).unlink()
+    process = project.dvc("repro")
+    return (
+        re.findall(r"^Running stage '(.+)':$", process.stdout, re.MULTILINE),
+        process.stdout,
+        project.is_as_committed("."),
+    )
+
+
+def test_a_fresh_clone_runs_every_stage_and_ends_with_the_table(outcome):
+    ran, output, unchanged = outcome(fresh)
+    assert ran == STAGES
+    assert "student - baseline" in output
+    assert unchanged
+
+
+@scenario
 def forced(project):
     ran = project.ran("repro", "--force")
     return ran, project.is_as_committed("dvc.lock", "metrics/")
@@ -256,18 +283,18 @@ def shown(project):
 class TestShow:
     def test_metrics(self, outcome):
         metrics, project = outcome(shown)
-        written = json.loads((project.folder / "metrics/metrics.json").read_text())
+        written = json.loads((project.folder / "metrics/metrics.json").read_text("utf-8"))
         assert metrics[""]["data"]["metrics/metrics.json"]["data"] == written
 
     def test_every_plot(self, outcome):
         _, project = outcome(shown)
-        page = (project.folder / "dvc_plots/index.html").read_text()
+        page = (project.folder / "dvc_plots/index.html").read_text("utf-8")
         titles = [options["title"] for plot in DVC_YAML["plots"] for options in plot.values()]
         assert [title for title in titles if json.dumps(title) not in page] == []
 
     def test_every_picture(self, outcome):
         _, project = outcome(shown)
-        page = (project.folder / "dvc_plots/index.html").read_text()
+        page = (project.folder / "dvc_plots/index.html").read_text("utf-8")
         sources = re.findall(r'<img src="([^"]+)"', page)
         pictures = [project.folder / path for path in outputs("evaluate") if path.endswith(".svg")]
         copies = [(project.folder / "dvc_plots" / source).read_bytes() for source in sources]
@@ -384,12 +411,12 @@ def another(project):
     """A folder with its own params.yaml and its own dvc.yaml, which runs two of the stages."""
     folder = project.folder / "experiments" / "another"
     folder.mkdir(parents=True)
-    (folder / "params.yaml").write_text(yaml.safe_dump(quick(seed=1)))
+    (folder / "params.yaml").write_text(yaml.safe_dump(quick(seed=1)), "utf-8")
     stages = {stage: dict(DVC_YAML["stages"][stage]) for stage in ("prepare", "train_baseline")}
     for stage in stages.values():
         stage["deps"] = [f"../../{path}" if path.endswith(".py") else path for path in stage["deps"]]
     stages["prepare"]["deps"].remove("data/raw")
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), "utf-8")
     there = Project(project.folder, project.environment | {"PYTHONPATH": str(project.folder)})
     return there.ran("repro", "experiments/another/dvc.yaml"), project.files(), files(folder)
 
@@ -451,7 +478,7 @@ def lines_of(node, prefix=""):
 
 
 class TestParams:
-    text = (ROOT / "params.yaml").read_text()
+    text = (ROOT / "params.yaml").read_text("utf-8")
 
     def test_hold_every_key_once(self):
         lines = lines_of(yaml.compose(self.text))
