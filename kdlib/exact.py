@@ -55,8 +55,8 @@ def sum_bits(n):
 def _scale(x, shift):
     """x * 2^shift for |shift| < 3000; of a result that is subnormal, integers x are rounded once.
 
-    C's ldexp truncates subnormal results on some systems, a product rounds them. For integers the first two of the three
-    products are exact unless the result is zero or infinite.
+    C's ldexp truncates subnormal results on some systems, a product rounds them. For integers the first two of the
+    three products are exact unless the result is zero or infinite.
     """
     third = shift // 3
     power = np.ldexp(1.0, third)
