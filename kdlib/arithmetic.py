@@ -29,8 +29,7 @@ class Exact:
     def __init__(self, inner_length):
         # A magnitude of 2^-400 is the least that sets a grid: no product of two operands is subnormal.
         self._floor = math.ldexp(1.0, -400)
-        self._bits = exact.product_bits(inner_length)
-        self._unit = math.ldexp(1.5, 52 - self._bits)
+        self._unit = math.ldexp(1.5, 52 - exact.product_bits(inner_length))
 
     def bound(self, x, nonnegative=False):
         """Largest magnitude of each replica, at least the floor. x: (R, n) -> (R, 1), or a float if R = 1."""
@@ -64,15 +63,19 @@ class Exact:
         np.add(x, anchor, out=out)
         np.subtract(out, anchor, out=out)
 
-    def examples(self, x):
-        """x (n, features) snapped to 24 bits at most, as float32, which holds them: in float64 they are an operand."""
-        anchor = self.anchor(self.bound(x.reshape(1, -1))) * math.ldexp(1.0, max(0, self._bits - 24))
-        result = np.empty(x.shape, np.float32)
-        for start in range(0, len(x), 256):  # rows that stay in the cache
-            block = x[start : start + 256].astype(np.float64)
-            self.snap(block, anchor, block)
-            result[start : start + 256] = block
-        return result
+    def batches(self, x):
+        """Function of indices (R, batch) to the operand x[indices], (R, batch, features), on the grid of all x.
+
+        Snapping each batch anew is 2 % of a step; a snapped float64 copy of MNIST takes as long as 300 steps to make.
+        """
+        anchor = self.anchor(self.bound(x.reshape(1, -1)))
+
+        def batch(indices):
+            result = x.take(indices, axis=0).astype(np.float64, copy=False)
+            self.snap(result, anchor, result)
+            return result
+
+        return batch
 
     def mirror(self, parameters):
         """The operand of an array (R, n) that changes block by block. See `Mirror`."""
@@ -135,9 +138,10 @@ class Fast:
         return x.astype(np.float32, copy=False)
 
     @staticmethod
-    def examples(x):
-        """x (n, features) in float32."""
-        return x.astype(np.float32, copy=False)
+    def batches(x):
+        """Function of indices (R, batch) to x[indices], (R, batch, features)."""
+        x = x.astype(np.float32, copy=False)
+        return lambda indices: x.take(indices, axis=0)
 
     @staticmethod
     def mirror(parameters):

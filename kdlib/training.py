@@ -48,7 +48,7 @@ def train(
     momentum = {"momentum": momentum, "nesterov": nesterov} if optimizer == "sgd" else {}
     update = OPTIMIZERS[optimizer](network.parameters, weight_decay=weight_decay, **momentum)
     stopping = EarlyStopping(network, patience)
-    examples = backpropagation.arithmetic.examples(x)
+    inputs = backpropagation.arithmetic.batches(x)
     logits = np.empty((len(replicas), n, classes), dtype=arithmetic.dtype)
     curve = {name: [] for name in ("training_loss", "validation_loss", "validation_accuracy")}
     steps_per_epoch = -(-n // batch_size)
@@ -59,15 +59,13 @@ def train(
             targets = [target[order] for target in objective.targets]
             for step, start in enumerate(range(0, n, batch_size), epoch * steps_per_epoch):
                 batch = slice(start, min(start + batch_size, n))
-                inputs = examples.take(order[:, batch], axis=0).astype(arithmetic.dtype, copy=False)
-                masks = (
-                    dropout_masks(drops, [(inputs.shape[1], width) for width in hidden], dropout) if dropout else None
-                )
-                logits[:, batch] = backpropagation.forward(inputs, masks)
+                rows = batch.stop - start
+                masks = dropout_masks(drops, [(rows, width) for width in hidden], dropout) if dropout else None
+                logits[:, batch] = backpropagation.forward(inputs(order[:, batch]), masks)
                 delta = objective.gradient(
                     logits[:, batch], *(t[:, batch] for t in targets), backpropagation.arithmetic
                 )
-                delta /= inputs.shape[1]
+                delta /= rows
                 backpropagation.backward(delta)
                 rate = learning_rate_at(step, epochs * steps_per_epoch, learning_rate, schedule)
                 update.step(network.parameters, backpropagation.gradient, rate, backpropagation.mirror.update)

@@ -110,13 +110,13 @@ def test_the_operand_of_training_is_snap(x, inner_length):
     assert same_bits(arithmetic.operand(positive, nonnegative=True), arithmetic.operand(positive))
 
 
-@pytest.mark.parametrize("inner_length", [1, 64, 5000])
-def test_examples_are_operands_that_float32_holds(inner_length):
-    x = np.random.default_rng(0).normal(size=(600, 3)) * 100
-    examples = Exact(inner_length).examples(x)
-    assert examples.dtype == np.float32
-    expected = exact.snap(x[None], min(24, exact.product_bits(inner_length)))[0]
-    assert same_bits(examples.astype(np.float64), expected)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_batch_is_cut_from_the_operand_of_all_examples(dtype):
+    x = (np.random.default_rng(0).normal(size=(60, 3)) * 100).astype(dtype)
+    kept, indices = x.copy(), np.array([[5, 2], [59, 0]])
+    arithmetic = Exact(64)
+    assert same_bits(arithmetic.batches(x)(indices), arithmetic.operand(x[None].astype(np.float64))[0][indices])
+    assert np.array_equal(x, kept)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e300])

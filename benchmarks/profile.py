@@ -1,0 +1,78 @@
+"""Where a step of SGD with momentum spends its time: `python -m benchmarks.profile`. Writes benchmarks/profile.md."""
+
+import time
+from pathlib import Path
+from unittest import mock
+
+from benchmarks.workloads import PURPOSE, SEED, Workload, digits, mnist
+from kdlib.arithmetic import Exact, Fast, Mirror
+from kdlib.artifacts import write_text
+from kdlib.network import Backpropagation
+from kdlib.objectives import CrossEntropy
+from kdlib.optimizers import Optimizer
+from kdlib.training import train
+
+RESULTS = Path(__file__).resolve().parent / "profile.md"
+PARTS = ("products", "forward", "backward", "loss", "update")
+HEAD = (
+    "| network | arithmetic | µs a step | products | rest of forward, backward | loss's gradient | update, snapping |"
+    " the rest |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+)
+
+
+def timed(function, part, times):
+    """`function`, which adds its seconds to times[part]."""
+
+    def wrapper(*arguments, **options):
+        start = time.perf_counter()
+        try:
+            return function(*arguments, **options)
+        finally:
+            times[part] += time.perf_counter() - start
+
+    return wrapper
+
+
+def profile(workload, arithmetic):
+    """{part: µs a step} and the "total" of training on the workload."""
+    objective, times = CrossEntropy(workload.one_hot, arithmetic), dict.fromkeys(PARTS, 0.0)
+    places = [(Backpropagation, "forward", "forward"), (Backpropagation, "backward", "backward")]
+    places += [(Optimizer, "step", "update"), (Mirror, "finish", "update")]
+    patches = [mock.patch.object(owner, name, timed(getattr(owner, name), part, times)) for owner, name, part in places]
+    for owner, name, part in ((arithmetic, "product", "products"), (CrossEntropy, "gradient", "loss")):
+        patches.append(mock.patch.object(owner, name, staticmethod(timed(getattr(owner, name), part, times))))
+    validation = workload.x[:8], workload.one_hot[:8]
+    options = {"epochs": workload.epochs, "batch_size": workload.batch_size, "learning_rate": workload.rate}
+    for patch in patches:
+        patch.start()
+    try:
+        start = time.perf_counter()
+        train(workload.x, objective, validation, workload.hidden, arithmetic, SEED, PURPOSE, **options)
+        times["total"] = time.perf_counter() - start
+    finally:
+        mock.patch.stopall()
+    return {part: 1e6 * seconds / workload.steps for part, seconds in times.items()}
+
+
+def main():
+    x, labels = digits()
+    workloads = [Workload((128,), 32, "sgd", 20, x, labels)]
+    for hidden, n in (((256, 256), 60000), ((1200, 1200), 12800)):
+        x, labels, _ = mnist(n)
+        workloads.append(Workload(hidden, 128, "sgd", 1, x, labels))
+    lines = [HEAD]
+    for workload in workloads:
+        for arithmetic in (Fast, Exact):
+            profile(workload.warm_up(), arithmetic)
+            t = profile(workload, arithmetic)
+            around = t["forward"] + t["backward"] - t["products"]
+            rest = t["total"] - t["forward"] - t["backward"] - t["loss"] - t["update"]
+            cells = (t["total"], t["products"], around, t["loss"], t["update"], rest)
+            name = f"{'-'.join(map(str, workload.sizes))} | {arithmetic.__name__.lower()}"
+            lines.append(f"| {name} | " + " | ".join(f"{cell:,.0f}" for cell in cells) + " |")
+    print("\n".join(lines))
+    write_text(RESULTS, "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
