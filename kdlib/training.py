@@ -12,6 +12,9 @@ from kdlib.optimizers import OPTIMIZERS
 from kdlib.streams import permutation, stream
 
 
+BLOCK = 1024  # examples whose losses are computed at once, in the cache
+
+
 def learning_rate_at(step, steps, learning_rate, schedule):
     """`constant`, or `linear`: from `learning_rate` at step 0 to zero after the last of `steps`."""
     return learning_rate if schedule == "constant" else learning_rate * (1 - step / steps)
@@ -70,7 +73,9 @@ def train(
                 rate = learning_rate_at(step, epochs * steps_per_epoch, learning_rate, schedule)
                 update.step(network.parameters, backpropagation.gradient, rate, backpropagation.mirror.update)
                 backpropagation.mirror.finish()
-            loss = exact.mean(objective.value(logits, *targets, backpropagation.arithmetic), axis=1)
+            blocks = [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
+            values = [objective.value(*(a[:, b] for a in (logits, *targets)), arithmetic) for b in blocks]
+            loss = exact.mean(np.concatenate(values, axis=1), axis=1)
             check_loss(np.where(stopping.running, loss, 0), epoch, replicas, learning_rate)
             validation_loss, accuracy = validate(network, *validation)
             for name, values in zip(curve, (loss, validation_loss, accuracy), strict=True):

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import yaml
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import report
+
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 
@@ -47,6 +50,30 @@ def parameters():
     return "\n".join(rows)
 
 
+SYSTEMS = {
+    "kdlib exact": "exact",
+    "scikit-learn": "scikit-learn",
+    "PyTorch eager": "PyTorch",
+    "PyTorch compiled": "PyTorch compiled",
+    "products alone, float32": "products, float32",
+    "products alone, float64": "products, float64",
+}
+
+
+def benchmark():
+    """The training workloads of benchmarks/results.json, one a row; benchmarks/results.md has all of them."""
+    results = json.loads((ROOT / "benchmarks/results.json").read_text("utf-8"))
+    head = ["network, batch, data, optimizer", "kdlib fast", *SYSTEMS.values()]
+    lines = [*report.header(results["machine"]), *report.table(head, [])]
+    for name in ("small", "medium", "large", "students"):
+        for entry in results["workloads"][name]:
+            systems = entry["systems"]
+            ratios = [f"{systems[s]['ratio']:.2f}" if s in systems else "" for s in SYSTEMS]
+            time = report.microseconds(next(iter(systems.values()))["microseconds"])
+            lines.append(report.table([entry["title"], time, *ratios], [])[0])
+    return "\n".join(lines)
+
+
 def filled(text):
     """The README's text with every generated part as it is now."""
     parts = {
@@ -54,8 +81,9 @@ def filled(text):
         "few": few_labels,
         "parameters: params.yaml": parameters,
         "matrix": lambda: (ROOT / "tests/reproducibility/results.md").read_text("utf-8").strip(),
+        "profile": lambda: (ROOT / "benchmarks/profile.md").read_text("utf-8").strip(),
         "accuracy": lambda: (ROOT / "benchmarks/accuracy.md").read_text("utf-8").strip(),
-        "benchmark": lambda: (ROOT / "benchmarks/results.md").read_text("utf-8").strip(),
+        "benchmark": benchmark,
     }
     for name, part in parts.items():
         end = f"<!-- end of {name.split(':')[0]} -->"
