@@ -11,7 +11,6 @@ from kdlib.network import Backpropagation, Network, multiply_adds
 from kdlib.optimizers import OPTIMIZERS
 from kdlib.streams import permutation, stream
 
-
 BLOCK = 1024  # examples whose losses are computed at once, in the cache
 
 
