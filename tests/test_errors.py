@@ -315,6 +315,12 @@ class TestArtifacts:
 
 
 class TestTraining:
+    def test_stacks_of_unequal_size_are_not_compared(self, experiment, error):
+        configure(replicas=3)
+        run("distill")
+        message = error("evaluate")
+        assert "models/student.npz has 3 replicas, models/baseline.npz 2" in message
+
     @pytest.mark.parametrize("stage", ["train_teacher", "train_baseline", "distill"])
     def test_a_loss_that_is_no_number(self, error, stage):
         section = "teacher" if stage == "train_teacher" else "student"
