@@ -65,7 +65,7 @@ def benchmark():
     results = json.loads((ROOT / "benchmarks/results.json").read_text("utf-8"))
     head = ["network, batch, data, optimizer", "kdlib fast", *SYSTEMS.values()]
     lines = [*report.header(results["machine"]), *report.table(head, [])]
-    for name in ("small", "medium", "large", "students"):
+    for name in ("small", "medium", "large"):
         for entry in results["workloads"][name]:
             systems = entry["systems"]
             ratios = [f"{systems[s]['ratio']:.2f}" if s in systems else "" for s in SYSTEMS]
