@@ -5,7 +5,9 @@ import pytest
 
 from kdlib.arithmetic import Exact, Fast
 from kdlib.errors import UserError
+from kdlib.network import Network
 from kdlib.objectives import CrossEntropy, Distillation
+from kdlib.streams import stream
 from kdlib.training import EarlyStopping, learning_rate_at, train
 
 RANDOM = np.random.default_rng(0)
@@ -44,6 +46,27 @@ def test_a_replica_is_the_same_alone_and_in_a_stack(name):
         for key in curves:
             assert np.array_equal(curve[key][0], curves[key][k], equal_nan=True)
     assert not np.array_equal(stack.parameters[0], stack.parameters[1])
+
+
+def test_replicas_differ_in_their_weights_batches_and_masks(monkeypatch):
+    """From equal weights, a batch of all examples leaves them equal bit for bit: the order within it is no matter."""
+
+    def alike(network, generators):
+        for weights, _ in network.layers:
+            weights[:] = stream(0, "alike").random(weights.shape[1:]) - 0.5
+
+    def equal(**recipe):
+        first, second = fit(replicas=(0, 1), **recipe)[0].parameters
+        return np.array_equal(first, second)
+
+    assert not equal(batch_size=50)
+    monkeypatch.setattr(Network, "initialize", alike)
+    assert equal(batch_size=50)
+    assert not equal(batch_size=16)
+    monkeypatch.setitem(globals(), "X", np.ones_like(X))  # of examples that are all the same no order matters
+    monkeypatch.setitem(globals(), "ONE_HOT", ONE_HOT[np.zeros(70, dtype=int)])
+    assert equal(batch_size=16)
+    assert not equal(batch_size=16, dropout=0.5)
 
 
 @pytest.mark.parametrize("arithmetic", [Exact, Fast])
