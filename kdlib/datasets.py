@@ -112,6 +112,16 @@ class Dataset:
         """Indices of the training examples whose label is known."""
         return np.flatnonzero(self.y["train"] >= 0)
 
+    def transfer_set(self, class_names=None):
+        """Indices of the training examples of these classes, or of all. Raises UserError if there is no such class."""
+        if class_names is None:
+            return np.arange(len(self.y["train"]))
+        for name in class_names:
+            if name not in self.class_names:
+                allowed = ", ".join(self.class_names)
+                raise UserError(f"prepare.transfer_classes: got {name!r}; the classes are {allowed}")
+        return np.flatnonzero(np.isin(self.y["train"], [self.class_names.index(name) for name in class_names]))
+
     def save(self, path):
         write_npz(path, self._arrays() | {"digest": np.array(self._digest())})
 

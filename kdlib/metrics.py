@@ -80,6 +80,27 @@ def teacher_divergence(logits, logits_teacher):
     return exact.mean(losses.kd_divergence(logits.astype(np.float64), targets, 1.0, Exact), axis=1)
 
 
+def bias_shift(logits, labels, absent):
+    """The number that, added to the logits of the `absent` classes, leaves the fewest errors, (R,) float64.
+
+    absent: (classes,) bool, such as those that the transfer set lacks, some but not all. Of equally good numbers it is
+    the middle of the widest range. Reference: Hinton, Vinyals and Dean (2015), section 3.
+    """
+    shifts = []
+    for replica in logits.astype(np.float64):
+        inside, outside = (np.where(mask, -np.inf, replica) for mask in (absent, ~absent))
+        # An example goes to an absent class where the shift is greater than its margin.
+        margin = np.max(inside, axis=1) - np.max(outside, axis=1)
+        order = np.argsort(margin, kind="stable")
+        gained = (np.argmax(outside, axis=1) == labels).astype(int) - (np.argmax(inside, axis=1) == labels)
+        correct = np.concatenate([[0], np.cumsum(gained[order])])  # integers
+        edges = np.concatenate([[margin[order[0]] - 1], margin[order], [margin[order[-1]] + 1]])
+        widths = np.where(correct == np.max(correct), np.diff(edges), -1)
+        best = int(np.argmax(widths))
+        shifts.append((edges[best] + edges[best + 1]) / 2)
+    return np.array(shifts)
+
+
 MEASURES = {
     "accuracy": accuracy,
     "nll": negative_log_likelihood,

@@ -123,17 +123,19 @@ class Backpropagation:
     def forward(self, x, masks=None):
         """x: operand (R, batch, features) -> logits (R, batch, classes).
 
-        masks: for dropout, an array (R, batch, width) of zeros and 1 / (1 - rate) for each hidden layer.
+        masks: for dropout, an array (R, batch, width) of zeros and 1 / (1 - rate), or None, for the inputs and for each
+        hidden layer.
         """
         buffers = self._batch(x.shape[1])
-        self._inputs, self._masks = [x], masks
+        self._masks = masks or [None] * len(buffers)
+        self._inputs = [x if self._masks[0] is None else self.arithmetic.operand(x * self._masks[0])]
         for index, ((weights, biases), (z, _)) in enumerate(zip(self._layers, buffers, strict=True)):
             self.arithmetic.product(self._inputs[-1], weights, out=z)
             z += biases
             if index < len(buffers) - 1:
                 np.maximum(z, 0, out=z)
-                if masks is not None:
-                    z *= masks[index]
+                if self._masks[index + 1] is not None:
+                    z *= self._masks[index + 1]
                 self._inputs.append(self.arithmetic.operand(z, out=z, nonnegative=True))
         return z
 
@@ -150,6 +152,17 @@ class Backpropagation:
                 self.arithmetic.product(delta, self._layers[index][0].transpose(0, 2, 1), out=below)
                 # A unit that is off or dropped has a = 0; one that is on has a > 0, and passes its mask on.
                 below *= a > 0
-                if self._masks is not None:
-                    below *= self._masks[index - 1]
+                if self._masks[index] is not None:
+                    below *= self._masks[index]
                 delta = below
+
+    def constrain(self, max_norm):
+        """Scale the incoming weights of each unit whose L2 norm is above `max_norm` down to it, to 21 bits or so.
+
+        Reference: Hinton et al., "Improving neural networks by preventing co-adaptation of feature detectors" (2012).
+        """
+        factors = [max_norm / np.sqrt(self.arithmetic.square_sum(weights)) for weights, _ in self._layers]
+        if any((factor < 1).any() for factor in factors):
+            for (weights, _), factor in zip(self.network.layers, factors, strict=True):
+                weights *= np.minimum(factor, 1)
+            self.mirror.finish()

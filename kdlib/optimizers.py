@@ -13,21 +13,29 @@ DECAY = math.ldexp(1.0, -26)
 
 
 class Optimizer:
-    """What the rules share: a step goes block by block, and running means are kept from fading into subnormals."""
+    """What the rules share: a step goes block by block, and running means are kept from fading into subnormals.
 
-    def __init__(self, parameters, decay, moments):
+    `state`: {name: array}, all that a step changes besides the parameters; it may be overwritten in place.
+    """
+
+    def __init__(self, parameters, decay, moments, powers=()):
         self.moments = [np.zeros_like(parameters) for _ in range(moments)]
+        self._powers, self._steps = np.ones(len(powers)), np.zeros(1, dtype=np.int64)
+        self._bases = np.array(powers)
+        named = {f"moment_{k}": moment for k, moment in enumerate(self.moments)}
+        self.state = named | {"powers": self._powers, "steps": self._steps}
         self._width = max(1, BLOCK // len(parameters))
         self._scratch = np.empty((len(parameters), min(self._width, parameters.shape[1])), parameters.dtype)
-        self._steps, self._period, power = 0, 1, decay
+        self._period, power = 1, decay
         while power * decay > DECAY and self._period < 1024:
             self._period, power = self._period + 1, power * decay
 
     def step(self, parameters, gradient, learning_rate, updated=lambda columns: None):
         """gradient: as `parameters`; it is overwritten. updated: called with each block of columns, a slice."""
         self._steps += 1
+        self._powers *= self._bases
         self._begin(learning_rate)
-        flush = self._steps % self._period == 0
+        flush = self._steps[0] % self._period == 0
         for start in range(0, parameters.shape[1], self._width):
             columns = slice(start, start + self._width)
             moments = [moment[:, columns] for moment in self.moments]
@@ -87,17 +95,15 @@ class Adam(Optimizer):
     decoupled = False
 
     def __init__(self, parameters, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0):
-        super().__init__(parameters, min(beta_1, beta_2), 2)
+        super().__init__(parameters, min(beta_1, beta_2), 2, powers=(beta_1, beta_2))
         self.beta_1, self.beta_2, self.epsilon, self.weight_decay = beta_1, beta_2, epsilon, weight_decay
-        self.power_1 = self.power_2 = 1.0
 
     def _begin(self, learning_rate):
-        self.power_1 *= self.beta_1
-        self.power_2 *= self.beta_2
+        power_1, power_2 = self._powers.tolist()
         self.decay = learning_rate * self.weight_decay
         # learning_rate m^ / (sqrt(v^) + epsilon) = rate m / (sqrt(v) + floor)
-        correction = math.sqrt(1 - self.power_2)
-        self.rate = learning_rate * correction / (1 - self.power_1)
+        correction = math.sqrt(1 - power_2)
+        self.rate = learning_rate * correction / (1 - power_1)
         self.floor = self.epsilon * correction
 
     def _update(self, parameters, gradient, moments, scratch):

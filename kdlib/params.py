@@ -1,10 +1,10 @@
 """The validated parameters of `params.yaml`. What each key means stands there, beside it."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from kdlib.errors import UserError
 
@@ -13,6 +13,9 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+# YAML reads a class named 3 as a number.
+ClassName = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 
 
 class Section(BaseModel):
@@ -27,6 +30,13 @@ class Prepare(Section):
     max_samples: Count | None
     scaling: Literal["minmax", "standard", "none"]
     labeled_fraction: Annotated[float, Field(gt=0, le=1)]
+    transfer_classes: Annotated[list[ClassName], Field(min_length=1)] | None
+
+    @model_validator(mode="after")
+    def _transfer_classes(self):
+        if self.transfer_classes is not None and self.labeled_fraction < 1:
+            raise ValueError("transfer_classes needs labeled_fraction: 1.0, or else the classes are not all known")
+        return self
 
     @model_validator(mode="after")
     def _named_target(self):
@@ -41,6 +51,10 @@ class Prepare(Section):
         return self
 
 
+class Augment(Section):
+    shift: Count
+
+
 class Training(Section):
     hidden: list[Count]
     epochs: Count
@@ -51,12 +65,16 @@ class Training(Section):
     nesterov: bool
     weight_decay: NonNegative
     schedule: Literal["constant", "linear"]
+    input_dropout: BelowOne
     dropout: BelowOne
+    max_norm: Positive | None
+    augment: Augment | None
     patience: Count | None
 
     def recipe(self):
         """The keyword arguments of `kdlib.training.train`."""
-        return {key: getattr(self, key) for key in Training.model_fields}
+        keys = {key: getattr(self, key) for key in Training.model_fields if key != "augment"}
+        return keys | {"shift": self.augment.shift if self.augment else 0}
 
 
 class Teacher(Training):
@@ -82,11 +100,19 @@ class Params(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     arithmetic: Literal["exact", "fast"]
     replicas: Annotated[int, Field(ge=1, le=1000)]
+    checkpoint: Count | None
     prepare: Prepare
     teacher: Teacher
     student: Training
     distill: Distill
     logging: Logging
+
+    @model_validator(mode="after")
+    def _augment(self):
+        for name in ("teacher", "student"):
+            if getattr(self, name).augment and self.prepare.scaling == "standard":
+                raise ValueError(f"{name}.augment needs prepare.scaling: minmax or none, which pixels share")
+        return self
 
 
 def _explain(error):
@@ -95,6 +121,7 @@ def _explain(error):
         section = Params
         for part in error["loc"][:-1]:
             section = section.model_fields[part].annotation
+            section = next((kind for kind in get_args(section) if kind is not type(None)), section)
         return f"{key}: unknown key; allowed are {', '.join(section.model_fields)}"
     if error["type"] == "missing":
         return f"{key}: missing"
@@ -105,8 +132,25 @@ def _explain(error):
     return f"{key}: got {error['input']!r}; {error['msg'][0].lower()}{error['msg'][1:]}{hint}"
 
 
-def load_params(path):
-    """`Params` of the YAML file at `path`. Raises UserError, naming the key, what it got and what is allowed."""
+def _change(content, change):
+    """Set `section.key=value` in the nested dict `content`; the value is YAML."""
+    name, equals, value = change.partition("=")
+    *parents, key = name.split(".")
+    for parent in parents:
+        content = content.get(parent) if isinstance(content, dict) else None
+    if not equals or not isinstance(content, dict):
+        raise UserError(f"--set {change}: got no KEY=VALUE of a key such as student.epochs=20")
+    try:
+        content[key] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UserError(f"--set {change}: {value!r} is not YAML") from None
+
+
+def load_params(path, changes=()):
+    """`Params` of the YAML file at `path`, with `changes` such as "student.epochs=20".
+
+    Raises UserError, naming the key, what it got and what is allowed.
+    """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -116,6 +160,8 @@ def load_params(path):
         raise UserError(f"{path}: not YAML: {reason}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds {type(content).__name__}, not keys and values")
+    for change in changes:
+        _change(content, change)
     try:
         return Params.model_validate(content)
     except ValidationError as error:

@@ -27,14 +27,40 @@ def logits_of(dataset, models):
     return {"teacher": of_teacher} | students
 
 
-def report(dataset, models, logits):
+def measure_absent(dataset, logits, transfer_classes):
+    """Of a stack that saw `transfer_classes` alone: accuracy on the absent classes, and with their biases shifted.
+
+    logits: {split: (R, n, classes)}. The shift is chosen on the validation split.
+    Returns ({split: {name: (R,)}}, shift (R,)).
+    """
+    absent = ~np.isin(dataset.class_names, transfer_classes)
+    shift = metrics.bias_shift(logits["validation"], dataset.y["validation"], absent)
+    result = {}
+    for split in EVALUATED:
+        labels = dataset.y[split]
+        of_absent = np.flatnonzero(absent[labels])
+        shifted = logits[split] + shift[:, None, None] * absent
+        result[split] = {
+            "accuracy_absent": metrics.accuracy(logits[split][:, of_absent], labels[of_absent]),
+            "accuracy_shifted": metrics.accuracy(shifted, labels),
+            "accuracy_absent_shifted": metrics.accuracy(shifted[:, of_absent], labels[of_absent]),
+        }
+    return result, shift
+
+
+def report(dataset, models, logits, transfer_classes=None):
     """The content of metrics.json. models: {network: Model}. Its units: fractions, nats, bytes."""
     result = {"examples": {split: len(dataset.y[split]) for split in EVALUATED}}
+    partial = transfer_classes is not None and set(transfer_classes) < set(dataset.class_names)
     for name in NETWORKS:
         result[name] = {}
+        if partial and name != "teacher":
+            absent, shift = measure_absent(dataset, logits[name], transfer_classes)
+            result[name]["bias_shift"] = metrics.mean_and_std(shift)
         for split in EVALUATED:
             values = {key: measure(logits[name][split], dataset.y[split]) for key, measure in metrics.MEASURES.items()}
             if name != "teacher":
+                values |= absent[split] if partial else {}
                 teacher = logits["teacher"][split][0]
                 values |= {key: measure(logits[name][split], teacher) for key, measure in metrics.FIDELITY.items()}
             result[name][split] = {key: metrics.mean_and_std(value) for key, value in values.items()}
@@ -83,6 +109,9 @@ def table(result):
     for split in EVALUATED:
         for label, key, factor, digits in (
             ("accuracy %", "accuracy", 100, 2),
+            ("accuracy on absent classes %", "accuracy_absent", 100, 2),
+            ("accuracy, biases shifted %", "accuracy_shifted", 100, 2),
+            ("… on absent classes %", "accuracy_absent_shifted", 100, 2),
             ("NLL, nats", "nll", 1, 4),
             ("calibration error %", "ece", 100, 2),
             ("Brier score", "brier", 1, 4),
@@ -90,7 +119,8 @@ def table(result):
             ("KL from teacher, nats", "kl", 1, 4),
         ):
             cells = [result[n][split].get(key) for n in NETWORKS]
-            rows.append((f"{split} {label}", *(_cell(c, factor, digits) if c else "" for c in cells)))
+            if any(cells):
+                rows.append((f"{split} {label}", *(_cell(c, factor, digits) if c else "" for c in cells)))
     for label, key in (("parameters", "parameters"), ("bytes", "bytes"), ("multiply-adds", "multiply_adds")):
         rows.append((label, *(f"{result[n][key]:,}" if key in result[n] else "" for n in NETWORKS)))
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]

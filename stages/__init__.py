@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from kdlib.errors import UserError
@@ -16,10 +17,28 @@ PREDICTIONS = "data/predictions.npz"
 METRICS = "metrics"
 
 
-def parser(description):
-    """The options that every stage has. Paths in it are relative to the working directory."""
+@dataclass(frozen=True)
+class Paths:
+    """Of what the stages exchange, relative to the working directory."""
+
+    dataset: str = DATASET
+    teacher: str = TEACHER
+    baseline: str = BASELINE
+    student: str = STUDENT
+    predictions: str = PREDICTIONS
+    metrics: str = METRICS
+
+
+PATHS = Paths()
+
+
+def parser(description, *names):
+    """The options that every stage has, and one for each path in `names`."""
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument("--config", metavar="FILE", default="params.yaml", help="the parameters (default: %(default)s)")
+    result.add_argument("--set", metavar="KEY=VALUE", default=[], action="append", help="in place of the file's")
+    for name in names:
+        result.add_argument(f"--{name}", metavar="PATH", default=getattr(PATHS, name), help="(default: %(default)s)")
     return result
 
 
@@ -33,14 +52,15 @@ def start_logging(params):
 
 
 def run(main, arguments):
-    """Call `main(params)`; a mistake of the user's or of the file system ends in one line on stderr and exit code 1."""
+    """Call `main(params, paths)`; a mistake of the user's or of the file system ends in one line and exit code 1."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
     try:
-        params = load_params(arguments.config)
+        params = load_params(arguments.config, arguments.set)
         start_logging(params)
-        return main(params)
+        given = {name: value for name, value in vars(arguments).items() if name in vars(PATHS)}
+        return main(params, Paths(**given))
     except UserError as error:
         message = str(error)
     except OSError as error:

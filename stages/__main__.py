@@ -4,13 +4,13 @@ Reads params.yaml (or --config) and writes data/, models/ and metrics/ in the wo
 """
 
 from kdlib.artifacts import write_json
-from stages import distill, evaluate, parser, prepare, run, train_baseline, train_teacher
+from stages import PATHS, distill, evaluate, parser, prepare, run, train_baseline, train_teacher
 
 
-def main(params):
+def main(params, paths=PATHS):
     for stage in (prepare, train_teacher, train_baseline, distill):
-        stage.main(params)
-    return evaluate.main(params)
+        stage.main(params, paths)
+    return evaluate.main(params, paths)
 
 
 if __name__ == "__main__":
@@ -19,8 +19,8 @@ if __name__ == "__main__":
     options.add_argument("--output", metavar="FILE", help="write the results there too, as JSON")
     arguments = options.parse_args()
 
-    def main_and_output(params):
-        result = main(params)
+    def main_and_output(params, paths):
+        result = main(params, paths)
         if arguments.output:
             write_json(arguments.output, result)
 

@@ -5,44 +5,46 @@ from kdlib.artifacts import write_csv, write_json, write_npz, write_text
 from kdlib.datasets import Dataset
 from kdlib.errors import UserError
 from kdlib.models import load_model
-from stages import BASELINE, DATASET, METRICS, PREDICTIONS, STUDENT, TEACHER, parser, run
+from stages import PATHS, parser, run
 
 
-def main(params):
-    dataset = Dataset.load(DATASET)
-    paths = dict(zip(report.NETWORKS, (TEACHER, BASELINE, STUDENT), strict=True))
-    models = {name: load_model(path, dataset) for name, path in paths.items()}
+def main(params, paths=PATHS):
+    dataset = Dataset.load(paths.dataset)
+    models = {name: load_model(getattr(paths, name), dataset) for name in report.NETWORKS}
     for name in ("baseline", "student"):
         if not models[name].network:
-            raise UserError(f"{paths[name]}: lacks weights_0; train it again")
+            raise UserError(f"{getattr(paths, name)}: lacks weights_0; train it again")
     if not set(report.EVALUATED) <= set(models["teacher"].logits):
-        raise UserError(f"{TEACHER}: lacks logits_validation or logits_test; a teacher needs its logits on every split")
+        raise UserError(
+            f"{paths.teacher}: lacks logits_validation or logits_test; a teacher needs its logits on every split"
+        )
     replicas = {name: models[name].network.replicas for name in ("baseline", "student")}
     if len(set(replicas.values())) > 1:
         raise UserError(
-            f"{STUDENT} has {replicas['student']} replicas, {BASELINE} {replicas['baseline']}: train both again"
+            f"{paths.student} has {replicas['student']} replicas, {paths.baseline} {replicas['baseline']}:"
+            " train both again"
         )
     logits = report.logits_of(dataset, models)
-    result = report.report(dataset, models, logits)
+    result = report.report(dataset, models, logits, params.prepare.transfer_classes)
     losses, accuracies = (report.curve_rows(models, name) for name in ("training_loss", "validation_accuracy"))
     reliability, sizes = report.reliability_rows(dataset, logits), report.size_rows(result)
-    write_csv(f"{METRICS}/training_loss.csv", losses)
-    write_csv(f"{METRICS}/validation_accuracy.csv", accuracies)
-    write_csv(f"{METRICS}/reliability.csv", reliability)
-    write_csv(f"{METRICS}/confusion.csv", report.confusion_rows(dataset, logits))
-    write_csv(f"{METRICS}/sizes.csv", sizes)
+    write_csv(f"{paths.metrics}/training_loss.csv", losses)
+    write_csv(f"{paths.metrics}/validation_accuracy.csv", accuracies)
+    write_csv(f"{paths.metrics}/reliability.csv", reliability)
+    write_csv(f"{paths.metrics}/confusion.csv", report.confusion_rows(dataset, logits))
+    write_csv(f"{paths.metrics}/sizes.csv", sizes)
     charts = [("training loss", "nats", losses), ("validation accuracy", "fraction", accuracies)]
-    write_text(f"{METRICS}/learning_curves.svg", pictures.curves(charts))
-    write_text(f"{METRICS}/reliability.svg", pictures.reliability(reliability))
-    write_text(f"{METRICS}/sizes.svg", pictures.sizes(sizes))
+    write_text(f"{paths.metrics}/learning_curves.svg", pictures.curves(charts))
+    write_text(f"{paths.metrics}/reliability.svg", pictures.reliability(reliability))
+    write_text(f"{paths.metrics}/sizes.svg", pictures.sizes(sizes))
     counts = metrics.confusion(logits["student"]["test"], dataset.y["test"]).sum(axis=0).tolist()  # integers
-    write_text(f"{METRICS}/confusion.svg", pictures.confusion(counts, dataset.class_names))
+    write_text(f"{paths.metrics}/confusion.svg", pictures.confusion(counts, dataset.class_names))
     named = {f"{name}_{split}": array for name, splits in logits.items() for split, array in splits.items()}
-    write_npz(PREDICTIONS, {name: array.astype("float32") for name, array in named.items()})
-    write_json(f"{METRICS}/metrics.json", result)
+    write_npz(paths.predictions, {name: array.astype("float32") for name, array in named.items()})
+    write_json(f"{paths.metrics}/metrics.json", result)
     print(report.table(result))
     return result
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__).parse_args())
+    run(main, parser(__doc__, "dataset", *report.NETWORKS, "predictions", "metrics").parse_args())

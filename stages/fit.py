@@ -1,10 +1,14 @@
-"""Training as the three training stages do it: with progress on the terminal and in the log."""
+"""Training as the three training stages do it: with progress, resumable, and saved at the end."""
 
 import logging
 
 from tqdm import tqdm
 
 from kdlib.arithmetic import ARITHMETICS
+from kdlib.checkpoints import Checkpoint
+from kdlib.datasets import SPLITS
+from kdlib.errors import UserError
+from kdlib.models import ensemble_logits, save_model
 from kdlib.training import train
 
 
@@ -20,13 +24,23 @@ def with_as_many_steps(recipe, examples, labeled):
     return recipe.model_copy(update=longer)
 
 
-def fit(stage, params, dataset, x, objective, recipe, purpose, replicas):
-    """(network, curve) of `kdlib.training.train`. recipe: the section of params.yaml. replicas: how many."""
-    log = logging.getLogger(stage)
+def fit(section, params, dataset, x, objective, recipe, replicas, path, teaches=False):
+    """Train by the `recipe`, write the model to `path`, with its logits on all splits if it `teaches`; the network.
+
+    section: of params.yaml, `teacher` or `student`; it names the random streams too. replicas: how many.
+    """
+    if recipe.augment and not dataset.image_shape:
+        raise UserError(
+            f"{section}.augment: got shift: {recipe.augment.shift}, but the dataset has no images; set null"
+        )
+    checkpoint = Checkpoint(path, params.checkpoint) if params.checkpoint else None
+    log = logging.getLogger(path)
     # disable=None: no bar where stderr is no terminal
-    with tqdm(total=recipe.epochs, desc=stage, unit="epoch", disable=None, dynamic_ncols=True) as bar:
+    with tqdm(total=recipe.epochs, desc=path, unit="epoch", disable=None, dynamic_ncols=True) as bar:
 
         def progress(epoch, loss, accuracy):
+            if bar.n == 0:
+                bar.n = bar.initial = epoch  # where a checkpoint let it go on
             bar.set_postfix_str(f"loss {loss:.4f}, validation accuracy {accuracy:.4f}")
             bar.update()
             log.debug("epoch %d: loss %.4f, validation accuracy %.4f", epoch + 1, loss, accuracy)
@@ -37,10 +51,17 @@ def fit(stage, params, dataset, x, objective, recipe, purpose, replicas):
             (dataset.inputs("validation"), dataset.one_hot("validation")),
             arithmetic=ARITHMETICS[params.arithmetic],
             seed=params.seed,
-            purpose=purpose,
+            purpose=section,
             replicas=range(replicas),
+            image_shape=dataset.image_shape,
             progress=progress,
+            checkpoint=checkpoint,
             **recipe.recipe(),
         )
     log.info("%d x %s, %d epochs", replicas, "-".join(map(str, network.sizes)), recipe.epochs)
-    return network, curve
+    splits = SPLITS if teaches else ()
+    logits = {split: ensemble_logits(network.logits(dataset.inputs(split))) for split in splits}
+    save_model(path, network, curve, dataset, logits)
+    if checkpoint:
+        checkpoint.remove()
+    return network

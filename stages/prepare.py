@@ -3,19 +3,21 @@
 import logging
 
 from kdlib import datasets, sources
-from stages import DATASET, parser, run
+from stages import PATHS, parser, run
 
 log = logging.getLogger("prepare")
 
 
-def main(params):
+def main(params, paths=PATHS):
     examples = sources.load(params.prepare.dataset, params.prepare.target)
-    options = params.prepare.model_dump(exclude={"dataset", "target"})
+    options = params.prepare.model_dump(exclude={"dataset", "target", "transfer_classes"})
     dataset = datasets.prepare(examples, params.seed, **options)
-    dataset.save(DATASET)
+    transfer = dataset.transfer_set(params.prepare.transfer_classes)
+    dataset.save(paths.dataset)
     sizes = ", ".join(f"{len(labels)} {split}" for split, labels in dataset.y.items())
-    log.info("%s: %s; digest %s", params.prepare.dataset, sizes, dataset.digest[:12])
+    of_them = f" ({len(transfer)} in the transfer set)" if params.prepare.transfer_classes else ""
+    log.info("%s: %s%s; digest %s", params.prepare.dataset, sizes, of_them, dataset.digest[:12])
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__).parse_args())
+    run(main, parser(__doc__, "dataset").parse_args())

@@ -30,15 +30,14 @@ def test_gradient_is_that_of_the_forward_pass(dropout):
     """Of sum(weight * logits), in every parameter. Snapping to 23 bits errs by 2^-23, relative to the largest."""
     random = np.random.default_rng(0)
     net, x, weight = network(2), random.normal(size=(2, 6, 5)), random.normal(size=(2, 6, 3))
-    masks = [(random.random((2, 6, width)) < 0.7) / 0.7 for width in SIZES[1:-1]] if dropout else None
+    masks = [(random.random((2, 6, width)) < 0.7) / 0.7 for width in SIZES[:-1]] if dropout else None
     analytic, numeric, step = gradient(net, x, weight, masks), np.empty_like(net.parameters), 2.0**-9
 
     def objective():
         a = x
         for index, (weights, biases) in enumerate(net.layers):
+            a = (np.maximum(a, 0) if index else a) * (masks[index] if dropout else 1)
             a = a @ weights + biases
-            if index < len(net.layers) - 1:
-                a = np.maximum(a, 0) * (masks[index] if dropout else 1)
         return (a * weight).sum(axis=(1, 2))
 
     for index in range(net.parameters.shape[1]):

@@ -19,14 +19,15 @@ ONE_HOT = np.eye(4)[Y]
 def fit(replicas=(0,), arithmetic=Exact, objective=None, **recipe):
     recipe = {"epochs": 3, "batch_size": 16, "hidden": [9, 8]} | recipe
     objective = objective or CrossEntropy(ONE_HOT[:50], arithmetic)
-    seed = recipe.pop("seed", 0)
-    return train(X[:50], objective, (X[50:], ONE_HOT[50:]), arithmetic=arithmetic, seed=seed, purpose="test",
+    seed, x = recipe.pop("seed", 0), recipe.pop("x", X[:50])
+    return train(x, objective, (X[50:], ONE_HOT[50:]), arithmetic=arithmetic, seed=seed, purpose="test",
                  replicas=replicas, **recipe)  # fmt: skip
 
 
 RECIPES = {
     "sgd": {},
-    "nesterov, dropout, linear": {"nesterov": True, "dropout": 0.3, "schedule": "linear"},
+    "nesterov, dropout, linear": {"nesterov": True, "dropout": 0.3, "input_dropout": 0.1, "schedule": "linear"},
+    "max norm, shifts": {"max_norm": 0.9, "shift": 1, "image_shape": (2, 3)},
     "adamw, early stopping": {
         "optimizer": "adamw",
         "weight_decay": 0.1,
@@ -67,6 +68,10 @@ def test_replicas_differ_in_their_weights_batches_and_masks(monkeypatch):
     monkeypatch.setitem(globals(), "ONE_HOT", ONE_HOT[np.zeros(70, dtype=int)])
     assert equal(batch_size=16)
     assert not equal(batch_size=16, dropout=0.5)
+    assert not equal(batch_size=16, input_dropout=0.5)
+    monkeypatch.setitem(globals(), "X", np.ones_like(X) * np.arange(6))
+    assert equal(batch_size=16)
+    assert not equal(batch_size=16, shift=1, image_shape=(2, 3))
 
 
 @pytest.mark.parametrize("arithmetic", [Exact, Fast])
@@ -157,3 +162,27 @@ def test_progress_is_called_after_each_epoch():
     seen = []
     fit(progress=lambda epoch, loss, accuracy: seen.append((epoch, loss > 0, 0 <= accuracy <= 1)))
     assert seen == [(0, True, True), (1, True, True), (2, True, True)]
+
+
+def norms(network):
+    return np.concatenate([np.sqrt((weights**2).sum(axis=1)).ravel() for weights, _ in network.layers])
+
+
+@pytest.mark.parametrize("arithmetic", [Exact, Fast])
+def test_max_norm_bounds_the_incoming_weights_of_each_unit(arithmetic):
+    free, _ = fit(arithmetic=arithmetic)
+    bounded, _ = fit(arithmetic=arithmetic, max_norm=0.9)
+    # Operands have 23 bits of the largest weight; float32 has 24.
+    assert norms(free).max() > 1 > 0.9 + 1e-5 > norms(bounded).max() > 0.9 - 1e-5
+
+
+def test_a_max_norm_that_no_unit_reaches_changes_nothing():
+    assert np.array_equal(fit()[0].parameters, fit(max_norm=100.0)[0].parameters)
+
+
+def test_a_shift_needs_draws_of_its_own_only():
+    """Images of one value look the same wherever they are moved, but for the frame: here all is background."""
+    options = {"x": np.zeros((50, 6)), "image_shape": (2, 3)}
+    assert np.array_equal(fit(**options)[0].parameters, fit(shift=1, **options)[0].parameters)
+    options["x"] = X[:50]
+    assert not np.array_equal(fit(**options)[0].parameters, fit(shift=1, **options)[0].parameters)

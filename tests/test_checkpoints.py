@@ -1,0 +1,156 @@
+"""A training that is killed and started again ends with the bytes of one that was not."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import MAINS, ROOT, quick, quick_params
+
+from kdlib.arithmetic import Exact
+from kdlib.checkpoints import Checkpoint, digest
+from kdlib.objectives import CrossEntropy, Distillation
+from kdlib.training import train
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(60, 6))
+ONE_HOT = np.eye(3)[RANDOM.integers(0, 3, 60)]
+RECIPES = {
+    "sgd": {"nesterov": True, "dropout": 0.2, "input_dropout": 0.1, "max_norm": 1.0, "shift": 1, "image_shape": (2, 3)},
+    "adam": {"optimizer": "adam", "schedule": "linear"},
+    "adamw, early stopping": {"optimizer": "adamw", "weight_decay": 0.1, "learning_rate": 0.05, "patience": 1},
+}
+
+
+class KilledError(Exception):
+    pass
+
+
+def fit(checkpoint=None, killed_after=None, seed=0, objective=None, **recipe):
+    def progress(epoch, loss, accuracy):
+        epochs.append(epoch)
+        if epoch == killed_after:
+            raise KilledError
+
+    epochs = []
+    objective = objective or CrossEntropy(ONE_HOT[:40], Exact)
+    options = {"epochs": 9, "batch_size": 16, "replicas": (0, 1)} | recipe
+    network, curve = train(X[:40], objective, (X[40:], ONE_HOT[40:]), [8], Exact, seed, "test",
+                           progress=progress, checkpoint=checkpoint, **options)  # fmt: skip
+    return network, curve, epochs
+
+
+def same(first, second):
+    (network, curve, _), (other, others, _) = first, second
+    return np.array_equal(network.parameters, other.parameters) and all(
+        np.array_equal(curve[name], others[name], equal_nan=True) for name in curve
+    )
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("every", [1, 3])
+def test_it_goes_on_from_the_last_checkpoint_to_the_same_bits(name, every, tmp_path):
+    whole = fit(**RECIPES[name])
+    for last in range(len(whole[2])):
+        checkpoint = Checkpoint(tmp_path / "out.npz", every)
+        with pytest.raises(KilledError):
+            fit(checkpoint, killed_after=last, **RECIPES[name])
+        again = fit(checkpoint, **RECIPES[name])
+        assert again[2] == whole[2][last // every * every :]
+        assert same(again, whole)
+        checkpoint.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_survives_more_than_one_kill(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "out.npz", 1)
+    for last in (1, 2, 5):
+        with pytest.raises(KilledError):
+            fit(checkpoint, killed_after=last)
+    assert same(fit(checkpoint), fit())
+
+
+OTHERS = {
+    "seed": {"seed": 1},
+    "recipe": {"learning_rate": 0.06},
+    "objective": {"objective": Distillation(ONE_HOT[:40], np.ones((40, 3)), Exact)},
+    "replicas": {"replicas": (0, 2)},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_checkpoint_of_another_training_is_not_used(other, tmp_path, caplog):
+    checkpoint = Checkpoint(tmp_path / "out.npz", 1)
+    with pytest.raises(KilledError):
+        fit(checkpoint, killed_after=4)
+    assert same(fit(checkpoint, **OTHERS[other]), fit(**OTHERS[other]))
+    assert "belongs to other parameters, data or code" in caplog.text
+
+
+def test_a_checkpoint_of_other_code_is_not_used(tmp_path, monkeypatch):
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "a.py").write_text("x = 1\n")
+    monkeypatch.setattr("kdlib.checkpoints.__file__", str(package / "checkpoints.py"))
+    before = digest([1])
+    assert digest([1]) == before
+    (package / "a.py").write_text("x = 2\n")
+    assert digest([1]) != before
+
+
+def test_a_damaged_checkpoint_is_not_used(tmp_path, caplog):
+    checkpoint = Checkpoint(tmp_path / "out.npz", 1)
+    checkpoint.path.write_bytes(b"PK, but no more")
+    assert same(fit(checkpoint), fit())
+    assert "not resumed" in caplog.text
+
+
+def test_the_digest_tells_nested_values_apart():
+    values = [[1, 2], [[1], 2], {"a": 1}, {"b": 1}, "1", 1, np.ones(2), np.ones((2, 1)), np.ones(2, np.float32)]
+    assert len({digest(value) for value in values}) == len(values)
+
+
+def test_killed_at_random_points_a_stage_ends_with_the_same_bytes(tmp_path):
+    """By SIGKILL, or what the system has for it, at times that a seed draws, until it comes to its end."""
+    content = quick(checkpoint=1, prepare={"dataset": "digits"}, teacher={"epochs": 25, "dropout": 0.1, "members": 2})
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    options = {"cwd": tmp_path, "env": environment, "stderr": subprocess.DEVNULL}
+    subprocess.run([sys.executable, "-m", "stages.prepare"], check=True, **options)
+    command = [sys.executable, "-m", "stages.train_teacher"]
+    subprocess.run(command, check=True, **options)
+    output, kills, chance = tmp_path / "models/teacher.npz", 0, random.Random(0)
+    whole = output.read_bytes()
+    output.unlink()
+    checkpoint = Path(f"{output}.checkpoint")
+    while not output.exists():
+        process = subprocess.Popen(command, **options)
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        # Each kill waits for a new checkpoint, so that the loop ends however slow the machine is.
+        while process.poll() is None and (not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before):
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.1))
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        process.wait()
+    assert kills > 1
+    assert output.read_bytes() == whole
+    assert not checkpoint.exists()
+
+
+def test_no_checkpoint_is_left_and_null_writes_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outputs = []
+    for every in (1, None):
+        params = quick_params(checkpoint=every)
+        for stage in ("prepare", "train_teacher"):
+            MAINS[stage](params)
+        outputs.append(Path("models/teacher.npz").read_bytes())
+        assert [path.name for path in Path("models").iterdir()] == ["teacher.npz"]
+    assert outputs[0] == outputs[1]
