@@ -157,12 +157,14 @@ class Backpropagation:
                 delta = below
 
     def constrain(self, max_norm):
-        """Scale the incoming weights of each unit whose L2 norm is above `max_norm` down to it, to 21 bits or so.
+        """Scale the incoming weights of each unit whose L2 norm is above `max_norm` down to it.
 
+        The norm is the operand's: near the parameters' to the last bit of the grid.
         Reference: Hinton et al., "Improving neural networks by preventing co-adaptation of feature detectors" (2012).
         """
         factors = [max_norm / np.sqrt(self.arithmetic.square_sum(weights)) for weights, _ in self._layers]
-        if any((factor < 1).any() for factor in factors):
-            for (weights, _), factor in zip(self.network.layers, factors, strict=True):
-                weights *= np.minimum(factor, 1)
+        above = [(weights, f) for (weights, _), f in zip(self.network.layers, factors, strict=True) if (f < 1).any()]
+        for weights, factor in above:
+            weights *= np.minimum(factor, 1)
+        if above:
             self.mirror.finish()

@@ -115,18 +115,25 @@ class Params(Section):
         return self
 
 
+def _section(parts):
+    """The model of the section that the key with these parts names."""
+    section = Params
+    for part in parts:
+        kind = section.model_fields[part].annotation
+        section = next((option for option in get_args(kind) if option is not type(None)), kind)
+    return section
+
+
 def _explain(error):
-    key = ".".join(str(part) for part in error["loc"]) or "(top level)"
+    key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        section = Params
-        for part in error["loc"][:-1]:
-            section = section.model_fields[part].annotation
-            section = next((kind for kind in get_args(section) if kind is not type(None)), section)
-        return f"{key}: unknown key; allowed are {', '.join(section.model_fields)}"
+        return f"{key}: unknown key; allowed are {', '.join(_section(error['loc'][:-1]).model_fields)}"
     if error["type"] == "missing":
         return f"{key}: missing"
     if error["type"] == "value_error":
-        return f"{key}: {error['ctx']['error']}"
+        return ": ".join(filter(None, (key, str(error["ctx"]["error"]))))
+    if error["type"] == "model_type":
+        return f"{key}: got {error['input']!r}; needs keys and values: {', '.join(_section(error['loc']).model_fields)}"
     text = error["type"] == "float_type" and isinstance(error["input"], str)
     hint = " (with an exponent YAML wants it as 1.0e-3)" if text else ""
     return f"{key}: got {error['input']!r}; {error['msg'][0].lower()}{error['msg'][1:]}{hint}"

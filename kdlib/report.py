@@ -57,6 +57,8 @@ def report(dataset, models, logits, transfer_classes=None):
         if partial and name != "teacher":
             absent, shift = measure_absent(dataset, logits[name], transfer_classes)
             result[name]["bias_shift"] = metrics.mean_and_std(shift)
+            of_present = np.isin(dataset.class_names, transfer_classes)
+            result["absent_examples"] = {s: int(np.count_nonzero(~of_present[dataset.y[s]])) for s in EVALUATED}
         for split in EVALUATED:
             values = {key: measure(logits[name][split], dataset.y[split]) for key, measure in metrics.MEASURES.items()}
             if name != "teacher":
