@@ -27,42 +27,42 @@ def logits_of(dataset, models):
     return {"teacher": of_teacher} | students
 
 
-def measure_absent(dataset, logits, transfer_classes):
-    """Of a stack that saw `transfer_classes` alone: accuracy on the absent classes, and with their biases shifted.
+def measure_absent(dataset, logits, absent):
+    """Accuracy on the absent classes, and with their biases shifted by what is best on the validation split.
 
-    logits: {split: (R, n, classes)}. The shift is chosen on the validation split.
-    Returns ({split: {name: (R,)}}, shift (R,)).
+    logits: {split: (R, n, classes)}. absent: (classes,) bool, those that the transfer set lacks.
+    Returns ({split: {name: (R,)}}, shift (R,) in nats).
     """
-    absent = ~np.isin(dataset.class_names, transfer_classes)
     shift = metrics.bias_shift(logits["validation"], dataset.y["validation"], absent)
     result = {}
     for split in EVALUATED:
-        labels = dataset.y[split]
+        labels, shifted = dataset.y[split], logits[split] + shift[:, None, None] * absent
+        result[split] = {"accuracy_shifted": metrics.accuracy(shifted, labels)}
         of_absent = np.flatnonzero(absent[labels])
-        shifted = logits[split] + shift[:, None, None] * absent
-        result[split] = {
-            "accuracy_absent": metrics.accuracy(logits[split][:, of_absent], labels[of_absent]),
-            "accuracy_shifted": metrics.accuracy(shifted, labels),
-            "accuracy_absent_shifted": metrics.accuracy(shifted[:, of_absent], labels[of_absent]),
-        }
+        if of_absent.size:
+            result[split] |= {
+                "accuracy_absent": metrics.accuracy(logits[split][:, of_absent], labels[of_absent]),
+                "accuracy_absent_shifted": metrics.accuracy(shifted[:, of_absent], labels[of_absent]),
+            }
     return result, shift
 
 
 def report(dataset, models, logits, transfer_classes=None):
     """The content of metrics.json. models: {network: Model}. Its units: fractions, nats, bytes."""
     result = {"examples": {split: len(dataset.y[split]) for split in EVALUATED}}
-    partial = transfer_classes is not None and set(transfer_classes) < set(dataset.class_names)
+    absent = ~np.isin(dataset.class_names, transfer_classes or dataset.class_names)
+    if absent.any():
+        result["absent_examples"] = {s: int(np.count_nonzero(absent[dataset.y[s]])) for s in EVALUATED}
     for name in NETWORKS:
         result[name] = {}
-        if partial and name != "teacher":
-            absent, shift = measure_absent(dataset, logits[name], transfer_classes)
+        partial = absent.any() and name != "teacher"
+        if partial:
+            of_absent, shift = measure_absent(dataset, logits[name], absent)
             result[name]["bias_shift"] = metrics.mean_and_std(shift)
-            of_present = np.isin(dataset.class_names, transfer_classes)
-            result["absent_examples"] = {s: int(np.count_nonzero(~of_present[dataset.y[s]])) for s in EVALUATED}
         for split in EVALUATED:
             values = {key: measure(logits[name][split], dataset.y[split]) for key, measure in metrics.MEASURES.items()}
             if name != "teacher":
-                values |= absent[split] if partial else {}
+                values |= of_absent[split] if partial else {}
                 teacher = logits["teacher"][split][0]
                 values |= {key: measure(logits[name][split], teacher) for key, measure in metrics.FIDELITY.items()}
             result[name][split] = {key: metrics.mean_and_std(value) for key, value in values.items()}

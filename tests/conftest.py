@@ -1,7 +1,11 @@
-"""What the tests share: a small experiment, trained once in this process."""
+"""What the tests share: a small experiment, trained once in this process, and a clone in which DVC ran it."""
 
 import logging
 import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +56,92 @@ def trained(tmp_path_factory):
     finally:
         os.chdir(before)
     return folder
+
+
+DVC_YAML = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))
+
+
+def names(entries):
+    """Of a list in dvc.yaml whose entries may carry options."""
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def outputs(stage):
+    return [path for kind in ("metrics", "outs", "plots") for path in names(DVC_YAML["stages"][stage].get(kind, []))]
+
+
+class Project:
+    """A clone of this project in `folder`, which runs its own code."""
+
+    def __init__(self, folder, environment):
+        self.folder, self.environment = folder, environment
+
+    def run(self, *command, cwd=".", check=True):
+        process = subprocess.run(
+            command, cwd=self.folder / cwd, env=self.environment, capture_output=True, text=True, encoding="utf-8"
+        )
+        if check and process.returncode:
+            raise AssertionError(f"{command} in {self.folder}: {process.returncode}\n{process.stdout}{process.stderr}")
+        return process
+
+    def python(self, *arguments, **options):
+        return self.run(sys.executable, *arguments, **options)
+
+    def dvc(self, *arguments, **options):
+        return self.python("-m", "dvc", *arguments, **options)
+
+    def ran(self, *arguments):
+        """The stages that a `dvc` command ran."""
+        return re.findall(r"^Running stage '(.+)':$", self.dvc(*arguments).stdout, re.MULTILINE)
+
+    def configure(self, **changes):
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(quick(**changes)), "utf-8")
+
+    def commit(self):
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "a state")
+
+    def is_as_committed(self, *paths):
+        return self.run("git", "diff", "--exit-code", "--", *paths, check=False).returncode == 0
+
+    def files(self):
+        """{path: bytes} of what the stages wrote."""
+        return {path: (self.folder / path).read_bytes() for stage in MAINS for path in outputs(stage)}
+
+    def copy(self, folder):
+        return Project(Path(shutil.copytree(self.folder, folder, symlinks=True)), self.environment)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """`dvc repro` ran in it, and all is committed. To be copied, not changed."""
+    folder, home = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("home")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "DVC_", "PYTHON"))}
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
+    environment |= {
+        "PYTHONUTF8": "1",
+        "DVC_NO_ANALYTICS": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }
+    environment |= {f"DVC_{kind}_DIR": str(home) for kind in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG")}
+    for role in ("AUTHOR", "COMMITTER"):
+        environment |= {f"GIT_{role}_NAME": "A Tester", f"GIT_{role}_EMAIL": "tester@example.org"}
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for path in filter(None, listing.stdout.split("\0")):
+        if (ROOT / path).is_file():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / path, folder / path)
+    result = Project(folder, environment)
+    result.configure()
+    result.run("git", "init", "--quiet", "--initial-branch", "main")
+    result.commit()
+    result.dvc("repro")
+    result.commit()
+    return result
 
 
 @pytest.fixture(autouse=True)

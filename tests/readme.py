@@ -1,5 +1,6 @@
-"""Fills the generated parts of the README: `python tests/readme.py`, after what they come from has run."""
+"""Fills the generated parts of the READMEs: `python tests/readme.py`, after what they come from has run."""
 
+import importlib.util
 import json
 import os
 import re
@@ -14,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import report
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+README, EXPERIMENT = ROOT / "README.md", ROOT / "experiments/hinton2015"
 
 
 def table(result):
@@ -74,9 +75,35 @@ def benchmark():
     return "\n".join(lines)
 
 
-def filled(text):
-    """The README's text with every generated part as it is now."""
-    parts = {
+def paper():
+    """The experiment's script, which has its table, and the content of its metrics.json and rows.yaml."""
+    spec = importlib.util.spec_from_file_location("table", EXPERIMENT / "table.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    result = json.loads((EXPERIMENT / "metrics.json").read_text("utf-8"))
+    return module, result, yaml.safe_load((EXPERIMENT / "rows.yaml").read_text("utf-8"))
+
+
+def paper_errors():
+    module, result, rows = paper()
+    return module.markdown(result, rows)
+
+
+def times():
+    """Minutes by stage, the rows of a stage together, from the experiment's times.json."""
+    measured = json.loads((EXPERIMENT / "times.json").read_text("utf-8"))
+    seconds = {}
+    for name, value in measured["stages"].items():
+        seconds.setdefault(name.split("@")[0], []).append(value)
+    seconds["all"] = list(measured["stages"].values())
+    rows = [[name, len(values), f"{sum(values) / 60:.1f}"] for name, values in seconds.items()]
+    peak = f"Largest memory of a process: {measured['peak_bytes'] / 1e9:.1f} GB."
+    lines = [report.header(measured["machine"])[0], "", *report.table(["stage", "runs", "minutes"], rows), "", peak]
+    return "\n".join(lines)
+
+
+PARTS = {
+    README: {
         "table: metrics/metrics.json": lambda: table(json.loads((ROOT / "metrics/metrics.json").read_text("utf-8"))),
         "few": few_labels,
         "parameters: params.yaml": parameters,
@@ -84,8 +111,15 @@ def filled(text):
         "profile": lambda: (ROOT / "benchmarks/profile.md").read_text("utf-8").strip(),
         "accuracy": lambda: (ROOT / "benchmarks/accuracy.md").read_text("utf-8").strip(),
         "benchmark": benchmark,
-    }
-    for name, part in parts.items():
+    },
+    EXPERIMENT / "README.md": {"errors": paper_errors, "times": times},
+}
+
+
+def filled(path):
+    """The text of the README at `path` with every generated part as it is now."""
+    text = path.read_text(encoding="utf-8")
+    for name, part in PARTS[path].items():
         end = f"<!-- end of {name.split(':')[0]} -->"
         head, rest = text.split(f"<!-- {name} -->\n")
         text = f"{head}<!-- {name} -->\n{part()}\n{end}{rest.split(end, 1)[1]}"
@@ -93,4 +127,5 @@ def filled(text):
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+    for path in PARTS:
+        path.write_text(filled(path), encoding="utf-8", newline="\n")

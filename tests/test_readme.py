@@ -3,14 +3,15 @@
 import re
 
 import numpy as np
-from readme import README, filled
+import pytest
+from readme import PARTS, README, filled
 
 from kdlib import exact
 
 
-def test_every_generated_part_is_current():
-    text = README.read_text(encoding="utf-8")
-    assert text == filled(text), "run: python tests/readme.py"
+@pytest.mark.parametrize("path", PARTS, ids=lambda path: path.parent.name)
+def test_every_generated_part_is_current(path):
+    assert path.read_text(encoding="utf-8") == filled(path), "run: python tests/readme.py"
 
 
 def test_the_library_example_runs():
