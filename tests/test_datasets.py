@@ -126,3 +126,11 @@ def test_content_that_is_not_the_digests_is_refused(tmp_path):
 def test_apportioned_parts_sum_to_the_whole():
     assert datasets.apportion(10, [1, 1, 1]).tolist() == [4, 3, 3]
     assert datasets.apportion(1797, [0.8, 0.1, 0.1]).sum() == 1797
+
+
+def test_the_transfer_set_has_the_examples_of_its_classes_and_all_by_default():
+    dataset = prepare()
+    assert dataset.transfer_set().tolist() == list(range(60))
+    assert dataset.transfer_set(["2", "0"]).tolist() == np.flatnonzero(dataset.y["train"] != 1).tolist()
+    with pytest.raises(UserError, match=r"prepare\.transfer_classes: got '3'; the classes are 0, 1, 2"):
+        dataset.transfer_set(["0", "3"])

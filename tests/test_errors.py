@@ -91,6 +91,21 @@ class TestParams:
                 ["prepare", "train_ratio", "val_ratio", "test split"],
             ),
             ({"prepare": {"labeled_fraction": 0}}, ["prepare.labeled_fraction", "0", "greater than 0"]),
+            ({"prepare": {"transfer_classes": []}}, ["prepare.transfer_classes", "[]", "at least 1"]),
+            ({"prepare": {"transfer_classes": [1.5]}}, ["prepare.transfer_classes.0", "1.5", "string"]),
+            (
+                {"prepare": {"transfer_classes": [1], "labeled_fraction": 0.5}},
+                ["prepare", "transfer_classes", "labeled_fraction: 1.0"],
+            ),
+            ({"teacher": {"augment": {"shift": 0}}}, ["teacher.augment.shift", "0", "1"]),
+            ({"teacher": {"augment": {"zoom": 1, "shift": 1}}}, ["teacher.augment.zoom", "unknown", "shift"]),
+            ({"teacher": {"augment": 2}}, ["teacher.augment", "2", "shift"]),
+            (
+                {"teacher": {"augment": {"shift": 1}}, "prepare": {"scaling": "standard"}},
+                ["teacher.augment", "prepare.scaling", "minmax", "none"],
+            ),
+            ({"teacher": {"max_norm": 0}}, ["teacher.max_norm", "0", "greater than 0"]),
+            ({"checkpoint": 0}, ["checkpoint", "0", "1"]),
             ({"teacher": None}, ["teacher", "None"]),
             ({"seed": -1}, ["seed", "-1", "0"]),
             ({"arithmetic": "float16"}, ["arithmetic", "'float16'", "'exact'", "'fast'"]),
@@ -103,6 +118,34 @@ class TestParams:
         message = error("distill")
         assert "params.yaml" in message
         assert [word for word in words if word not in message] == []
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ("student.epochs=0", ["params.yaml", "student.epochs", "0", "1"]),
+            ("student.epoch=1", ["params.yaml", "student.epoch", "unknown", "epochs"]),
+            ("studnet.epochs=1", ["--set studnet.epochs=1", "KEY=VALUE"]),
+            ("seed.epochs=1", ["--set seed.epochs=1", "KEY=VALUE"]),
+            ("student.epochs", ["--set student.epochs", "KEY=VALUE"]),
+            ("student.hidden=[", ["--set student.hidden=[", "'['", "not YAML"]),
+        ],
+    )
+    def test_a_wrong_value_in_place_of_the_files_is_named(self, error, change, words):
+        message = error("distill", "--set", change)
+        assert [word for word in words if word not in message] == []
+
+    def test_a_transfer_class_that_the_data_lack(self, error):
+        configure(prepare={"transfer_classes": ["setosa", "rose"]})
+        message = error("prepare")
+        assert "prepare.transfer_classes" in message
+        assert "'rose'" in message
+        assert "setosa, versicolor, virginica" in message
+
+    def test_a_shift_of_what_is_no_image(self, error):
+        configure(teacher={"augment": {"shift": 2}})
+        message = error("train_teacher")
+        assert "teacher.augment" in message
+        assert "no images" in message
 
     @pytest.mark.parametrize("key", ["seed", "distill", "teacher.epochs", "distill.temperature", "logging.file"])
     def test_a_missing_key_is_named(self, error, key):

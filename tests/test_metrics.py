@@ -88,3 +88,22 @@ def test_verdicts():
 def test_pairing_sees_what_unpaired_spread_hides():
     control = np.array([0.1, 0.9, 0.4, 0.6])
     assert metrics.paired_gain(control + 0.01, control)["verdict"] == "higher"
+
+
+class TestBiasShift:
+    ABSENT = np.array([False, False, True])
+
+    def errors(self, logits, labels, shift):
+        return (np.argmax(logits + shift * self.ABSENT, axis=-1) != labels).sum()
+
+    def test_by_hand(self):
+        # Margins over the absent class: 1, 3 and 2. The second is right at once, the others if it wins there.
+        logits = np.array([[[4.0, 0, 3], [4, 0, 1], [0, 5, 3]]])
+        assert metrics.bias_shift(logits, np.array([2, 0, 2]), self.ABSENT).tolist() == [2.5]
+
+    def test_no_other_shift_leaves_fewer_errors(self):
+        random = np.random.default_rng(0)
+        logits, labels = random.normal(size=(4, 60, 3)), random.integers(0, 3, 60)
+        for replica, shift in zip(logits, metrics.bias_shift(logits, labels, self.ABSENT), strict=True):
+            least = min(self.errors(replica, labels, other) for other in np.linspace(-9, 9, 2001))
+            assert self.errors(replica, labels, shift) <= least

@@ -1,12 +1,31 @@
 """What the stages hand to the library."""
 
+import json
+import os
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
-from conftest import ROOT, quick_params
+import yaml
+from conftest import MAINS, ROOT, files, quick, quick_params
 
-from kdlib.artifacts import read_npz
+from kdlib.artifacts import read_npz, write_npz
+from kdlib.datasets import Dataset
+from kdlib.metrics import bias_shift
 from kdlib.params import load_params
-from stages import BASELINE, STUDENT, distill, prepare, train_baseline, train_teacher
+from stages import (
+    BASELINE,
+    DATASET,
+    PREDICTIONS,
+    STUDENT,
+    TEACHER,
+    Paths,
+    distill,
+    prepare,
+    train_baseline,
+    train_teacher,
+)
 from stages.fit import with_as_many_steps
 
 
@@ -39,3 +58,76 @@ def test_the_control_without_a_teacher_is_as_long_as_the_baseline(tmp_path, monk
 
 def test_the_matrix_of_environments_has_valid_parameters():
     assert load_params(ROOT / "tests/reproducibility/params.yaml").arithmetic == "exact"
+
+
+@pytest.fixture(scope="module")
+def without_ones(tmp_path_factory):
+    """(Dataset, Params, folder) in which all stages ran, with a transfer set without the second class."""
+    folder, before = tmp_path_factory.mktemp("without"), Path.cwd()
+    params = quick_params(
+        prepare={"transfer_classes": ["setosa", "virginica"]},
+        teacher={"epochs": 30},
+        student={"epochs": 60},
+        distill={"alpha": 1.0},
+    )
+    os.chdir(folder)
+    try:
+        for main in MAINS.values():
+            main(params)
+    finally:
+        os.chdir(before)
+    return Dataset.load(folder / DATASET), params, folder
+
+
+def test_student_and_baseline_see_the_transfer_set_alone(without_ones, tmp_path, monkeypatch):
+    """What the others show, and what the teacher says of them, is no matter."""
+    dataset, params, folder = without_ones
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    teacher = read_npz(TEACHER)
+    absent = dataset.y["train"] == 1
+    dataset.x["train"][absent] = 1e6
+    teacher["logits_train"][absent] = 1e6
+    dataset.save(DATASET)
+    write_npz(TEACHER, teacher | {"dataset_digest": np.array(Dataset.load(DATASET).digest)})
+    for name, path in (("train_baseline", BASELINE), ("distill", STUDENT)):
+        MAINS[name](params)
+        ours, theirs = read_npz(path), read_npz(folder / path)
+        for key in ("weights_0", "training_loss", "validation_accuracy"):
+            assert np.array_equal(ours[key], theirs[key]), key
+
+
+def test_the_bias_of_absent_classes_is_chosen_on_validation(without_ones):
+    dataset, _, folder = without_ones
+    measured = json.loads((folder / "metrics/metrics.json").read_text("utf-8"))
+    predictions = read_npz(folder / PREDICTIONS)
+    absent = np.array([False, True, False])
+    shift = bias_shift(predictions["student_validation"], dataset.y["validation"], absent)
+    assert measured["student"]["bias_shift"]["mean"] == pytest.approx(shift.mean(), abs=1e-6)
+    assert measured["absent_examples"] == {"test": 5, "validation": 5}
+    for split in ("validation", "test"):
+        shifted = predictions[f"student_{split}"] + shift[:, None, None] * absent
+        right = shifted.argmax(axis=-1) == dataset.y[split]
+        student = measured["student"][split]
+        assert student["accuracy_shifted"]["mean"] == pytest.approx(right.mean(), abs=1e-6)
+        assert student["accuracy_absent_shifted"]["mean"] == pytest.approx(right[:, dataset.y[split] == 1].mean())
+    student = measured["student"]["validation"]
+    assert student["accuracy_shifted"]["mean"] >= student["accuracy"]["mean"]
+    assert "bias_shift" not in measured["teacher"]
+
+
+def test_paths_given_by_hand_are_used(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    params, paths = quick_params(), Paths(dataset="a.npz", baseline="b/c.npz")
+    MAINS["prepare"](params, paths)
+    MAINS["train_baseline"](params, paths)
+    assert sorted(files(tmp_path)) == ["a.npz", "b/c.npz"]
+
+
+def test_set_takes_the_place_of_the_files_value(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(quick()), "utf-8")
+    params = load_params(path, ["student.hidden=[7, 5]", "teacher.augment={shift: 2}", "seed=3", "student.patience=4"])
+    assert (params.student.hidden, params.teacher.augment.shift, params.seed) == ([7, 5], 2, 3)
+    assert params.student.patience == 4
+    assert load_params(path).student.hidden == [8]
