@@ -33,7 +33,7 @@ def environments():
 
 
 def pipeline(name):
-    """Hash of all that a small pipeline computes: split, scaling, ensemble, dropout, both optimizers, all measures."""
+    """Hash of all that a small pipeline computes: split, scaling, ensemble, all regularisers, both optimizers, all measures."""
     from kdlib import datasets, models, report, sources
     from kdlib.arithmetic import ARITHMETICS
     from kdlib.objectives import CrossEntropy, Distillation
@@ -50,6 +50,7 @@ def pipeline(name):
     validation = dataset.inputs("validation"), dataset.one_hot("validation")
     labels = CrossEntropy(one_hot, arithmetic)
     options = {"hidden": [160, 96], "purpose": "teacher", "replicas": range(2), "dropout": 0.2, "nesterov": True}
+    options |= {"input_dropout": 0.1, "max_norm": 1.4, "shift": 1, "image_shape": (10, 20)}
     teacher, curve = train(inputs, labels, validation, **options, **shared)
     logits = {s: models.ensemble_logits(teacher.logits(dataset.inputs(s))) for s in datasets.SPLITS}
     students = {"hidden": [48], "purpose": "student", "replicas": range(3), "optimizer": "adam"}
@@ -62,7 +63,7 @@ def pipeline(name):
     digest = hashlib.sha256(dataset.digest.encode())
     for stack in stacks.values():
         digest.update(stack.network.parameters.tobytes() + b"".join(c.tobytes() for c in stack.curve.values()))
-    digest.update(repr(report.report(dataset, stacks, report.logits_of(dataset, stacks))).encode())
+    digest.update(repr(report.report(dataset, stacks, report.logits_of(dataset, stacks), list("abc"))).encode())
     return digest.hexdigest()
 
 
