@@ -33,7 +33,7 @@ def environments():
 
 
 def pipeline(name):
-    """Hash of all that a small pipeline computes: split, scaling, ensemble, all regularisers, both optimizers, all measures."""
+    """Hash of all that a small pipeline computes: split, scaling, all regularisers, both optimizers, all measures."""
     from kdlib import datasets, models, report, sources
     from kdlib.arithmetic import ARITHMETICS
     from kdlib.objectives import CrossEntropy, Distillation
