@@ -55,7 +55,7 @@ def test_the_committed_lock_is_of_this_code_and_these_rows(status):
             for kind, states in entry.items():
                 for path, state in states.items():
                     inside = re.match(rf"(\.\./\.\./|{FOLDER}/)?(data|models|metrics)(/|$)", path)
-                    if not (inside and state == "deleted"):
+                    if not (inside and state in ("deleted", "not in cache")):
                         found.append((stage, kind, path, state))
     assert found == [], "run: dvc repro experiments/hinton2015/dvc.yaml"
 
@@ -103,11 +103,11 @@ def test_a_small_version_runs_every_row_to_the_table(small):
     assert set(result) == {"teacher", *ROWS["baselines"], *ROWS["students"]}
     assert (folder / "temperature.svg").read_text("utf-8").count("<circle") == 12
     table = paper()[0].markdown(result, rows)
-    assert len(re.findall(r"^\| .*\d.* \|$", table, re.MULTILINE)) == 14
-    for name in ("800_t20_without_3", "800_t20_7_and_8"):
-        # Classes that no student saw are wrong, and the shift that is best on validation mends some.
-        assert result[name]["absent"]["mean"] > result[name]["absent_shifted"]["mean"]
-        assert result[name]["test"]["mean"] > result[name]["shifted"]["mean"]
+    assert [line.count("|") for line in table.splitlines()] == [4] * 13 + [0] + [9] * 4
+    # Eight classes that no student saw are wrong, and the shift that is best on validation mends some.
+    few = result["800_t20_7_and_8"]
+    assert few["absent"]["mean"] > few["absent_shifted"]["mean"]
+    assert few["test"]["mean"] > few["shifted"]["mean"]
 
 
 def test_the_root_pipeline_is_still_the_digits_alone(small):

@@ -137,7 +137,7 @@ def fresh(project):
 
 def test_a_fresh_clone_runs_every_stage_and_ends_with_the_table(outcome):
     ran, output, unchanged = outcome(fresh)
-    assert ran == STAGES
+    assert sorted(ran) == sorted(STAGES)
     assert "student - baseline" in output
     assert unchanged
 
@@ -249,7 +249,7 @@ class TestExperiment:
 def sweep(project):
     project.dvc("exp", "run", "--queue", "--set-param", "distill.temperature=choice(1,2)")
     ran = project.ran("exp", "run", "--run-all", "--jobs", "1")
-    return ran, list(csv.DictReader(project.dvc("exp", "show", "--csv").stdout.splitlines()))
+    return ran, list(csv.DictReader(project.dvc("exp", "show", "--only-changed", "--csv").stdout.splitlines()))
 
 
 class TestSweep:
@@ -260,9 +260,10 @@ class TestSweep:
     def test_gives_a_row_for_each_temperature(self, outcome):
         _, table = outcome(sweep)
         rows = [row for row in table if row["State"] == "Success"]
-        assert sorted(row["distill.temperature"] for row in rows) == ["1", "2"]
+        # Named with its file, since an experiment of its own has the key too.
+        assert sorted(row["params.yaml:distill.temperature"] for row in rows) == ["1", "2"]
         assert len({row["student.test.nll.mean"] for row in rows}) == 2
-        assert len({row["teacher.test.nll.mean"] for row in table}) == 1
+        assert "teacher.test.nll.mean" not in table[0]
 
 
 # Failure
