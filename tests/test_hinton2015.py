@@ -104,10 +104,11 @@ def test_a_small_version_runs_every_row_to_the_table(small):
     assert (folder / "temperature.svg").read_text("utf-8").count("<circle") == 12
     table = paper()[0].markdown(result, rows)
     assert [line.count("|") for line in table.splitlines()] == [4] * 13 + [0] + [9] * 4
-    # Eight classes that no student saw are wrong, and the shift that is best on validation mends some.
-    few = result["800_t20_7_and_8"]
-    assert few["absent"]["mean"] > few["absent_shifted"]["mean"]
-    assert few["test"]["mean"] > few["shifted"]["mean"]
+    partial = {name for name, row in ROWS["students"].items() if row["classes"] != "null"}
+    assert partial == {name for name in result if "shift" in result[name]}
+    for name in partial:
+        assert 0 < result[name]["absent"]["mean"] <= result[name]["test"]["mean"]
+        assert 0 < result[name]["absent_shifted"]["mean"] <= result[name]["shifted"]["mean"]
 
 
 def test_the_root_pipeline_is_still_the_digits_alone(small):
