@@ -3,13 +3,14 @@
 import numpy as np
 
 from benchmarks.workloads import digits, mnist
-from kdlib import metrics
-from kdlib.arithmetic import Exact, Fast
-from kdlib.objectives import CrossEntropy
-from kdlib.training import train
+from kdlib.evaluation import metrics, statistics
+from kdlib.learning.objectives import CrossEntropy
+from kdlib.learning.recipe import Recipe
+from kdlib.learning.training import train
+from kdlib.numerics.arithmetic import Exact, Fast
+from kdlib.numerics.streams import Streams
 
 SEEDS = 10
-RECIPE = {"learning_rate": 0.05, "schedule": "linear"}
 
 
 def compare(name, x, labels, held_out, hidden, batch_size, epochs):
@@ -19,16 +20,16 @@ def compare(name, x, labels, held_out, hidden, batch_size, epochs):
     results = {}
     for arithmetic in (Exact, Fast):
         objective, validation = CrossEntropy(one_hot[:cut], arithmetic), (x[cut:], one_hot[cut:])
-        options = {"replicas": range(SEEDS), "epochs": epochs, "batch_size": batch_size} | RECIPE
-        network, _ = train(x[:cut], objective, validation, hidden, arithmetic, 0, "accuracy", **options)
+        recipe = Recipe(tuple(hidden), epochs, 0.05, batch_size, schedule="linear")
+        network, _ = train(x[:cut], objective, validation, recipe, Streams(0, "accuracy", tuple(range(SEEDS))))
         logits = network.logits(x[cut:].astype(arithmetic.dtype))
         measures = metrics.accuracy, metrics.negative_log_likelihood
         accuracy, nll = (measure(logits, labels[cut:]) for measure in measures)
         results[arithmetic] = 100 * accuracy, nll
     for k, measure in enumerate(("accuracy %", "NLL, nats")):
         exact, fast = results[Exact][k], results[Fast][k]
-        cells = [metrics.mean_and_std(values) for values in (exact, fast)]
-        gain = metrics.paired_gain(exact, fast)
+        cells = [statistics.mean_and_std(values) for values in (exact, fast)]
+        gain = statistics.paired_gain(exact, fast)
         texts = [f"{cell['mean']:.4f} ± {cell['std']:.4f}" for cell in cells]
         difference = f"{gain['mean']:+.6f} ± {gain['standard_error']:.6f}, {gain['verdict']}"
         print(f"| {name} | {measure} | {texts[0]} | {texts[1]} | {difference} |")

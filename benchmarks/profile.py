@@ -5,12 +5,14 @@ from pathlib import Path
 from unittest import mock
 
 from benchmarks.workloads import PURPOSE, SEED, Workload, digits, mnist
-from kdlib.arithmetic import Exact, Fast, Mirror
 from kdlib.artifacts import write_text
-from kdlib.network import Backpropagation
-from kdlib.objectives import CrossEntropy
-from kdlib.optimizers import Optimizer
-from kdlib.training import train
+from kdlib.learning.network import Backpropagation
+from kdlib.learning.objectives import CrossEntropy
+from kdlib.learning.optimizers import Optimizer
+from kdlib.learning.training import train
+from kdlib.numerics.arithmetic import Exact, Fast
+from kdlib.numerics.mirrors import Mirror
+from kdlib.numerics.streams import Streams
 
 RESULTS = Path(__file__).resolve().parent / "profile.md"
 PARTS = ("products", "forward", "backward", "loss", "update")
@@ -39,16 +41,16 @@ def profile(workload, arithmetic):
     objective, times = CrossEntropy(workload.one_hot, arithmetic), dict.fromkeys(PARTS, 0.0)
     places = [(Backpropagation, "forward", "forward"), (Backpropagation, "backward", "backward")]
     places += [(Optimizer, "step", "update"), (Mirror, "finish", "update")]
+    places.append((CrossEntropy, "gradient", "loss"))
     patches = [mock.patch.object(owner, name, timed(getattr(owner, name), part, times)) for owner, name, part in places]
-    for owner, name, part in ((arithmetic, "product", "products"), (CrossEntropy, "gradient", "loss")):
-        patches.append(mock.patch.object(owner, name, staticmethod(timed(getattr(owner, name), part, times))))
+    product = staticmethod(timed(arithmetic.product, "products", times))
+    patches.append(mock.patch.object(arithmetic, "product", product))
     validation = workload.x[:8], workload.one_hot[:8]
-    options = {"epochs": workload.epochs, "batch_size": workload.batch_size, "learning_rate": workload.rate}
     for patch in patches:
         patch.start()
     try:
         start = time.perf_counter()
-        train(workload.x, objective, validation, workload.hidden, arithmetic, SEED, PURPOSE, **options)
+        train(workload.x, objective, validation, workload.recipe, Streams(SEED, PURPOSE))
         times["total"] = time.perf_counter() - start
     finally:
         mock.patch.stopall()

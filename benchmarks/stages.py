@@ -1,6 +1,6 @@
-"""Run `dvc repro` and time its stages: python -m benchmarks.stages experiments/hinton2015/dvc.yaml [TARGET ...]
+"""Run `dvc repro` and time its stages: python -m benchmarks.stages experiments/hinton2015 [STAGE ...]
 
-Writes times.json beside the dvc.yaml: seconds of each stage and the largest memory of a process, in bytes. A stage that
+Writes times.json into that folder: seconds of each stage and the largest memory of a process, in bytes. A stage that
 DVC skips keeps the time that it had there.
 """
 
@@ -17,25 +17,25 @@ from benchmarks import machine
 from kdlib.artifacts import write_json
 
 
-def run(command, seen):
-    """Run it, with its output shown, and call `seen(stage)` as each begins. Returns its exit code."""
+def run(command, folder, seen):
+    """Run it in `folder`, with its output shown, and call `seen(stage)` as each begins. Returns its exit code."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+    options = {"cwd": folder, "env": environment, "stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}
+    with subprocess.Popen(command, **options) as process:
         for line in process.stdout:
             print(line, end="", flush=True)
-            match = re.match(r"Running stage '(?:.*:)?(.+)':", line)
+            match = re.match(r"Running stage '(.+)':", line)
             if match:
                 seen(match[1])
     return process.returncode
 
 
 def main(arguments):
-    path = Path(arguments.pipeline).with_name("times.json")
+    path = Path(arguments.folder) / "times.json"
     result = json.loads(path.read_text("utf-8")) if path.exists() else {"stages": {}}
     starts = []
-    targets = [f"{arguments.pipeline}:{target}" for target in arguments.targets] or [arguments.pipeline]
-    command = [sys.executable, "-m", "dvc", "repro", *targets]
-    code = run(command, lambda stage: starts.append((stage, time.monotonic())))
+    command = [sys.executable, "-m", "dvc", "repro", *arguments.stages]
+    code = run(command, arguments.folder, lambda stage: starts.append((stage, time.monotonic())))
     ends = [start for _, start in starts[1:]] + [time.monotonic()]
     finished = list(zip(starts, ends, strict=True))[: None if code == 0 else -1]
     result["stages"] |= {stage: round(end - start, 1) for (stage, start), end in finished}
@@ -53,6 +53,6 @@ def main(arguments):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pipeline", metavar="DVC_YAML")
-    parser.add_argument("targets", metavar="TARGET", nargs="*", help="a stage; all, if none is named")
+    parser.add_argument("folder", help="with a dvc.yaml")
+    parser.add_argument("stages", metavar="STAGE", nargs="*", help="all, if none is named")
     sys.exit(main(parser.parse_args()))

@@ -8,9 +8,10 @@ import warnings
 import numpy as np
 
 from benchmarks.workloads import CLASSES, PURPOSE, SEED, initial_network
-from kdlib.arithmetic import Exact, Fast
-from kdlib.objectives import CrossEntropy, Distillation
-from kdlib.training import train
+from kdlib.learning.objectives import CrossEntropy, Distillation
+from kdlib.learning.training import train
+from kdlib.numerics.arithmetic import Exact, Fast
+from kdlib.numerics.streams import Streams
 
 TEMPERATURE, ALPHA = 4.0, 0.7
 
@@ -20,7 +21,7 @@ class UnavailableError(Exception):
 
 
 class Kdlib:
-    """`kdlib.training.train`, all of it: also the first draw of the weights, which PyTorch here has for free."""
+    """`kdlib.learning.training.train`, with the first draw of the weights, which PyTorch here has for free."""
 
     def __init__(self, workload, arithmetic, replicas=1, teacher_pass=False):
         self.arithmetic, self.replicas, self.teacher_pass = arithmetic, replicas, teacher_pass
@@ -32,10 +33,8 @@ class Kdlib:
         else:
             objective = CrossEntropy(w.one_hot, self.arithmetic)
         self.network, _ = train(
-            w.x, objective, (w.x[:8], w.one_hot[:8]), w.hidden, self.arithmetic, SEED, PURPOSE,
-            range(self.replicas), epochs=w.epochs, learning_rate=w.rate, batch_size=w.batch_size,
-            optimizer=w.optimizer, momentum=0.9,
-        )  # fmt: skip
+            w.x, objective, (w.x[:8], w.one_hot[:8]), w.recipe, Streams(SEED, PURPOSE, tuple(range(self.replicas)))
+        )
 
     def logits(self, x):
         return self.network.logits(x)[0]

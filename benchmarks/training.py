@@ -11,8 +11,8 @@ from pathlib import Path
 from benchmarks import compare, machine, report
 from benchmarks.systems import DISTILLATION, STUDENTS, TRAINING, Kdlib, Torch
 from benchmarks.workloads import TEACHER, Workload, digits, initial_network, mnist, tiled_digits
-from kdlib.arithmetic import Exact, Fast
 from kdlib.artifacts import write_text
+from kdlib.numerics.arithmetic import Exact, Fast
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
 OPTIMIZERS = {"sgd": "SGD with momentum 0.9", "adam": "Adam"}

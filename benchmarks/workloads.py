@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kdlib.network import Network
-from kdlib.streams import permutation, stream
+from kdlib.learning.network import Network
+from kdlib.learning.recipe import Recipe
+from kdlib.numerics.streams import permutation, stream
 
 ROOT = Path(__file__).resolve().parent.parent
 MNIST = (ROOT.parent / "shared" / "data" / "mnist.npz", ROOT / "data" / "raw" / "mnist.npz")
@@ -34,7 +35,7 @@ class Workload:
         self.one_hot = np.eye(CLASSES)[self.labels]
         if self.teacher:
             self.teacher_logits = self.teacher.logits(self.x)[0]
-        # What `kdlib.training.train` draws for its first replica, so that all systems see the same batches.
+        # What `kdlib.learning.training.train` draws for its first replica, so that all systems see the same batches.
         generator = stream(SEED, f"{PURPOSE}/batches")
         self.orders = [permutation(generator, len(self.x)) for _ in range(self.epochs)]
 
@@ -45,6 +46,10 @@ class Workload:
     @property
     def rate(self):
         return RATES[self.optimizer]
+
+    @property
+    def recipe(self):
+        return Recipe(tuple(self.hidden), self.epochs, self.rate, self.batch_size, self.optimizer)
 
     @property
     def steps(self):

@@ -6,10 +6,10 @@ import time
 
 import numpy as np
 
-from kdlib.arithmetic import Fast
 from kdlib.artifacts import read_npz
 from kdlib.errors import UserError
-from kdlib.network import Network, parameter_count
+from kdlib.learning.network import Network, parameter_count
+from kdlib.numerics.arithmetic import Fast
 
 ROUNDS = 200
 

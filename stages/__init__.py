@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdlib.errors import UserError
-from kdlib.params import load_params
+from stages.params import load_params
 
 DATASET = "data/dataset.npz"
 TEACHER = "models/teacher.npz"

@@ -2,16 +2,14 @@
 
 import logging
 
-import numpy as np
-
-from kdlib.arithmetic import ARITHMETICS
-from kdlib.datasets import Dataset
+from kdlib.data.dataset import Dataset
 from kdlib.errors import UserError
-from kdlib.losses import smooth_labels
-from kdlib.models import load_model
-from kdlib.objectives import CrossEntropy, Distillation
+from kdlib.learning.losses import smooth_labels
+from kdlib.learning.models import load_model
+from kdlib.learning.objectives import CrossEntropy, Distillation
+from kdlib.numerics.arithmetic import ARITHMETICS
 from stages import PATHS, parser, run
-from stages.fit import fit, with_as_many_steps
+from stages.fit import Job, fit, labeled_only
 
 log = logging.getLogger("distill")
 
@@ -19,25 +17,23 @@ log = logging.getLogger("distill")
 def main(params, paths=PATHS):
     dataset = Dataset.load(paths.dataset)
     teacher = load_model(paths.teacher, dataset)
-    arithmetic = ARITHMETICS[params.arithmetic]
+    arithmetic, one_hot = ARITHMETICS[params.arithmetic], dataset.one_hot("train")
     options = params.distill.model_dump()
-    loss, smoothing = options["loss"], options.pop("smoothing")
-    transfer = dataset.transfer_set(params.prepare.transfer_classes)
-    labeled = np.intersect1d(transfer, dataset.labeled())
-    if loss == "dkd" and len(labeled) < len(transfer):
-        raise UserError("distill.loss: dkd needs every label; set prepare.labeled_fraction to 1, or choose kd or mse")
-    recipe = params.student
-    if loss == "ls":
-        recipe = with_as_many_steps(recipe, len(transfer), len(labeled))
-        transfer = labeled
-    x, one_hot = dataset.inputs("train")[transfer], dataset.one_hot("train")[transfer]
-    if loss == "ls":
-        objective = CrossEntropy(smooth_labels(one_hot, smoothing), arithmetic)
-    elif "train" not in teacher.logits:
-        raise UserError(f"{paths.teacher}: lacks logits_train; a teacher needs its logits on every split")
+    smoothing = options.pop("smoothing")
+    rows, recipe = dataset.transfer_set(params.prepare.transfer_classes), params.student.recipe()
+    labeled, control = labeled_only(dataset, rows, recipe)
+    if params.distill.loss == "ls":
+        rows, recipe = labeled, control
+        objective = CrossEntropy(smooth_labels(one_hot[rows], smoothing), arithmetic)
     else:
-        objective = Distillation(one_hot, teacher.logits["train"][transfer], arithmetic, **options)
-    network = fit("student", params, dataset, x, objective, recipe, params.replicas, paths.student)
+        if params.distill.loss == "dkd" and len(labeled) < len(rows):
+            raise UserError(
+                "distill.loss: dkd needs every label; set prepare.labeled_fraction to 1, or choose kd or mse"
+            )
+        if "train" not in teacher.logits:
+            raise UserError(f"{paths.teacher}: lacks logits_train; a teacher needs its logits on every split")
+        objective = Distillation(one_hot[rows], teacher.logits["train"][rows], arithmetic, **options)
+    network = fit(Job("student", rows, objective, recipe, params.replicas, paths.student), params, dataset)
     if teacher.network and network.parameters.shape[1] >= teacher.network.parameters.size:
         log.warning(
             "the student has %d parameters, not fewer than the teacher's %d; to compress, lower student.hidden",

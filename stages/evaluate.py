@@ -1,10 +1,11 @@
 """Stage evaluate: measure teacher, baseline and student -> metrics/metrics.json, CSV, SVG; data/predictions.npz"""
 
-from kdlib import metrics, pictures, report
 from kdlib.artifacts import write_csv, write_json, write_npz, write_text
-from kdlib.datasets import Dataset
+from kdlib.data.dataset import Dataset
 from kdlib.errors import UserError
-from kdlib.models import load_model
+from kdlib.evaluation import metrics, pictures, report, rows
+from kdlib.evaluation.table import table
+from kdlib.learning.models import load_model
 from stages import PATHS, parser, run
 
 
@@ -26,12 +27,12 @@ def main(params, paths=PATHS):
         )
     logits = report.logits_of(dataset, models)
     result = report.report(dataset, models, logits, params.prepare.transfer_classes)
-    losses, accuracies = (report.curve_rows(models, name) for name in ("training_loss", "validation_accuracy"))
-    reliability, sizes = report.reliability_rows(dataset, logits), report.size_rows(result)
+    losses, accuracies = (rows.curve_rows(models, name) for name in ("training_loss", "validation_accuracy"))
+    reliability, sizes = rows.reliability_rows(dataset, logits), rows.size_rows(result)
     write_csv(f"{paths.metrics}/training_loss.csv", losses)
     write_csv(f"{paths.metrics}/validation_accuracy.csv", accuracies)
     write_csv(f"{paths.metrics}/reliability.csv", reliability)
-    write_csv(f"{paths.metrics}/confusion.csv", report.confusion_rows(dataset, logits))
+    write_csv(f"{paths.metrics}/confusion.csv", rows.confusion_rows(dataset, logits))
     write_csv(f"{paths.metrics}/sizes.csv", sizes)
     charts = [("training loss", "nats", losses), ("validation accuracy", "fraction", accuracies)]
     write_text(f"{paths.metrics}/learning_curves.svg", pictures.curves(charts))
@@ -42,7 +43,7 @@ def main(params, paths=PATHS):
     named = {f"{name}_{split}": array for name, splits in logits.items() for split, array in splits.items()}
     write_npz(paths.predictions, {name: array.astype("float32") for name, array in named.items()})
     write_json(f"{paths.metrics}/metrics.json", result)
-    print(report.table(result))
+    print(table(result))
     return result
 
 

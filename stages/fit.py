@@ -1,39 +1,55 @@
 """Training as the three training stages do it: with progress, resumable, and saved at the end."""
 
 import logging
+from dataclasses import dataclass
 
+import numpy as np
 from tqdm import tqdm
 
-from kdlib.arithmetic import ARITHMETICS
-from kdlib.checkpoints import Checkpoint
-from kdlib.datasets import SPLITS
+from kdlib.data.dataset import SPLITS
 from kdlib.errors import UserError
-from kdlib.models import ensemble_logits, save_model
-from kdlib.training import train
+from kdlib.learning.checkpoints import Checkpoint
+from kdlib.learning.models import ensemble_logits, save_model
+from kdlib.learning.recipe import Recipe
+from kdlib.learning.training import train
+from kdlib.numerics.streams import Streams
 
 
-def with_as_many_steps(recipe, examples, labeled):
-    """The `recipe` for the `labeled` of the `examples` (counts), in epochs as many times longer as they are fewer.
+@dataclass(frozen=True)
+class Job:
+    """One training. section: of params.yaml, `teacher` or `student`; it names the random streams and the messages.
 
-    So a network that hears the labels alone takes as many steps as one that also hears the teacher on all examples.
+    rows: of the training split. path: of the model. teaches: whether it is saved with its logits on all splits.
     """
-    steps, of_labeled = (-(-n // recipe.batch_size) for n in (examples, labeled))
-    longer = {"epochs": max(1, round(recipe.epochs * steps / of_labeled))}
-    if recipe.patience:
-        longer["patience"] = max(1, round(recipe.patience * steps / of_labeled))
-    return recipe.model_copy(update=longer)
+
+    section: str
+    rows: np.ndarray
+    objective: object
+    recipe: Recipe
+    replicas: int
+    path: str
+    teaches: bool = False
 
 
-def fit(section, params, dataset, x, objective, recipe, replicas, path, teaches=False):
-    """Train by the `recipe`, write the model to `path`, with its logits on all splits if it `teaches`; the network.
+def labeled_only(dataset, transfer, recipe):
+    """(rows, recipe) of a network that hears the labels of the `transfer` set alone, for as many steps as a student."""
+    rows = np.intersect1d(transfer, dataset.labeled())
+    return rows, recipe.lengthened(len(transfer), len(rows))
 
-    section: of params.yaml, `teacher` or `student`; it names the random streams too. replicas: how many.
-    """
-    if recipe.augment and not dataset.image_shape:
-        raise UserError(
-            f"{section}.augment: got shift: {recipe.augment.shift}, but the dataset has no images; set null"
-        )
+
+def fit(job, params, dataset):
+    """Train, write the model, return the network."""
+    recipe, path = job.recipe, job.path
+    x = dataset.inputs("train")[job.rows]
+    if recipe.shift:
+        if not dataset.image_shape:
+            raise UserError(
+                f"{job.section}.augment: got shift: {recipe.shift}, but the dataset has no images; set null"
+            )
+        x = x.reshape(-1, *dataset.image_shape)
     checkpoint = Checkpoint(path, params.checkpoint) if params.checkpoint else None
+    validation = dataset.inputs("validation"), dataset.one_hot("validation")
+    streams = Streams(params.seed, job.section, tuple(range(job.replicas)))
     log = logging.getLogger(path)
     # disable=None: no bar where stderr is no terminal
     with tqdm(total=recipe.epochs, desc=path, unit="epoch", disable=None, dynamic_ncols=True) as bar:
@@ -45,21 +61,9 @@ def fit(section, params, dataset, x, objective, recipe, replicas, path, teaches=
             bar.update()
             log.debug("epoch %d: loss %.4f, validation accuracy %.4f", epoch + 1, loss, accuracy)
 
-        network, curve = train(
-            x,
-            objective,
-            (dataset.inputs("validation"), dataset.one_hot("validation")),
-            arithmetic=ARITHMETICS[params.arithmetic],
-            seed=params.seed,
-            purpose=section,
-            replicas=range(replicas),
-            image_shape=dataset.image_shape,
-            progress=progress,
-            checkpoint=checkpoint,
-            **recipe.recipe(),
-        )
-    log.info("%d x %s, %d epochs", replicas, "-".join(map(str, network.sizes)), recipe.epochs)
-    splits = SPLITS if teaches else ()
+        network, curve = train(x, job.objective, validation, recipe, streams, progress, checkpoint)
+    log.info("%d x %s, %d epochs", job.replicas, "-".join(map(str, network.sizes)), recipe.epochs)
+    splits = SPLITS if job.teaches else ()
     logits = {split: ensemble_logits(network.logits(dataset.inputs(split))) for split in splits}
     save_model(path, network, curve, dataset, logits)
     if checkpoint:

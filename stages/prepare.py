@@ -2,7 +2,8 @@
 
 import logging
 
-from kdlib import datasets, sources
+from kdlib.preparation import sources
+from kdlib.preparation.assembly import prepare
 from stages import PATHS, parser, run
 
 log = logging.getLogger("prepare")
@@ -11,7 +12,7 @@ log = logging.getLogger("prepare")
 def main(params, paths=PATHS):
     examples = sources.load(params.prepare.dataset, params.prepare.target)
     options = params.prepare.model_dump(exclude={"dataset", "target", "transfer_classes"})
-    dataset = datasets.prepare(examples, params.seed, **options)
+    dataset = prepare(examples, params.seed, **options)
     transfer = dataset.transfer_set(params.prepare.transfer_classes)
     dataset.save(paths.dataset)
     sizes = ", ".join(f"{len(labels)} {split}" for split, labels in dataset.y.items())

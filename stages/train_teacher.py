@@ -1,19 +1,20 @@
 """Stage train_teacher: train the teacher on the labels -> models/teacher.npz, weights and logits on every split"""
 
-from kdlib.arithmetic import ARITHMETICS
-from kdlib.datasets import Dataset
-from kdlib.objectives import CrossEntropy
+from kdlib.data.dataset import Dataset
+from kdlib.learning.objectives import CrossEntropy
+from kdlib.numerics.arithmetic import ARITHMETICS
 from stages import PATHS, parser, run
-from stages.fit import fit
+from stages.fit import Job, fit
 
 
 def main(params, paths=PATHS):
     dataset = Dataset.load(paths.dataset)
-    labeled = dataset.labeled()
-    x, one_hot = dataset.inputs("train")[labeled], dataset.one_hot("train")[labeled]
-    objective = CrossEntropy(one_hot, ARITHMETICS[params.arithmetic])
-    recipe = params.teacher
-    fit("teacher", params, dataset, x, objective, recipe, recipe.members, paths.teacher, teaches=True)
+    rows = dataset.labeled()
+    objective = CrossEntropy(dataset.one_hot("train")[rows], ARITHMETICS[params.arithmetic])
+    teacher = params.teacher
+    fit(
+        Job("teacher", rows, objective, teacher.recipe(), teacher.members, paths.teacher, teaches=True), params, dataset
+    )
 
 
 if __name__ == "__main__":

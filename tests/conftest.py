@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kdlib.params import Params
 from stages import distill, evaluate, prepare, train_baseline, train_teacher
+from stages.schema import Params
 
 ROOT = Path(__file__).parents[1]
 MAINS = {
@@ -68,6 +68,9 @@ def names(entries):
 
 def outputs(stage):
     return [path for kind in ("metrics", "outs", "plots") for path in names(DVC_YAML["stages"][stage].get(kind, []))]
+
+
+FRIGHTENS = re.compile("^error|fail|missing|corrupt|traceback", re.IGNORECASE | re.MULTILINE)
 
 
 class Project:

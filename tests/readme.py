@@ -1,5 +1,6 @@
-"""Fills the generated parts of the READMEs: `python tests/readme.py`, after what they come from has run."""
+"""Fills the generated parts of the texts: `python tests/readme.py`, after what they come from has run."""
 
+import ast
 import importlib.util
 import json
 import os
@@ -19,9 +20,9 @@ README, EXPERIMENT = ROOT / "README.md", ROOT / "experiments/hinton2015"
 
 
 def table(result):
-    from kdlib import report
+    from kdlib.evaluation.table import table
 
-    return f"```\n{report.table(result)}\n```"
+    return f"```\n{table(result)}\n```"
 
 
 def few_labels():
@@ -38,16 +39,14 @@ def few_labels():
 
 def parameters():
     """Rows of key, default and comment, from params.yaml."""
-    rows, section = [], ""
-    for line in (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines():
-        match = re.match(r"( *)(\w+): *([^#]*?) *(?:# (.*))?$", line)
-        if not match:
-            continue
-        indent, key, value, comment = match.groups()
-        if not indent:
-            section = "" if value else f"{key}."
-        if value:
-            rows.append(f"| `{section * bool(indent)}{key}` | {value} | {comment or 'as the teacher’s'} |")
+    text, rows = (ROOT / "params.yaml").read_text(encoding="utf-8"), []
+    values, section = yaml.safe_load(text), None
+    for indent, key, comment in re.findall(r"^( *)(\w+):[^#\n]*(?:# (.*))?$", text, re.MULTILINE):
+        value = values[section][key] if indent else values[key]
+        section = section if indent else key
+        if not isinstance(value, dict):
+            name, default = f"{section}.{key}" if indent else key, json.dumps(value).strip('"')
+            rows.append(f"| `{name}` | {default} | {comment or 'as the teacher’s'} |")
     return "\n".join(rows)
 
 
@@ -102,6 +101,51 @@ def times():
     return "\n".join(lines)
 
 
+def signature(node):
+    """Of a function or a class, as it is written but for the defaults' layout, without `self`."""
+    if isinstance(node, ast.ClassDef):
+        init = next((item for item in node.body if getattr(item, "name", "") == "__init__"), None)
+        fields = [f"{item.target.id}={ast.unparse(item.value)}" if item.value else item.target.id
+                  for item in node.body if isinstance(item, ast.AnnAssign)]  # fmt: skip
+        inside = re.sub("^self(, )?", "", ast.unparse(init.args)) if init else ", ".join(fields)
+        return f"{node.name}({inside})"
+    return f"{node.name}({re.sub('^(self|cls)(, )?', '', ast.unparse(node.args))})"
+
+
+def described(node, owner=""):
+    """Lines for a public function, or for a class and its public methods."""
+    first = (ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " ")
+    first = re.split(r"(?<=[.:]) (?=[A-Za-z_]+:|[A-Z])", first)[0]
+    lines = [f"- `{owner}{signature(node)}`{': ' * bool(first)}{first}"]
+    if isinstance(node, ast.ClassDef):
+        for item in node.body:
+            if isinstance(item, ast.FunctionDef) and not item.name.startswith("_"):
+                lines += [f"  {line}" for line in described(item, ".")]
+    return lines
+
+
+def api():
+    """Every public function and class by floor and room, with the beginning of its docstring."""
+    lines = []
+    for floor in ("evaluation", "learning", "preparation", "data", "numerics", ""):
+        folder = ROOT / "kdlib" / floor
+        lines += [
+            f"## kdlib{'.' * bool(floor)}{floor}",
+            "",
+            ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8"))),
+        ]
+        for path in sorted(folder.glob("*.py")):
+            module = ast.parse(path.read_text("utf-8"))
+            public = [
+                node for node in module.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name[0] != "_"
+            ]
+            if public and path.stem != "__main__":
+                lines += ["", f"### {path.stem}", "", ast.get_docstring(module).split("\n\n")[0].replace("\n", " "), ""]
+                lines += [line for node in public for line in described(node)]
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
 PARTS = {
     README: {
         "table: metrics/metrics.json": lambda: table(json.loads((ROOT / "metrics/metrics.json").read_text("utf-8"))),
@@ -113,6 +157,7 @@ PARTS = {
         "benchmark": benchmark,
     },
     EXPERIMENT / "README.md": {"errors": paper_errors, "times": times},
+    ROOT / "docs/api.md": {"api": api},
 }
 
 

@@ -12,16 +12,18 @@ import pytest
 import yaml
 from conftest import MAINS, ROOT, quick, quick_params
 
-from kdlib.arithmetic import Exact
-from kdlib.checkpoints import Checkpoint, digest
-from kdlib.objectives import CrossEntropy, Distillation
-from kdlib.training import train
+from kdlib.learning.checkpoints import CODE, Checkpoint, digest
+from kdlib.learning.objectives import CrossEntropy, Distillation
+from kdlib.learning.recipe import Recipe
+from kdlib.learning.training import train
+from kdlib.numerics.arithmetic import Exact
+from kdlib.numerics.streams import Streams
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(60, 6))
 ONE_HOT = np.eye(3)[RANDOM.integers(0, 3, 60)]
 RECIPES = {
-    "sgd": {"nesterov": True, "dropout": 0.2, "input_dropout": 0.1, "max_norm": 1.0, "shift": 1, "image_shape": (2, 3)},
+    "sgd": {"nesterov": True, "dropout": 0.2, "input_dropout": 0.1, "max_norm": 1.0, "shift": 1, "image": (2, 3)},
     "adam": {"optimizer": "adam", "schedule": "linear"},
     "adamw, early stopping": {"optimizer": "adamw", "weight_decay": 0.1, "learning_rate": 0.05, "patience": 1},
 }
@@ -39,9 +41,9 @@ def fit(checkpoint=None, killed_after=None, seed=0, objective=None, **recipe):
 
     epochs = []
     objective = objective or CrossEntropy(ONE_HOT[:40], Exact)
-    options = {"epochs": 9, "batch_size": 16, "replicas": (0, 1)} | recipe
-    network, curve = train(X[:40], objective, (X[40:], ONE_HOT[40:]), [8], Exact, seed, "test",
-                           progress=progress, checkpoint=checkpoint, **options)  # fmt: skip
+    x, streams = X[:40].reshape(40, *recipe.pop("image", (6,))), Streams(seed, "test", recipe.pop("replicas", (0, 1)))
+    recipe = Recipe((8,), **{"epochs": 9, "batch_size": 16} | recipe)
+    network, curve = train(x, objective, (X[40:], ONE_HOT[40:]), recipe, streams, progress, checkpoint)
     return network, curve, epochs
 
 
@@ -93,14 +95,17 @@ def test_a_checkpoint_of_another_training_is_not_used(other, tmp_path, caplog):
 
 
 def test_a_checkpoint_of_other_code_is_not_used(tmp_path, monkeypatch):
-    package = tmp_path / "package"
-    package.mkdir()
-    (package / "a.py").write_text("x = 1\n")
-    monkeypatch.setattr("kdlib.checkpoints.__file__", str(package / "checkpoints.py"))
+    code = tmp_path / "a.py"
+    code.write_text("x = 1\n")
+    monkeypatch.setattr("kdlib.learning.checkpoints.CODE", [tmp_path])
     before = digest([1])
     assert digest([1]) == before
-    (package / "a.py").write_text("x = 2\n")
+    code.write_text("x = 2\n")
     assert digest([1]) != before
+
+
+def test_the_code_of_a_checkpoint_is_that_of_learning_and_of_numerics():
+    assert sorted(folder.relative_to(ROOT).as_posix() for folder in CODE) == ["kdlib/learning", "kdlib/numerics"]
 
 
 def test_a_damaged_checkpoint_is_not_used(tmp_path, caplog):

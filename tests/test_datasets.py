@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdlib import datasets, sources
+from kdlib.data.dataset import SPLITS, Dataset
 from kdlib.errors import UserError
+from kdlib.preparation import assembly, sources
+from kdlib.preparation.splits import apportion
 
 OPTIONS = {"train_ratio": 0.6, "val_ratio": 0.2, "max_samples": None, "scaling": "none", "labeled_fraction": 1.0}
 
@@ -18,11 +20,11 @@ def examples(counts=(50, 30, 20), image_shape=()):
 
 
 def prepare(seed=0, data=None, **options):
-    return datasets.prepare(data or examples(), seed, **OPTIONS | options)
+    return assembly.prepare(data or examples(), seed, **OPTIONS | options)
 
 
 def rows(dataset):
-    return np.concatenate([dataset.x[split][:, 0] for split in datasets.SPLITS])
+    return np.concatenate([dataset.x[split][:, 0] for split in SPLITS])
 
 
 def test_each_example_is_in_one_split():
@@ -33,7 +35,7 @@ def test_each_example_is_in_one_split():
 @given(st.lists(st.integers(10, 60), min_size=2, max_size=6), st.integers(0, 5))
 def test_splits_have_their_sizes_and_each_class_its_share(counts, seed):
     dataset, n = prepare(seed, examples(counts)), sum(counts)
-    for split, share in zip(datasets.SPLITS, (0.6, 0.2, 0.2), strict=True):
+    for split, share in zip(SPLITS, (0.6, 0.2, 0.2), strict=True):
         assert abs(len(dataset.y[split]) - share * n) < 1
         for label, count in enumerate(counts):
             assert abs((dataset.y[split] == label).sum() - share * count) <= len(counts)
@@ -105,7 +107,7 @@ def test_hidden_labels_leave_no_trace():
 def test_bundled_datasets(name, tmp_path):
     dataset = prepare(data=sources.load_bundled(name), train_ratio=0.8, val_ratio=0.1, scaling="minmax")
     dataset.save(tmp_path / "dataset.npz")
-    again = datasets.Dataset.load(tmp_path / "dataset.npz")
+    again = Dataset.load(tmp_path / "dataset.npz")
     assert again.digest == dataset.digest
     assert again.class_names == dataset.class_names
     assert len(again.feature_names) == again.x["train"].shape[1]
@@ -120,12 +122,12 @@ def test_content_that_is_not_the_digests_is_refused(tmp_path):
     arrays["y_test"][0] += 1
     write_npz(tmp_path / "dataset.npz", arrays)
     with pytest.raises(UserError, match="digest"):
-        datasets.Dataset.load(tmp_path / "dataset.npz")
+        Dataset.load(tmp_path / "dataset.npz")
 
 
 def test_apportioned_parts_sum_to_the_whole():
-    assert datasets.apportion(10, [1, 1, 1]).tolist() == [4, 3, 3]
-    assert datasets.apportion(1797, [0.8, 0.1, 0.1]).sum() == 1797
+    assert apportion(10, [1, 1, 1]).tolist() == [4, 3, 3]
+    assert apportion(1797, [0.8, 0.1, 0.1]).sum() == 1797
 
 
 def test_the_transfer_set_has_the_examples_of_its_classes_and_all_by_default():

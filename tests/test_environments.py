@@ -34,30 +34,34 @@ def environments():
 
 def pipeline(name):
     """Hash of all that a small pipeline computes: split, scaling, all regularisers, both optimizers, all measures."""
-    from kdlib import datasets, models, report, sources
-    from kdlib.arithmetic import ARITHMETICS
-    from kdlib.objectives import CrossEntropy, Distillation
-    from kdlib.training import train
+    from kdlib.data.dataset import SPLITS
+    from kdlib.evaluation import report
+    from kdlib.learning import models
+    from kdlib.learning.objectives import CrossEntropy, Distillation
+    from kdlib.learning.recipe import Recipe
+    from kdlib.learning.training import train
+    from kdlib.numerics.arithmetic import ARITHMETICS
+    from kdlib.numerics.streams import Streams
+    from kdlib.preparation import sources
+    from kdlib.preparation.assembly import prepare
 
     random = np.random.default_rng(0)
     y = np.repeat(np.arange(5), 90)
     x = random.integers(0, 17, (450, 200)) + 4 * (np.arange(200) % 5 == y[:, None])
     examples = sources.Examples(x, y, list("abcde"), [str(k) for k in range(200)])
-    dataset = datasets.prepare(examples, 0, 0.8, 0.1, None, "standard", 1.0)
+    dataset = prepare(examples, 0, 0.8, 0.1, None, "standard", 1.0)
     inputs, one_hot = dataset.inputs("train"), dataset.one_hot("train")
     arithmetic = ARITHMETICS[name]
-    shared = {"arithmetic": arithmetic, "seed": 0, "epochs": 3, "schedule": "linear", "learning_rate": 0.01}
+    shared = {"epochs": 3, "schedule": "linear", "learning_rate": 0.01}
     validation = dataset.inputs("validation"), dataset.one_hot("validation")
     labels = CrossEntropy(one_hot, arithmetic)
-    options = {"hidden": [160, 96], "purpose": "teacher", "replicas": range(2), "dropout": 0.2, "nesterov": True}
-    options |= {"input_dropout": 0.1, "max_norm": 1.4, "shift": 1, "image_shape": (10, 20)}
-    teacher, curve = train(inputs, labels, validation, **options, **shared)
-    logits = {s: models.ensemble_logits(teacher.logits(dataset.inputs(s))) for s in datasets.SPLITS}
-    students = {"hidden": [48], "purpose": "student", "replicas": range(3), "optimizer": "adam"}
+    options = {"dropout": 0.2, "nesterov": True, "input_dropout": 0.1, "max_norm": 1.4, "shift": 1}
+    recipe, streams = Recipe((160, 96), **options, **shared), Streams(0, "teacher", (0, 1))
+    teacher, curve = train(inputs.reshape(-1, 10, 20), labels, validation, recipe, streams)
+    logits = {s: models.ensemble_logits(teacher.logits(dataset.inputs(s))) for s in SPLITS}
+    students = Recipe((48,), optimizer="adam", **shared), Streams(0, "student", (0, 1, 2))
     soft = Distillation(one_hot, logits["train"], arithmetic)
-    trained = {
-        key: train(inputs, o, validation, **students, **shared) for key, o in (("baseline", labels), ("student", soft))
-    }
+    trained = {key: train(inputs, o, validation, *students) for key, o in (("baseline", labels), ("student", soft))}
     stacks = {"teacher": models.Model(teacher, curve, logits)}
     stacks |= {key: models.Model(*result, {}) for key, result in trained.items()}
     digest = hashlib.sha256(dataset.digest.encode())

@@ -14,9 +14,9 @@ from conftest import MAINS, ROOT, files, quick
 
 import stages
 from kdlib.artifacts import read_npz, write_npz
-from kdlib.datasets import Dataset
+from kdlib.data.dataset import Dataset
 from kdlib.errors import UserError
-from kdlib.models import load_model
+from kdlib.learning.models import load_model
 
 READERS = {
     "data/dataset.npz": ["train_teacher", "train_baseline", "distill", "evaluate"],

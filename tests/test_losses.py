@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from kdlib import losses
-from kdlib.arithmetic import Exact
-from kdlib.objectives import CrossEntropy, Distillation
+from kdlib.learning import losses
+from kdlib.learning.objectives import CrossEntropy, Distillation
+from kdlib.numerics.arithmetic import Exact
 
 CLASSES = 6
 RANDOM = np.random.default_rng(0)
@@ -29,11 +29,11 @@ OBJECTIVES = {
 
 
 def value(objective, logits):
-    return objective.value(logits, *objective.targets, Exact)
+    return objective.value(logits, *objective.targets)
 
 
 def gradient(objective, logits):
-    return objective.gradient(logits, *objective.targets, Exact)
+    return objective.gradient(logits, *objective.targets)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from kdlib.arithmetic import Exact, Fast
-from kdlib.network import Backpropagation, Network, multiply_adds, parameter_count
-from kdlib.streams import stream
+from kdlib.learning.backpropagation import Backpropagation
+from kdlib.learning.network import Network, multiply_adds, parameter_count
+from kdlib.numerics.arithmetic import Exact, Fast
+from kdlib.numerics.streams import stream
 
 SIZES = (5, 7, 4, 3)
 

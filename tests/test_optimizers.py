@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from kdlib import optimizers
-from kdlib.optimizers import SGD, Adam, AdamW
+from kdlib.learning import optimizers
+from kdlib.learning.optimizers import SGD, Adam, AdamW
 
 
 def run(optimizer, parameters, gradients, learning_rate=0.1):

@@ -5,17 +5,18 @@ import json
 import os
 import re
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from conftest import DVC_YAML, MAINS, ROOT, Project, files, outputs, quick, quick_params
+from conftest import DVC_YAML, FRIGHTENS, MAINS, ROOT, Project, files, outputs, quick, quick_params
 
 from kdlib.artifacts import read_npz
-from kdlib.datasets import SPLITS, Dataset
-from kdlib.params import Params, Section
+from kdlib.data.dataset import SPLITS, Dataset
+from stages.schema import Params, Section
 
 STAGES = list(MAINS)
 MODELS = ["models/teacher.npz", "models/baseline.npz", "models/student.npz"]
@@ -93,9 +94,12 @@ class TestStage:
     def test_runs_its_own_module(self, stage):
         assert DVC_YAML["stages"][stage]["cmd"] == f"python -m stages.{stage}"
 
-    def test_depends_on_what_it_imports_and_reads(self, outcome, stage):
-        own_data = ["data/raw"] if stage == "prepare" else []  # read if prepare.dataset names a file there
-        assert sorted(DVC_YAML["stages"][stage]["deps"]) == own_data + outcome(watched)[stage]["deps"]
+    def test_depends_on_all_that_it_imports_and_reads_and_on_nothing_else(self, outcome, stage):
+        deps, opened = DVC_YAML["stages"][stage]["deps"], outcome(watched)[stage]["deps"]
+        covers = {dep: {path for path in opened if path == dep or path.startswith(f"{dep}/")} for dep in deps}
+        assert set(opened) - set().union(*covers.values()) == set()
+        unused = {dep for dep, paths in covers.items() if not paths}
+        assert unused == ({"data/raw"} if stage == "prepare" else set())  # read if prepare.dataset names a file there
 
     def test_declares_what_it_writes(self, outcome, stage):
         assert sorted(outputs(stage)) == outcome(watched)[stage]["outs"]
@@ -163,11 +167,14 @@ def change(**changes):
     return scenario(changed)
 
 
-@scenario
-def comment(project):
-    with open(project.folder / "kdlib/metrics.py", "a") as module:
-        module.write("# a comment\n")
-    return project.ran("repro")
+def comment(path):
+    def commented(project):
+        with open(project.folder / path, "a") as module:
+            module.write("# a comment\n")
+        return project.ran("repro")
+
+    commented.__name__ = path.replace("/", "_")
+    return scenario(commented)
 
 
 @pytest.mark.parametrize(
@@ -176,12 +183,112 @@ def comment(project):
         (change(teacher={"epochs": 4}), ["train_teacher", "distill", "evaluate"]),
         (change(student={"hidden": [9]}), ["train_baseline", "distill", "evaluate"]),
         (change(logging={"level": "ERROR"}), []),
-        (comment, ["evaluate"]),
+        (comment("kdlib/evaluation/metrics.py"), ["evaluate"]),
+        (comment("kdlib/preparation/scaling.py"), ["prepare"]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_change_reruns_what_it_affects(outcome, changed, reruns):
     assert sorted(outcome(changed)) == sorted(reruns)
+
+
+TRAINING = ["train_teacher", "train_baseline", "distill"]
+FLOORS = {
+    "kdlib/numerics/exact.py": STAGES,
+    "kdlib/data/dataset.py": STAGES,
+    "kdlib/preparation/splits.py": ["prepare"],
+    "kdlib/learning/losses.py": [*TRAINING, "evaluate"],
+    "kdlib/evaluation/panel.py": ["evaluate"],
+    "stages/fit.py": TRAINING,
+    "stages/params.py": STAGES,
+    "kdlib/__main__.py": [],
+}
+
+
+@scenario
+def edited(project):
+    """{path: the stages of which `dvc status` says that their code has changed, where that file has}."""
+    found = {}
+    for path in FLOORS:
+        content = (project.folder / path).read_text("utf-8")
+        (project.folder / path).write_text(content + "# a comment\n", "utf-8")
+        found[path] = sorted(json.loads(project.dvc("status", "--json").stdout))
+        (project.folder / path).write_text(content, "utf-8")
+    return found
+
+
+@pytest.mark.parametrize("path", FLOORS)
+def test_an_edit_of_a_floor_makes_the_stages_dirty_that_stand_on_it(outcome, path):
+    assert outcome(edited)[path] == sorted(FLOORS[path])
+
+
+# DVC's own commands
+
+COMMANDS = [
+    ["checkout"],
+    ["status"],
+    ["dag"],
+    ["exp", "run", "--name", "warmer", "--set-param", "distill.temperature=5"],
+    ["exp", "show", "--no-pager"],
+    ["exp", "apply", "warmer"],
+    ["queue", "status"],
+    ["exp", "run", "--queue", "--set-param", "distill.temperature=6"],
+    ["queue", "start"],
+    ["gc", "--workspace", "--force"],
+    ["checkout"],
+    ["status"],
+]
+
+
+@scenario
+def commanded(project):
+    processes = []
+    for command in COMMANDS:
+        processes.append(project.dvc(*command, check=False))
+        while command == ["queue", "start"] and not re.search(r"\b(Success|Failed)\b", queue(project)):
+            time.sleep(0.5)
+    return processes, queue(project)
+
+
+def queue(project):
+    return project.dvc("queue", "status").stdout
+
+
+def test_dvcs_own_commands_succeed_without_a_word_that_frightens(outcome):
+    processes, queued = outcome(commanded)
+    for command, process in zip(COMMANDS, processes, strict=True):
+        output = process.stdout + process.stderr
+        assert process.returncode == 0, f"{command}\n{output}"
+        assert not FRIGHTENS.search(output), output
+    assert "Success" in queued
+    assert processes[-1].stdout.strip() == "Data and pipelines are up to date."
+    graph = processes[2].stdout
+    assert [stage for stage in STAGES if stage not in graph] == []
+    assert max(map(len, graph.splitlines())) < 120
+
+
+@scenario
+def one_value(project):
+    """The lines of params.yaml that setting one value changes, of the file as it is committed but for two numbers."""
+    text = (ROOT / "params.yaml").read_text("utf-8")
+    text = re.sub(r"^(replicas|  epochs): \d+", r"\1: 1", text, flags=re.MULTILINE)
+    (project.folder / "params.yaml").write_text(text, "utf-8")
+    project.commit()
+    changed = {}
+    for change in ("distill.temperature=2", "student.hidden=[17]", "teacher.patience=3"):
+        project.dvc("exp", "run", "--set-param", change)
+        diff = project.run("git", "diff", "--unified=0", "--", "params.yaml").stdout
+        changed[change] = re.findall(r"^[-+](?![-+]) *(\S.*?) *(?:#.*)?$", diff, re.MULTILINE)
+        project.run("git", "checkout", "--quiet", "--", "params.yaml")
+    return changed
+
+
+def test_setting_one_value_changes_one_line_of_params_yaml(outcome):
+    assert outcome(one_value) == {
+        "distill.temperature=2": ["temperature: 4.0", "temperature: 2"],
+        "student.hidden=[17]": ["- 16", "- 17"],
+        "teacher.patience=3": ["patience:", "patience: 3"],
+    }
 
 
 # What is shown
@@ -260,8 +367,7 @@ class TestSweep:
     def test_gives_a_row_for_each_temperature(self, outcome):
         _, table = outcome(sweep)
         rows = [row for row in table if row["State"] == "Success"]
-        # Named with its file, since an experiment of its own has the key too.
-        assert sorted(row["params.yaml:distill.temperature"] for row in rows) == ["1", "2"]
+        assert sorted(row["distill.temperature"] for row in rows) == ["1", "2"]
         assert len({row["student.test.nll.mean"] for row in rows}) == 2
         assert "teacher.test.nll.mean" not in table[0]
 
@@ -329,7 +435,7 @@ def another(project):
     (folder / "params.yaml").write_text(yaml.safe_dump(quick(seed=1)), "utf-8")
     stages = {stage: dict(DVC_YAML["stages"][stage]) for stage in ("prepare", "train_baseline")}
     for stage in stages.values():
-        stage["deps"] = [f"../../{path}" if path.endswith(".py") else path for path in stage["deps"]]
+        stage["deps"] = [f"../../{path}" if path.startswith(("kdlib", "stages")) else path for path in stage["deps"]]
     stages["prepare"]["deps"].remove("data/raw")
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), "utf-8")
     there = Project(project.folder, project.environment | {"PYTHONPATH": str(project.folder)})

@@ -1,17 +1,77 @@
 """The README says what this tree does."""
 
+import os
 import re
+import shutil
+import subprocess
+import venv
 
 import numpy as np
 import pytest
+from conftest import DVC_YAML, MAINS, outputs
 from readme import PARTS, README, filled
 
-from kdlib import exact
+from kdlib.numerics import exact
+
+STAGES = list(MAINS)
 
 
 @pytest.mark.parametrize("path", PARTS, ids=lambda path: path.parent.name)
 def test_every_generated_part_is_current(path):
     assert path.read_text(encoding="utf-8") == filled(path), "run: python tests/readme.py"
+
+
+def test_the_paths_in_the_readme_are_there():
+    text = README.read_text(encoding="utf-8")
+    floors = re.search(r"## Read the code\n(.*?)\n## ", text, re.DOTALL).group(1)
+    for line in re.findall(r"^\| (`.*)$", floors, re.MULTILINE):
+        places, _, rooms = (cell.strip() for cell in line.strip("|").split("|"))
+        folders = [README.parent / place for place in re.findall("`(.+?)`", places)]
+        assert [folder for folder in folders if not folder.exists()] == []
+        if folders[0].is_dir():
+            named = {room for room in re.findall("`(\\w+)`", rooms)}
+            files = {path.stem for path in folders[0].glob("*.py")} - {"__init__", "__main__"}
+            assert named == (files - set(STAGES) if folders[0].name == "stages" else files)
+    for path in re.findall(r"`((?:kdlib|stages|tests|benchmarks|experiments)/[\w/.]+)`", text):
+        assert (README.parent / path).exists(), path
+
+
+def test_the_diagram_is_the_pipelines():
+    diagram = re.search(r"```mermaid\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL).group(1)
+    drawn = set()
+    for source, path, targets in re.findall(r"(\w+) -->(?:\|([\w.]+).*?\|)? (.+)", diagram):
+        drawn |= {(source, target) for target in targets.split(" & ") if target in STAGES}
+        assert not path or any(output.endswith(f"/{path}") for output in outputs(source))
+    makers = {output: stage for stage in STAGES for output in outputs(stage)}
+    edges = {(makers[dep], stage) for stage in STAGES for dep in DVC_YAML["stages"][stage]["deps"] if dep in makers}
+    assert drawn == edges
+
+
+@pytest.fixture(scope="module")
+def empty_environment(tmp_path_factory):
+    """The Python of a new virtual environment that has NumPy and what `pip install .` brings, and no more."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=True)
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    pip = [python, "-m", "pip", "install", "--quiet"]
+    if subprocess.run([*pip, "numpy"], capture_output=True).returncode:
+        pytest.skip("no package index can be reached")
+    source = folder / "source"
+    for path in ("kdlib", "stages"):
+        shutil.copytree(README.parent / path, source / path, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(README.parent / path, source)
+    subprocess.run([*pip, source], check=True)
+    return python
+
+
+def test_the_library_needs_numpy_alone(empty_environment, tmp_path):
+    options = {"cwd": tmp_path, "capture_output": True, "text": True, "check": True}
+    listed = subprocess.run([empty_environment, "-m", "pip", "list", "--format=freeze"], **options).stdout
+    installed = {line.split("==")[0].lower() for line in listed.split()}
+    assert installed - {"pip", "setuptools", "wheel"} == {"kdlib", "numpy"}
+    code = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL).group(1)
+    assert subprocess.run([empty_environment, "-c", code], **options).stdout.startswith("[")
 
 
 def test_the_library_example_runs():

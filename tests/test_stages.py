@@ -11,9 +11,8 @@ import yaml
 from conftest import MAINS, ROOT, files, quick, quick_params
 
 from kdlib.artifacts import read_npz, write_npz
-from kdlib.datasets import Dataset
-from kdlib.metrics import bias_shift
-from kdlib.params import load_params
+from kdlib.data.dataset import Dataset
+from kdlib.evaluation.metrics import bias_shift
 from stages import (
     BASELINE,
     DATASET,
@@ -26,13 +25,13 @@ from stages import (
     train_baseline,
     train_teacher,
 )
-from stages.fit import with_as_many_steps
+from stages.params import load_params
 
 
 @pytest.mark.parametrize("labeled", [1437, 719, 144, 32, 7])
 def test_a_network_of_the_labelled_takes_as_many_steps(labeled):
-    student = quick_params(student={"epochs": 10, "batch_size": 32, "patience": 2}).student
-    longer = with_as_many_steps(student, 1437, labeled)
+    student = quick_params(student={"epochs": 10, "batch_size": 32, "patience": 2}).student.recipe()
+    longer = student.lengthened(1437, labeled)
     steps = longer.epochs * -(-labeled // 32)
     assert abs(steps - 10 * 45) <= -(-labeled // 32) / 2
     assert longer.patience == round(2 * longer.epochs / 10)
@@ -40,8 +39,8 @@ def test_a_network_of_the_labelled_takes_as_many_steps(labeled):
 
 
 def test_with_every_label_the_recipe_is_the_students():
-    student = quick_params().student
-    assert with_as_many_steps(student, 120, 120) == student
+    student = quick_params().student.recipe()
+    assert student.lengthened(120, 120) == student
 
 
 def test_the_control_without_a_teacher_is_as_long_as_the_baseline(tmp_path, monkeypatch):

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from kdlib.arithmetic import Exact, Fast
 from kdlib.errors import UserError
-from kdlib.network import Network
-from kdlib.objectives import CrossEntropy, Distillation
-from kdlib.streams import stream
-from kdlib.training import EarlyStopping, learning_rate_at, train
+from kdlib.learning.network import Network
+from kdlib.learning.objectives import CrossEntropy, Distillation
+from kdlib.learning.recipe import Recipe
+from kdlib.learning.stopping import EarlyStopping
+from kdlib.learning.training import train
+from kdlib.numerics.arithmetic import Exact, Fast
+from kdlib.numerics.streams import Streams, stream
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(70, 6))
@@ -17,17 +19,17 @@ ONE_HOT = np.eye(4)[Y]
 
 
 def fit(replicas=(0,), arithmetic=Exact, objective=None, **recipe):
-    recipe = {"epochs": 3, "batch_size": 16, "hidden": [9, 8]} | recipe
     objective = objective or CrossEntropy(ONE_HOT[:50], arithmetic)
-    seed, x = recipe.pop("seed", 0), recipe.pop("x", X[:50])
-    return train(x, objective, (X[50:], ONE_HOT[50:]), arithmetic=arithmetic, seed=seed, purpose="test",
-                 replicas=replicas, **recipe)  # fmt: skip
+    seed, x, progress = recipe.pop("seed", 0), recipe.pop("x", X[:50]), recipe.pop("progress", None)
+    x = x.reshape(50, *recipe.pop("image", (6,)))
+    recipe = Recipe(**{"epochs": 3, "batch_size": 16, "hidden": (9, 8)} | recipe)
+    return train(x, objective, (X[50:], ONE_HOT[50:]), recipe, Streams(seed, "test", replicas), progress)
 
 
 RECIPES = {
     "sgd": {},
     "nesterov, dropout, linear": {"nesterov": True, "dropout": 0.3, "input_dropout": 0.1, "schedule": "linear"},
-    "max norm, shifts": {"max_norm": 0.9, "shift": 1, "image_shape": (2, 3)},
+    "max norm, shifts": {"max_norm": 0.9, "shift": 1, "image": (2, 3)},
     "adamw, early stopping": {
         "optimizer": "adamw",
         "weight_decay": 0.1,
@@ -71,7 +73,7 @@ def test_replicas_differ_in_their_weights_batches_and_masks(monkeypatch):
     assert not equal(batch_size=16, input_dropout=0.5)
     monkeypatch.setitem(globals(), "X", np.ones_like(X) * np.arange(6))
     assert equal(batch_size=16)
-    assert not equal(batch_size=16, shift=1, image_shape=(2, 3))
+    assert not equal(batch_size=16, shift=1, image=(2, 3))
 
 
 @pytest.mark.parametrize("arithmetic", [Exact, Fast])
@@ -101,8 +103,8 @@ def test_baseline_and_student_start_alike_and_see_the_same_batches():
 
 def test_one_epoch_by_hand():
     """One linear layer, one batch of everything: gradient x^T (p - t) / n from the initial weights."""
-    network, _ = fit(hidden=[], epochs=1, batch_size=50, learning_rate=0.5, momentum=0.0)
-    start, _ = fit(hidden=[], epochs=1, batch_size=50, learning_rate=1e-300, momentum=0.0)
+    network, _ = fit(hidden=(), epochs=1, batch_size=50, learning_rate=0.5, momentum=0.0)
+    start, _ = fit(hidden=(), epochs=1, batch_size=50, learning_rate=1e-300, momentum=0.0)
     (weights, biases), x = start.layers[0], X[:50]
     logits = x @ weights[0] + biases[0]
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -112,8 +114,9 @@ def test_one_epoch_by_hand():
 
 
 def test_schedules():
-    assert [learning_rate_at(step, 4, 0.5, "linear") for step in range(4)] == [0.5, 0.375, 0.25, 0.125]
-    assert learning_rate_at(3, 4, 0.5, "constant") == 0.5
+    linear, constant = (Recipe(learning_rate=0.5, schedule=name) for name in ("linear", "constant"))
+    assert [linear.learning_rate_at(step, 4) for step in range(4)] == [0.5, 0.375, 0.25, 0.125]
+    assert constant.learning_rate_at(3, 4) == 0.5
 
 
 def test_parameters_are_float32_numbers():
@@ -182,7 +185,7 @@ def test_a_max_norm_that_no_unit_reaches_changes_nothing():
 
 def test_a_shift_needs_draws_of_its_own_only():
     """Images of one value look the same wherever they are moved, but for the frame: here all is background."""
-    options = {"x": np.zeros((50, 6)), "image_shape": (2, 3)}
+    options = {"x": np.zeros((50, 6)), "image": (2, 3)}
     assert np.array_equal(fit(**options)[0].parameters, fit(shift=1, **options)[0].parameters)
     options["x"] = X[:50]
     assert not np.array_equal(fit(**options)[0].parameters, fit(shift=1, **options)[0].parameters)

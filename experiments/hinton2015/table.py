@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from kdlib.artifacts import write_json, write_text
-from kdlib.pictures import COLORS, Panel, document
+from kdlib.evaluation.panel import COLORS, Panel, document
 
 
 def errors(accuracy, examples):

@@ -4,25 +4,25 @@ An *operand* is what may enter `product`: for `Exact` an array snapped to a grid
 any array.
 """
 
-import functools
 import math
 
 import numpy as np
 
-from kdlib import exact
+from kdlib.numerics import elementary, exact
+from kdlib.numerics.mirrors import Mirror, Same
 
 LIMIT = math.ldexp(1.0, 480)  # 480 + 480 + log2 of the inner length < 1023: no partial sum overflows
 
 
 class Exact:
-    """Float64 on snapped operands: the same bits on every machine. See `kdlib.exact`.
+    """Float64 on snapped operands: the same bits on every machine. See `kdlib.numerics.exact`.
 
     The products and sums of the operands may run over `inner_length` terms at most.
     """
 
     dtype = np.float64
-    exp = staticmethod(exact.exp)
-    log = staticmethod(exact.log)
+    exp = staticmethod(elementary.exp)
+    log = staticmethod(elementary.log)
     matmul = staticmethod(exact.matmul)
     sum = staticmethod(exact.sum)
 
@@ -99,33 +99,6 @@ class Exact:
         return np.add.reduce((x + c) - c, axis=-1, keepdims=True)
 
 
-class Mirror:
-    """`operand` of an array (R, n) of which blocks of columns are `update`d while they are in cache; then `finish`.
-
-    The grid follows from the largest magnitude of all columns, which is known after the last block. It seldom leaves
-    its binade: each block is snapped to the grid of the last round, and all again in the rounds where the grid moved.
-    """
-
-    def __init__(self, arithmetic, parameters):
-        self._arithmetic, self._parameters = arithmetic, parameters
-        self.operand = np.empty_like(parameters)
-        self._bounds, self._anchor = [], 0.0
-        self.finish()
-
-    def update(self, columns):
-        block = self._parameters[:, columns]
-        if block.shape != self._parameters.shape:  # `finish` meets a single block in cache
-            self._bounds.append(self._arithmetic.bound(block))
-            self._arithmetic.snap(block, self._anchor, self.operand[:, columns])
-
-    def finish(self):
-        bound = functools.reduce(np.maximum, self._bounds) if self._bounds else self._arithmetic.bound(self._parameters)
-        anchor = self._arithmetic.anchor(bound)
-        if not self._bounds or np.any(anchor != self._anchor):
-            self._arithmetic.snap(self._parameters, anchor, self.operand)
-        self._bounds, self._anchor = [], anchor
-
-
 class Fast:
     """Plain float32: quicker, and repeatable on one machine only."""
 
@@ -167,19 +140,6 @@ class Fast:
     @staticmethod
     def unit_sum(x):
         return np.add.reduce(x, axis=-1, keepdims=True)
-
-
-class Same:
-    """`Mirror` of an array that is its own operand."""
-
-    def __init__(self, parameters):
-        self.operand = parameters
-
-    def update(self, columns):
-        pass
-
-    def finish(self):
-        pass
 
 
 ARITHMETICS = {"exact": Exact, "fast": Fast}

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdlib import losses
-from kdlib.arithmetic import Exact
 from kdlib.artifacts import read_npz, write_npz
-from kdlib.datasets import SPLITS
+from kdlib.data.dataset import SPLITS
 from kdlib.errors import UserError
-from kdlib.network import Network
-
-CURVES = ("training_loss", "validation_loss", "validation_accuracy")
+from kdlib.learning import losses
+from kdlib.learning.network import Network
+from kdlib.learning.training import CURVES
+from kdlib.numerics.arithmetic import Exact
 
 
 @dataclass

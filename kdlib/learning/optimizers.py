@@ -135,3 +135,9 @@ class AdamW(Adam):
 
 
 OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+
+
+def optimizer(parameters, recipe):
+    """The update rule that a `Recipe` names, for these parameters (R, n)."""
+    momentum = {"momentum": recipe.momentum, "nesterov": recipe.nesterov} if recipe.optimizer == "sgd" else {}
+    return OPTIMIZERS[recipe.optimizer](parameters, weight_decay=recipe.weight_decay, **momentum)

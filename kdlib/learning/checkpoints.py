@@ -11,13 +11,13 @@ from kdlib.artifacts import read_npz, write_npz
 from kdlib.errors import UserError
 
 log = logging.getLogger("checkpoint")
+CODE = Path(__file__).parent, Path(__file__).parents[1] / "numerics"
 
 
 class Checkpoint:
     """Beside the output `path` of a training: the state after every `every` epochs, until `remove`.
 
-    It holds the digest of all that the training depends on, the code of this package included, and is used where that
-    is the same.
+    It holds the digest of all that the training depends on, the code included, and is used where that is the same.
     """
 
     def __init__(self, path, every):
@@ -64,7 +64,7 @@ def _states(generators):
 
 
 def digest(arguments):
-    """SHA-256, in hex, of nested dicts and sequences of arrays and values, and of the source code of this package."""
+    """SHA-256, in hex, of nested dicts and sequences of arrays and values, and of the code that trains."""
     result = hashlib.sha256()
 
     def add(value):
@@ -83,6 +83,7 @@ def digest(arguments):
         result.update(b"\n")
 
     add(arguments)
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        result.update(path.read_bytes())
+    for floor in CODE:
+        for path in sorted(floor.glob("*.py")):
+            result.update(path.read_bytes())
     return result.hexdigest()

@@ -4,6 +4,8 @@ Only `Generator.random` is drawn from: it is 53 bits of PCG64 scaled by a power 
 machine. Other distributions may change between NumPy versions (NEP 19).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 
@@ -14,6 +16,22 @@ def stream(seed, purpose, replica=0):
     """
     entropy = np.random.SeedSequence([seed, replica, *purpose.encode()])
     return np.random.Generator(np.random.PCG64(entropy))
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The streams of a stack: one generator for each number in `replicas`, whatever else is in the stack.
+
+    Two stacks with the same seed and purpose start from the same weights and see the same batches.
+    """
+
+    seed: int
+    purpose: str
+    replicas: tuple = (0,)
+
+    def generators(self, name):
+        """A list of generators for what `name` says is drawn."""
+        return [stream(self.seed, f"{self.purpose}/{name}", replica) for replica in self.replicas]
 
 
 def permutation(generator, n):

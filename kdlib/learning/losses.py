@@ -1,7 +1,7 @@
 """Losses on logits, each with its gradient by the student's logits.
 
 Every loss is in nats and per example, (R, n, classes) -> (R, n); nothing is averaged here. `arithmetic` is an object
-of `kdlib.arithmetic`. Arrays that end in `classes` broadcast over the replicas.
+of `kdlib.numerics.arithmetic`. Arrays that end in `classes` broadcast over the replicas.
 """
 
 import numpy as np

@@ -1,18 +1,18 @@
-"""Changed copies of training examples, drawn anew for each batch."""
+"""What is drawn anew for each batch of training examples: shifts of images, and what dropout leaves out."""
 
 import numpy as np
 
 
-def shifted(x, image_shape, shift, generators):
+def shifted(x, shift, generators):
     """Function of indices (R, batch) to copies of those images, moved by -shift to shift pixels down and across.
 
-    x: (n, height * width), scaled so that zero is the background, which fills what a shift lays bare; what leaves the
+    x: (n, height, width), scaled so that zero is the background, which fills what a shift lays bare; what leaves the
     frame is lost. generators: one for each replica. Its result is (R, batch, height * width).
     Reference: Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks" (2003), section 2.
     """
-    height, width = image_shape
+    height, width = image_shape = x.shape[1:]
     framed = np.zeros((len(x), height + 2 * shift, width + 2 * shift), x.dtype)
-    framed[:, shift : shift + height, shift : shift + width] = x.reshape(-1, height, width)
+    framed[:, shift : shift + height, shift : shift + width] = x
     windows = np.lib.stride_tricks.sliding_window_view(framed, image_shape, axis=(1, 2))
 
     def take(indices):
@@ -22,3 +22,14 @@ def shifted(x, image_shape, shift, generators):
         return windows[indices, down, across].reshape(*indices.shape, -1)
 
     return take
+
+
+def dropout_masks(generators, rows, widths, rates):
+    """Inverted dropout (Srivastava et al. 2014): zeros with probability `rate`, else 1 / (1 - rate).
+
+    A list with one (R, rows, width) for each of the `widths` and its rate, None where that is 0.
+    """
+    return [
+        np.stack([(g.random((rows, width)) >= rate) * (1 / (1 - rate)) for g in generators]) if rate else None
+        for width, rate in zip(widths, rates, strict=True)
+    ]

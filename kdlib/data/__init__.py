@@ -1,0 +1,1 @@
+"""The dataset artifact, and how its rows become inputs."""

@@ -1,0 +1,1 @@
+"""What trained stacks are worth: measures, verdicts, tables and pictures."""
