@@ -6,7 +6,7 @@ from unittest import mock
 
 from benchmarks.workloads import PURPOSE, SEED, Workload, digits, mnist
 from kdlib.artifacts import write_text
-from kdlib.learning.network import Backpropagation
+from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.optimizers import Optimizer
 from kdlib.learning.training import train

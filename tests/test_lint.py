@@ -1,6 +1,7 @@
 """No bare float reduction and no function of the C library on the exact path."""
 
 import ast
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -154,3 +155,12 @@ def test_only_stages_and_preparation_need_more_than_numpy():
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_room_has_150_lines_at_most(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("benchmarks/*.py")), ids=lambda path: path.stem)
+def test_a_benchmark_imports_what_is_there(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("kdlib", "stages", "benchmarks"):
+            module = importlib.import_module(node.module)
+            missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
+            assert [name for name in missing if importlib.util.find_spec(f"{node.module}.{name}") is None] == []
