@@ -9,6 +9,7 @@ from tqdm import tqdm
 from kdlib.data.dataset import SPLITS
 from kdlib.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint
+from kdlib.learning.inputs import CROWDING, outlying
 from kdlib.learning.models import ensemble_logits, save_model
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
@@ -51,6 +52,12 @@ def fit(job, params, dataset):
     validation = dataset.inputs("validation"), dataset.one_hot("validation")
     streams = Streams(params.seed, job.section, tuple(range(job.replicas)))
     log = logging.getLogger(path)
+    if params.arithmetic == "exact" and (found := outlying(x.reshape(len(x), -1))):
+        log.warning(
+            "feature %s: its largest scaled value, %g, is over %d times as large as a usual feature's; in such rows the"
+            " other features are lost: mend the value, or set prepare.scaling to minmax or standard",
+            dataset.feature_names[found[0]], found[1], CROWDING,
+        )  # fmt: skip
     # disable=None: no bar where stderr is no terminal
     with tqdm(total=recipe.epochs, desc=path, unit="epoch", disable=None, dynamic_ncols=True) as bar:
 

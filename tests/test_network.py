@@ -21,24 +21,26 @@ def network(replicas, arithmetic=Exact, sizes=SIZES):
 
 def gradient(net, x, delta, masks=None):
     backpropagation = Backpropagation(net, 64)
-    backpropagation.forward(backpropagation.arithmetic.operand(x), masks)
+    first, *masks = masks or [None] * len(net.layers)
+    x = (x if first is None else x * first).astype(np.float32)
+    backpropagation.forward(backpropagation.dense[0].operand(x), masks)
     backpropagation.backward(delta.copy())
     return backpropagation.gradient
 
 
 @pytest.mark.parametrize("dropout", [False, True])
 def test_gradient_is_that_of_the_forward_pass(dropout):
-    """Of sum(weight * logits), in every parameter. Snapping to 23 bits errs by 2^-23, relative to the largest."""
+    """Of sum(weight * logits), in every parameter, by float32's products: the exact ones are tested as such."""
     random = np.random.default_rng(0)
-    net, x, weight = network(2), random.normal(size=(2, 6, 5)), random.normal(size=(2, 6, 3))
+    net, x, weight = network(2, Fast), random.normal(size=(2, 6, 5)), random.normal(size=(2, 6, 3))
     masks = [(random.random((2, 6, width)) < 0.7) / 0.7 for width in SIZES[:-1]] if dropout else None
-    analytic, numeric, step = gradient(net, x, weight, masks), np.empty_like(net.parameters), 2.0**-9
+    analytic, numeric, step = gradient(net, x, weight, masks), np.empty(net.parameters.shape), np.float32(2.0**-9)
 
     def objective():
         a = x
         for index, (weights, biases) in enumerate(net.layers):
             a = (np.maximum(a, 0) if index else a) * (masks[index] if dropout else 1)
-            a = a @ weights + biases
+            a = a @ weights.astype(np.float64) + biases
         return (a * weight).sum(axis=(1, 2))
 
     for index in range(net.parameters.shape[1]):
@@ -55,12 +57,23 @@ def test_gradient_is_that_of_the_forward_pass(dropout):
 
 def test_inference_is_the_forward_pass_without_dropout():
     net, x = network(3), np.random.default_rng(1).normal(size=(9, 5))
-    backpropagation = Backpropagation(net, 7)
-    stack = np.broadcast_to(x, (3, 9, 5)).copy()
-    assert np.abs(net.logits(x) - backpropagation.forward(backpropagation.arithmetic.operand(stack))).max() < 1e-5
     plain = Network(SIZES, 3, Fast)
     plain.parameters[:] = net.parameters
+    backpropagation = Backpropagation(plain, 9)
+    stack = np.broadcast_to(x, (3, 9, 5)).astype(np.float32)
+    logits = backpropagation.forward(backpropagation.dense[0].operand(stack))
+    assert np.abs(net.logits(x) - logits).max() < 1e-5
     assert np.abs(net.logits(x) - plain.logits(x.astype(np.float32))).max() < 1e-5
+
+
+def test_a_rows_logits_are_the_same_alone_and_beside_any_other():
+    net, x = network(2), np.random.default_rng(1).normal(size=(9, 5))
+    logits = net.logits(x)
+    x[4, 2] = 1e8
+    for rows in ([0, 1], [8, 4, 0], [3]):
+        among = [row for row in rows if row != 4]
+        kept = [k for k, row in enumerate(rows) if row != 4]
+        assert np.array_equal(net.logits(x[rows])[:, kept], logits[:, among])
 
 
 def test_a_replica_is_the_same_alone_and_in_a_stack():

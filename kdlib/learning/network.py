@@ -82,10 +82,9 @@ class Network:
     def logits(self, x):
         """x: (n, features), or (R, n, features) -> logits (R, n, classes). No dropout.
 
-        In exact arithmetic 4,096 rows at a time share a grid: an example's logits depend on the rows beside it, by no
-        more than rounding does.
+        In exact arithmetic they are float64, and a row has the same logits alone and beside any other rows.
         """
-        x = np.asarray(x, dtype=self.arithmetic.dtype)
+        x = np.asarray(x, dtype=self.arithmetic.logits_dtype)
         x = x if x.ndim == 3 else x[None]
         blocks = []
         for start in range(0, x.shape[1], INFERENCE_ROWS):

@@ -14,7 +14,7 @@ class CrossEntropy:
     """Cross-entropy with `one_hot` rows (n, classes), or with any other distributions."""
 
     def __init__(self, one_hot, arithmetic):
-        self.arithmetic, self.targets = arithmetic, (one_hot.astype(arithmetic.dtype),)
+        self.arithmetic, self.targets = arithmetic, (one_hot.astype(arithmetic.logits_dtype),)
 
     def value(self, logits, one_hot):
         return losses.cross_entropy(logits, one_hot, self.arithmetic)
@@ -39,7 +39,7 @@ class Distillation:
         self.arithmetic, self.loss, self.standardize = arithmetic, loss, standardize_logits
         self.temperature, self.alpha, self.beta = temperature, alpha, beta
         self.scale = temperature * temperature if scale_by_t2 and loss != "mse" else 1.0
-        one_hot, logits = one_hot.astype(arithmetic.dtype), logits_teacher.astype(arithmetic.dtype)
+        one_hot, logits = one_hot.astype(arithmetic.logits_dtype), logits_teacher.astype(arithmetic.logits_dtype)
         if standardize_logits:
             logits = losses.standardize(logits[None], arithmetic)[0][0]
         if loss == "kd":
@@ -49,7 +49,7 @@ class Distillation:
         if unlabeled.any():
             if loss == "dkd":
                 raise ValueError("dkd needs a label for each example")
-            self.targets += (np.where(unlabeled, 1, alpha).astype(arithmetic.dtype),)
+            self.targets += (np.where(unlabeled, 1, alpha).astype(arithmetic.logits_dtype),)
 
     def _soft(self, logits, one_hot, teacher):
         if self.loss == "kd":

@@ -8,7 +8,6 @@ import math
 
 import numpy as np
 
-BLOCK = 65536  # elements of a block: its arrays stay in the cache while all passes of a step go over them
 DECAY = math.ldexp(1.0, -26)
 
 
@@ -24,27 +23,26 @@ class Optimizer:
         self._bases = np.array(powers)
         named = {f"moment_{k}": moment for k, moment in enumerate(self.moments)}
         self.state = named | {"powers": self._powers, "steps": self._steps}
-        self._width = max(1, BLOCK // len(parameters))
-        self._scratch = np.empty((len(parameters), min(self._width, parameters.shape[1])), parameters.dtype)
+        self._scratch = np.empty((len(parameters), 0), parameters.dtype)
         self._period, power = 1, decay
         while power * decay > DECAY and self._period < 1024:
             self._period, power = self._period + 1, power * decay
 
-    def step(self, parameters, gradient, learning_rate, updated=lambda columns: None):
-        """gradient: as `parameters`; it is overwritten. updated: called with each block of columns, a slice."""
+    def step(self, parameters, gradient, learning_rate, blocks=(slice(None),)):
+        """gradient: as `parameters`; it is overwritten. blocks: slices of columns, one after another, all of them."""
         self._steps += 1
         self._powers *= self._bases
         self._begin(learning_rate)
         flush = self._steps[0] % self._period == 0
-        for start in range(0, parameters.shape[1], self._width):
-            columns = slice(start, start + self._width)
+        for columns in blocks:
             moments = [moment[:, columns] for moment in self.moments]
             block = parameters[:, columns]
+            if self._scratch.shape[1] < block.shape[1]:
+                self._scratch = np.empty_like(block)
             self._update(block, gradient[:, columns], moments, self._scratch[:, : block.shape[1]])
             if flush:
                 for moment in moments:
                     flush_to_zero(moment)
-            updated(columns)
 
 
 def flush_to_zero(moment):

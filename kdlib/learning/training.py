@@ -4,8 +4,9 @@ import numpy as np
 
 from kdlib.errors import UserError
 from kdlib.learning import losses
-from kdlib.learning.augmentation import dropout_masks, shifted
+from kdlib.learning.augmentation import dropout_masks
 from kdlib.learning.backpropagation import Backpropagation
+from kdlib.learning.inputs import Inputs
 from kdlib.learning.network import Network, multiply_adds
 from kdlib.learning.optimizers import optimizer
 from kdlib.learning.stopping import EarlyStopping
@@ -36,7 +37,7 @@ def train(x, objective, validation, recipe, streams, progress=None, checkpoint=N
     if checkpoint:
         content = [x, validation, recipe, streams, type(objective).__name__, vars(objective)]
         done = checkpoint.resume(content, run.state, run.generators)
-        backpropagation.mirror.finish()
+        backpropagation.mirror()
     # What overflows is met by `check`.
     with np.errstate(all="ignore"), few_threads(recipe.batch_size * multiply_adds(network.sizes)):
         for epoch in range(done, recipe.epochs):
@@ -45,14 +46,14 @@ def train(x, objective, validation, recipe, streams, progress=None, checkpoint=N
             for step, start in enumerate(range(0, n, recipe.batch_size), epoch * steps):
                 batch = slice(start, min(start + recipe.batch_size, n))
                 rows = batch.stop - start
-                masks = dropout_masks(run.drops, rows, network.sizes[:-1], run.rates)
-                run.logits[:, batch] = backpropagation.forward(run.inputs(order[:, batch]), masks)
+                dropped, *masks = dropout_masks(run.drops, rows, network.sizes[:-1], run.rates)
+                inputs = run.inputs(order[:, batch], dropped)
+                run.logits[:, batch] = backpropagation.forward(inputs, masks)
                 delta = objective.gradient(run.logits[:, batch], *(t[:, batch] for t in targets))
                 delta /= rows
                 backpropagation.backward(delta)
                 rate = recipe.learning_rate_at(step, recipe.epochs * steps)
-                update.step(network.parameters, backpropagation.gradient, rate, backpropagation.mirror.update)
-                backpropagation.mirror.finish()
+                update.step(network.parameters, backpropagation.gradient, rate, backpropagation.blocks())
                 if recipe.max_norm:
                     backpropagation.constrain(recipe.max_norm)
             loss = mean_loss(objective, run.logits, targets)
@@ -80,16 +81,20 @@ class Run:
     """
 
     def __init__(self, x, objective, recipe, streams):
+        if not objective.arithmetic.usable():
+            raise UserError(
+                "arithmetic: got exact, which needs float32 products; NumPy's BLAS here multiplies in fewer bits:"
+                " switch that off, install another NumPy, or set fast"
+            )
         self.network = network = _initial_network(x, objective, recipe, streams)
-        self.backpropagation = Backpropagation(network, max(*network.sizes, min(recipe.batch_size, len(x))))
+        self.backpropagation = Backpropagation(network, min(recipe.batch_size, len(x)))
         self.update = optimizer(network.parameters, recipe)
         self.stopping = EarlyStopping(network, recipe.patience)
         self.orders, self.drops, shifts = map(streams.generators, ("batches", "dropout", "shift"))
         self.rates = [recipe.input_dropout] + [recipe.dropout] * len(recipe.hidden)
-        moved = shifted(x, recipe.shift, shifts) if recipe.shift else None
-        self.inputs = self.backpropagation.arithmetic.batches(x.reshape(len(x), -1), moved)
+        self.inputs = Inputs(x, network, self.backpropagation.dense[0], recipe.shift, shifts)
         replicas, classes = network.replicas, network.sizes[-1]
-        self.logits = np.empty((replicas, len(x), classes), dtype=network.parameters.dtype)
+        self.logits = np.empty((replicas, len(x), classes), dtype=network.arithmetic.logits_dtype)
         self.curve = {name: np.full((replicas, recipe.epochs), np.nan) for name in CURVES}
         self.state = {"parameters": network.parameters, **self.update.state, **self.stopping.state, **self.curve}
         self.generators = [*self.orders, *self.drops, *shifts]

@@ -8,7 +8,9 @@ Summation", 2013; Ozaki et al., "Error-free transformations of matrix multiplica
 The bound. Snapped to b bits, an operand is an integer of at most 2^b grid units. A product of operands of b1 and
 b2 bits is an integer of at most 2^(b1+b2) units, and each partial sum of K of them, in any order, is an integer of
 at most K 2^(b1+b2) <= 2^(b1+b2+ceil(log2 K)) units. Float64 holds every integer up to 2^53. Hence nothing rounds
-if b1 + b2 + ceil(log2 K) <= 53. A sum of n operands is the case b2 = 0.
+if b1 + b2 + ceil(log2 K) <= 53. A sum of n operands is the case b2 = 0. Each row of the left operand and each column of
+the right one has a unit of its own, as a sum meets one of each: a row's products do not depend on the rows beside it.
+`kdlib.numerics.grids` is the same in float32, for training; inference, losses and measures are float64.
 
 What IEEE 754 rounds exactly is used as it is: + - * / sqrt, comparisons, rint, frexp, and ldexp unless it is subnormal.
 `kdlib.numerics.elementary` builds exp and log from these.
@@ -20,6 +22,7 @@ import numpy as np
 
 SIGNIFICAND_BITS = 53
 MINIMUM_BITS = 12
+USUAL = 400  # shifts by less of a product of at most 53 bits give no subnormal and no infinite number
 
 
 def ceil_log2(n):
@@ -60,41 +63,42 @@ def _scale(x, shift):
     return x * power * power * np.ldexp(1.0, shift - 2 * third)
 
 
-def _integers(x, bits):
-    """(q, shift): x[k] is nearly q[k] * 2^shift[k], q integers of at most 2^bits, ties to even. x: (R, ...)."""
+def _integers(x, bits, axis):
+    """(q, shift): x is nearly q * 2^shift, q integers of at most 2^bits, ties to even; one shift along `axis`."""
     x = np.asarray(x, dtype=np.float64)
-    largest = np.max(np.abs(x), axis=tuple(range(1, x.ndim)), keepdims=True, initial=0.0)
+    largest = np.max(np.abs(x), axis=axis, keepdims=True, initial=0.0)
     shift = np.frexp(largest)[1] - np.int32(bits)
     return np.rint(_scale(x, -shift)) + 0.0, shift  # + 0.0 turns -0 into 0
 
 
-def snap(x, bits):
-    """Round each replica x[k] to the nearest multiple of 2^(e - bits), where max|x[k]| < 2^e; ties to even.
+def snap(x, bits, axis=-1):
+    """Round to the nearest multiple of 2^(e - bits), ties to even, where all |x| along `axis` are below 2^e.
 
-    x: (R, ...), below 2^1023. Returns float64 of the same shape, without -0.
+    x: below 2^1023, any shape. axis: an int or a tuple. Returns float64 of the same shape, without -0.
     """
-    return _scale(*_integers(x, bits))
+    return _scale(*_integers(x, bits, axis))
 
 
 def matmul(a, b):
-    """Product of two stacks of matrices after `snap`, (R, n, K) @ (R, K, m) -> (R, n, m), float64.
+    """Product of two stacks of matrices, (R, n, K) @ (R, K, m) -> (R, n, m), float64, after `snap` of rows and columns.
 
-    Each entry is the exact rational result for the snapped operands, rounded once if it is subnormal, +-inf if it
-    is too large. Raises ValueError if K is too long.
+    Each entry is the exact rational result for its snapped row of `a` and its snapped column of `b`, rounded once if it
+    is subnormal, +-inf if it is too large; it depends on nothing else. Raises ValueError if K is too long.
     """
     bits = product_bits(a.shape[-1])
-    (p, shift_p), (q, shift_q) = _integers(a, bits), _integers(b, bits)
+    (p, shift_p), (q, shift_q) = _integers(a, bits, -1), _integers(b, bits, -2)
     with np.errstate(all="ignore"):  # some BLAS set floating-point flags that mean nothing
-        return _scale(np.matmul(p, q), shift_p + shift_q)
+        total = np.matmul(p, q) + 0.0  # some BLAS return -0
+        if max(np.abs(shift_p).max(initial=0), np.abs(shift_q).max(initial=0)) < USUAL:
+            return total * np.ldexp(1.0, shift_p) * np.ldexp(1.0, shift_q)
+        return _scale(total, shift_p + shift_q)
 
 
 def sum(x, axis, keepdims=False):  # noqa: A001 - the name of what it does, as in NumPy
-    """Sum over `axis` (an int or a tuple) after `snap`: (R, ...) -> float64 without these axes."""
+    """Sum over `axis` (an int or a tuple) of the terms after their `snap`, each sum on a grid of its own, float64."""
     axes = axis if isinstance(axis, tuple) else (axis,)
-    bits = sum_bits(max(1, math.prod(x.shape[a] for a in axes)))
-    integers, shift = _integers(x, bits)
-    total = np.add.reduce(integers, axis=axis, keepdims=True)
-    total = _scale(total, shift)
+    integers, shift = _integers(x, sum_bits(max(1, math.prod(x.shape[a] for a in axes))), axes)
+    total = _scale(np.add.reduce(integers, axis=axes, keepdims=True), shift)
     return total if keepdims else np.squeeze(total, axis=axes)
 
 
