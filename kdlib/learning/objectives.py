@@ -7,6 +7,7 @@ nats, and `gradient` -> (R, n, classes).
 
 import numpy as np
 
+from kdlib.errors import UserError
 from kdlib.learning import losses
 
 
@@ -30,6 +31,7 @@ class Distillation:
     (scale = 1). T^2 keeps the soft part's gradient from shrinking as T grows, so that alpha means the same at every T
     (Hinton, Vinyals and Dean 2015, section 2). standardize_logits: both logits are standardized in the soft part.
     one_hot: (n, classes), zero rows for examples without a label. logits_teacher: (n, classes).
+    Raises UserError where two classes are to be standardized.
     """
 
     def __init__(
@@ -38,6 +40,11 @@ class Distillation:
     ):  # fmt: skip
         self.arithmetic, self.loss, self.standardize = arithmetic, loss, standardize_logits
         self.temperature, self.alpha, self.beta = temperature, alpha, beta
+        if standardize_logits and one_hot.shape[-1] == 2:
+            raise UserError(
+                "distill.standardize_logits: got true with two classes, whose standardized logits are -1 and 1 whatever"
+                " the network says; needs three classes or more, or false"
+            )
         self.scale = temperature * temperature if scale_by_t2 and loss != "mse" else 1.0
         one_hot, logits = one_hot.astype(arithmetic.logits_dtype), logits_teacher.astype(arithmetic.logits_dtype)
         if standardize_logits:

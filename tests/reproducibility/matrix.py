@@ -1,13 +1,18 @@
-"""Run the pipeline under each Python with the oldest and the newest NumPy, on aarch64 too, and compare the bytes.
+"""Run the pipeline under each Python with the oldest and the newest NumPy, emulated too, and compare the bytes.
 
 Each Python 3.10 to 3.14 on PATH or under pyenv gets two fresh virtual environments: one with the oldest NumPy that the
-project supports and that has a wheel for this Python, one with the newest. Where qemu-aarch64-static or qemu-aarch64 is
-on PATH, an emulated aarch64 does the same with Debian's Python and the wheels for aarch64; elsewhere it is skipped.
+project supports and that has a wheel for this Python, one with the newest, which runs with NumPy's SIMD extensions
+switched off too. Where qemu-aarch64-static or qemu-aarch64 is on PATH, an emulated aarch64 does the same with Debian's
+Python and the wheels for aarch64, and where qemu-s390x-static or qemu-s390x is, a big-endian s390x with Debian's
+Python, NumPy and scikit-learn, as there are no wheels of these; elsewhere they are skipped.
 
-pip must reach a package index. For aarch64 the machine must be a Debian that reaches its archive, with
+pip must reach a package index. To emulate, the machine must be a Debian that reaches its archive, with
     apt-get install qemu-user-static
-Python for aarch64 is then downloaded by apt-get with a state of its own and unpacked, not installed: the machine's
-packages and architectures stay as they are, and nothing needs root. All is done in a temporary folder.
+Python is then downloaded by apt-get with a state of its own and unpacked, not installed: the machine's packages and
+architectures stay as they are, and nothing needs root. All is done in a temporary folder.
+
+Each environment runs the pipeline twice: on the parameters' dataset, and on images whose least pixel and whose classes
+have zeros of both signs. The column of the latter is one hash of all files.
 
 Prints a Markdown table of the first 12 digits of each file's SHA-256. The exit code is 0 if every environment ran and
 all of them agree, else 1.
@@ -24,13 +29,24 @@ import tempfile
 import venv
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Path(__file__).with_name("params.yaml")
 OLDEST_NUMPY = {10: "1.26.0", 11: "1.26.0", 12: "1.26.0", 13: "2.1.0", 14: "2.3.2"}  # by Python 3's minor version
 IMPORTED = ("numpy", "scikit-learn", "pyyaml", "pydantic", "tqdm")
-PLATFORMS = [f"--platform=manylinux{version}_aarch64" for version in ("2014", "_2_17", "_2_27", "_2_28")]
+DEBIAN = {"aarch64": "arm64", "s390x": "s390x"}  # what it calls an architecture
+PACKAGES = {"aarch64": ["libstdc++6"], "s390x": ["python3-numpy", "python3-sklearn"]}
+WITHOUT_WHEELS = {"aarch64": (), "s390x": ("numpy", "scikit-learn")}
 ARTIFACTS = [f"{path}.npz" for path in ("data/dataset", "models/teacher", "models/baseline", "models/student")]
 NAME = "import platform as p, numpy; print(f'CPython {p.python_version()}, NumPy {numpy.__version__}, {p.machine()}')"
+SIMD = """
+try:
+    from numpy._core import _multiarray_umath as u
+except ImportError:
+    from numpy.core import _multiarray_umath as u
+print(*(name for name in u.__cpu_dispatch__ if u.__cpu_features__.get(name)))
+"""
 
 
 def progress(text):
@@ -43,10 +59,10 @@ def call(*command, **options):
     return subprocess.run([str(word) for word in command], **options).stdout
 
 
-def pip_install(python, minor, age, *options):
+def pip_install(python, minor, age, *options, without=()):
     """Install what the stages import, by the pip of `python`. age: of NumPy, `oldest` or `newest`."""
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
-    wanted = [line for line in lines if line.startswith(IMPORTED)]
+    wanted = [line for line in lines if line.startswith(IMPORTED) and not line.startswith(tuple(without))]
     if age == "oldest":
         wanted.append(f"numpy=={OLDEST_NUMPY[minor]}")
     call(python, "-m", "pip", "install", "--only-binary=:all:", *options, *wanted)
@@ -68,16 +84,22 @@ def native(python, minor, age, folder):
 
 
 @functools.cache
-def debian_aarch64(folder):
-    """Unpack Debian's Python for aarch64 and the libraries of C and C++ in `folder`. Returns its executable."""
+def debian(machine, folder):
+    """Unpack Debian's Python for `machine` and its `PACKAGES` in `folder`. Returns the executable."""
     root = folder / "root"
     for path in (folder / "state/lists/partial", folder / "cache/archives/partial", root):
         path.mkdir(parents=True, exist_ok=True)
     own = [f"Dir::State={folder}/state", "Dir::State::status=/dev/null", f"Dir::Cache={folder}/cache"]
-    settings = ["APT::Architecture=arm64", "APT::Architectures=arm64", "Debug::NoLocking=true", *own]
+    architecture = DEBIAN[machine]
+    settings = [
+        f"APT::Architecture={architecture}",
+        f"APT::Architectures={architecture}",
+        "Debug::NoLocking=true",
+        *own,
+    ]
     apt = ["apt-get", *(f"--option={setting}" for setting in settings)]
     call(*apt, "update")
-    call(*apt, "install", "--yes", "--download-only", "--no-install-recommends", "python3", "libstdc++6")
+    call(*apt, "install", "--yes", "--download-only", "--no-install-recommends", "python3", *PACKAGES[machine])
     for package in folder.glob("cache/archives/*.deb"):
         call("dpkg-deb", "--extract", package, root)
     if not (root / "lib").exists():  # newer releases have usr/lib alone, but programs name their loader /lib/ld-linux-*
@@ -85,14 +107,19 @@ def debian_aarch64(folder):
     return (root / "usr/bin/python3").resolve()
 
 
-def emulated(qemu, work, age, folder):
-    """As `native`, for aarch64: the wheels are unpacked in `folder`. work: what both ages share."""
-    python = debian_aarch64(work / "debian")
-    version = python.name.removeprefix("python")
+def emulated(qemu, machine, work, age, folder):
+    """As `native`, for another machine: the wheels are unpacked in `folder`. work: what all ages share."""
+    python = debian(machine, work / machine)
+    version, root = python.name.removeprefix("python"), work / machine / "root"
     venv.create(work / "pip", with_pip=True)
-    options = [f"--target={folder}", f"--python-version={version}", *PLATFORMS]
-    pip_install(work / "pip/bin/python", int(version.split(".")[1]), age, *options)
-    return [qemu, "-L", work / "debian/root", python], [folder]
+    options = [f"--target={folder}", f"--python-version={version}"]
+    options += [f"--platform=manylinux{version}_{machine}" for version in ("2014", "_2_17", "_2_27", "_2_28")]
+    minor = int(version.split(".")[1])
+    pip_install(work / "pip/bin/python", minor, age, *options, without=WITHOUT_WHEELS[machine])
+    libraries = root.glob(f"usr/lib/{machine}-linux-gnu/*/lib*.so.3")  # BLAS and LAPACK, where no package links them
+    search = ":".join(sorted({str(path.parent) for path in libraries}))
+    settings = ["-E", f"LD_LIBRARY_PATH={search}"] if search else []
+    return [qemu, "-L", root, *settings, python], [folder, root / "usr/lib/python3/dist-packages"]
 
 
 def environments(work):
@@ -106,12 +133,17 @@ def environments(work):
             continue
         for age in ("oldest", "newest"):
             yield f"CPython 3.{minor}, {age} NumPy", functools.partial(native, python, minor, age)
-    qemu = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
-    if qemu is None:
-        progress("aarch64 is skipped: qemu-aarch64-static is not on PATH, see --help")
-        return
-    for age in ("oldest", "newest"):
-        yield f"aarch64, {age} NumPy", functools.partial(emulated, qemu, work, age)
+    for machine in DEBIAN:
+        qemu = shutil.which(f"qemu-{machine}-static") or shutil.which(f"qemu-{machine}")
+        if qemu is None:
+            progress(f"{machine} is skipped: qemu-{machine}-static is not on PATH, see --help")
+            continue
+        for age in ("newest",) if WITHOUT_WHEELS[machine] else ("oldest", "newest"):
+            yield f"{machine}, {age} NumPy", functools.partial(emulated, qemu, machine, work, age)
+
+
+def one_hash(texts):
+    return hashlib.sha256(" ".join(texts).encode()).hexdigest()[:12]
 
 
 def hashes(folder):
@@ -122,16 +154,33 @@ def hashes(folder):
     return {name: hashlib.sha256(content).hexdigest()[:12] for name, content in contents.items()}
 
 
-def run_pipeline(command, module_paths, config, folder):
-    """All five stages in `folder`, made here. Returns (the environment's name for itself, `hashes`)."""
+def signed_zeros(path):
+    """Write images and classes in which zeros have both signs: which of them a minimum returns is the machine's."""
+    random = np.random.default_rng(0)
+    y = np.repeat([-1.0, 0.0, 1.0], 60)
+    x = random.integers(0, 4, (180, 5, 6)) + 3.0 * (np.arange(30).reshape(5, 6) % 3 == y[:, None, None] + 1)
+    x, y = (np.where(array == 0, np.copysign(0.0, random.random(array.shape) - 0.5), array) for array in (x, y))
+    path.parent.mkdir(parents=True)
+    np.savez(path, x=x, y=y)
+
+
+def run_pipeline(command, module_paths, config, folder, disabled=""):
+    """All five stages in `folder`, made here. Returns (the environment's name for itself, `hashes`).
+
+    disabled: names of NumPy's SIMD extensions that are not to be used.
+    """
     variables = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     variables |= dict.fromkeys(("PYTHONDONTWRITEBYTECODE", "PYTHONNOUSERSITE", "PYTHONUTF8"), "1")
     variables["PYTHONPATH"] = os.pathsep.join(str(path) for path in (*module_paths, ROOT))
-    folder.mkdir(parents=True)
+    variables["NPY_DISABLE_CPU_FEATURES"] = disabled
+    signed_zeros(folder / "zeros/data/raw/own.npz")
     name = call(*command, "-c", NAME, env=variables, cwd=folder).strip().replace("x86_64", "x86-64")
+    name += ", SIMD off" if disabled else ""
     progress(f"running under {name}")
-    call(*command, "-m", "stages", "--config", config, env=variables, cwd=folder)
-    return name, hashes(folder)
+    stages = [*command, "-m", "stages", "--config", config]
+    call(*stages, env=variables, cwd=folder)
+    call(*stages, "--set=prepare.dataset=data/raw/own.npz", env=variables, cwd=folder / "zeros")
+    return name, hashes(folder) | {"signed zeros": one_hash(hashes(folder / "zeros").values())}
 
 
 def main():
@@ -146,7 +195,11 @@ def main():
             progress(f"installing {label}")
             with tempfile.TemporaryDirectory(dir=work) as folder:
                 try:
-                    rows.append(run_pipeline(*make(Path(folder)), Path(arguments.config).resolve(), runs / label))
+                    made, config = make(Path(folder)), Path(arguments.config).resolve()
+                    rows.append(run_pipeline(*made, config, runs / label))
+                    simd = call(*made[0], "-c", SIMD).strip() if label.startswith("CPython") else ""
+                    if simd and "newest" in label:
+                        rows.append(run_pipeline(*made, config, runs / f"{label}, no SIMD", simd))
                 except (OSError, subprocess.CalledProcessError) as error:
                     progress(f"{label} failed: {error}\n{getattr(error, 'output', '')}")
                     rows.append((label, {}))
