@@ -126,12 +126,10 @@ def compare(name, data, objective, recipe, seeds):
         mean, error = difference["mean"], difference["std"] / math.sqrt(seeds)
         equivalent = abs(mean) + T90[seeds - 1] * error < BOUND * cells[1]["std"]
         texts = [f"{cell['mean']:.{decimals}f} ± {cell['std']:.{decimals}f}" for cell in cells]
-        star = "*" if abs(mean) > student_t(seeds - 1) * error else ""
+        star = "*" * (abs(mean) > student_t(seeds - 1) * error)
+        texts.append(f"{mean:+.{decimals + 1}f} ± {error:.{decimals + 1}f}{star}")
         verdict = "equivalent" if equivalent else "not shown to be equivalent"
-        lines.append(
-            f"| {name} | {measure} | {texts[0]} | {texts[1]} | {mean:+.{decimals + 1}f} ± {error:.{decimals + 1}f}{star} |"
-            f" {verdict} |"
-        )
+        lines.append(f"| {name} | {measure} | {' | '.join(texts)} | {verdict} |")
     return lines
 
 

@@ -16,8 +16,8 @@ class ExactDense:
     the integers a / e, (f δ) by rows beside the integers W / f. Powers of two move freely: with them taken out again,
     the products are those of a and W themselves. So a and W are snapped once, δ twice, and once more for its own sum.
 
-    e <= LIMIT 2^-7 = 2^33, and a unit of e δ is at least SCALED_FLOOR 2^-17 = 2^-81, so that e δ / e has units of at
-    least 2^-114; f likewise. No partial sum exceeds PART LIMIT^2 = 2^90.
+    e <= LIMIT 2^-7 = 2^49, and a unit of e δ is at least SCALED_FLOOR 2^-17 = 2^-77, so that e δ / e has units of at
+    least 2^-126; f likewise. No partial sum exceeds PART LIMIT^2 = 2^122.
     """
 
     def __init__(self, layer, rows):

@@ -22,8 +22,8 @@ from kdlib.numerics.exact import ceil_log2
 SIGNIFICAND_BITS = 24
 PART = 1024  # the longest sum: 7 bits for each operand
 FLOOR = math.ldexp(1, -40)
-SCALED_FLOOR = math.ldexp(1, -64)
-LIMIT = math.ldexp(1, 40)
+SCALED_FLOOR = math.ldexp(1, -60)
+LIMIT = math.ldexp(1, 56)
 
 
 def bits_beside(inner_length, other=0):
