@@ -1,7 +1,8 @@
 """Losses on logits, each with its gradient by the student's logits.
 
 Every loss is in nats and per example, (R, n, classes) -> (R, n); nothing is averaged here. `arithmetic` is an object
-of `kdlib.numerics.arithmetic`. Arrays that end in `classes` broadcast over the replicas.
+of `kdlib.numerics.arithmetic`. Arrays that end in `classes` broadcast over the replicas; a temperature is a number, or
+one for each replica, (R, 1, 1).
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ def softmax(logits, arithmetic, temperature=1.0):
     Reference: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), equation 1.
     """
     shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
-    if temperature != 1.0:
+    if isinstance(temperature, np.ndarray) or temperature != 1.0:
         shifted /= temperature
     powers = arithmetic.exp(shifted)
     powers /= arithmetic.unit_sum(powers)
