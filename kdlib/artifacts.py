@@ -1,11 +1,12 @@
 """Canonical files: the same content gives the same bytes, and a file is whole or absent, never half.
 
 `.npz` archives are stored, not deflated, in a fixed order with a fixed timestamp; JSON has sorted keys and floats of 6
-decimals; every text file ends its lines with a line feed.
+decimals; every text file ends its lines with a line feed. In none of them is a zero negative.
 """
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
@@ -42,17 +43,38 @@ def _replacing(path):
         raise
 
 
+def positive_zeros(array):
+    """`array` with 0.0 in place of -0.0: equal numbers are then equal bits.
+
+    Which of two equal numbers min, max, unique and sort return, and which zero a BLAS does, differs between machines.
+    """
+    return np.where(array == 0, array.dtype.type(0), array) if array.dtype.kind == "f" else array
+
+
+def _canonical(array):
+    """`array` in C order, little-endian, its zeros positive."""
+    array = positive_zeros(np.asarray(array))
+    array = np.ascontiguousarray(array).reshape(array.shape)
+    return array.astype(array.dtype.newbyteorder("<"))
+
+
+def digest(arrays):
+    """SHA-256, in hex, of {name: array} as `write_npz` writes it."""
+    result = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        array = _canonical(array)
+        result.update(f"{name} {array.dtype.str} {array.shape}\n".encode() + array.tobytes())
+    return result.hexdigest()
+
+
 def write_npz(path, arrays):
     """Write {name: array} to `path`. No object arrays. Raises ValueError for one, OSError if the disk is full."""
     with _replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(arrays):
             member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             member.create_system, member.external_attr = 3, 0o644 << 16
-            array = np.asarray(arrays[name])
-            array = np.ascontiguousarray(array).reshape(array.shape)
             content = io.BytesIO()
-            array = array.astype(array.dtype.newbyteorder("<"))
-            np.lib.format.write_array(content, array, (1, 0), allow_pickle=False)
+            np.lib.format.write_array(content, _canonical(arrays[name]), (1, 0), allow_pickle=False)
             # writestr knows the size beforehand; what `open` writes for an unknown one differs between Pythons
             archive.writestr(member, content.getbuffer())
 
@@ -65,13 +87,13 @@ def _members(file):
     if int.from_bytes(file.read()[10:12], "little") != len(content):
         raise ValueError("members are missing from its directory")
     return {
-        name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        name.removesuffix(".npy"): positive_zeros(np.lib.format.read_array(io.BytesIO(data), allow_pickle=False))
         for name, data in content.items()
     }
 
 
 def read_npz(path, required=()):
-    """{name: array} of the `.npz` at `path`.
+    """{name: array} of the `.npz` at `path`, zeros positive.
 
     Raises UserError if it is missing, damaged, not an `.npz`, has a pickle in it, or lacks one of the `required` names.
     """

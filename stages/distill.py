@@ -9,7 +9,7 @@ from kdlib.learning.models import load_model
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.numerics.arithmetic import ARITHMETICS
 from stages import PATHS, parser, run
-from stages.fit import Job, fit, labeled_only
+from stages.fit import Job, fit, labeled_only, named
 
 log = logging.getLogger("distill")
 
@@ -22,6 +22,7 @@ def main(params, paths=PATHS):
     smoothing = options.pop("smoothing")
     rows, recipe = dataset.transfer_set(params.prepare.transfer_classes), params.student.recipe()
     labeled, control = labeled_only(dataset, rows, recipe)
+    names, heard = named(params, dataset), ""
     if params.distill.loss == "ls":
         rows, recipe = labeled, control
         objective = CrossEntropy(smooth_labels(one_hot[rows], smoothing), arithmetic)
@@ -33,7 +34,9 @@ def main(params, paths=PATHS):
         if "train" not in teacher.logits:
             raise UserError(f"{paths.teacher}: lacks logits_train; a teacher needs its logits on every split")
         objective = Distillation(one_hot[rows], teacher.logits["train"][rows], arithmetic, **options)
-    network = fit(Job("student", rows, objective, recipe, params.replicas, paths.student), params, dataset)
+        heard = teacher.digest()
+    job = Job("student", rows, objective, recipe, params.replicas, paths.student, named=names, teacher=heard)
+    network = fit(job, params, dataset)
     if teacher.network and network.parameters.shape[1] >= teacher.network.parameters.size:
         log.warning(
             "the student has %d parameters, not fewer than the teacher's %d; to compress, lower student.hidden",

@@ -9,22 +9,41 @@ from kdlib.learning.models import load_model
 from stages import PATHS, parser, run
 
 
+def refuse_mixed(models, params, paths, dataset):
+    """Raises UserError for a student of another teacher or transfer set, or a baseline that is no control of it."""
+    for name in ("baseline", "student"):
+        if not models[name].network or not models[name].recipe:
+            raise UserError(f"{getattr(paths, name)}: lacks weights_0 or recipe; train it again")
+    student, baseline = models["student"], models["baseline"]
+    teacher = models["teacher"].digest()
+    if student.teacher not in ("", teacher):
+        raise UserError(
+            f"{paths.student}: its teacher has the logits {student.teacher[:12]}, {paths.teacher} has {teacher[:12]};"
+            " run distill again with this teacher"
+        )
+    transfer, own = sorted(set(params.prepare.transfer_classes or dataset.class_names)), dict(student.recipe)
+    classes = own.pop("prepare.transfer_classes", None)
+    if classes != transfer:
+        raise UserError(
+            f"prepare.transfer_classes: got {', '.join(transfer)}, but {paths.student} was trained on {classes}; set"
+            " them to these, or run distill again"
+        )
+    for key, value in own.items():
+        if baseline.recipe.get(key) != value:
+            raise UserError(
+                f"{paths.student} has {key}: {value}, {paths.baseline} {baseline.recipe.get(key)}: train both again"
+                " with one value"
+            )
+
+
 def main(params, paths=PATHS):
     dataset = Dataset.load(paths.dataset)
     models = {name: load_model(getattr(paths, name), dataset) for name in report.NETWORKS}
-    for name in ("baseline", "student"):
-        if not models[name].network:
-            raise UserError(f"{getattr(paths, name)}: lacks weights_0; train it again")
     if not set(report.EVALUATED) <= set(models["teacher"].logits):
         raise UserError(
             f"{paths.teacher}: lacks logits_validation or logits_test; a teacher needs its logits on every split"
         )
-    replicas = {name: models[name].network.replicas for name in ("baseline", "student")}
-    if len(set(replicas.values())) > 1:
-        raise UserError(
-            f"{paths.student} has {replicas['student']} replicas, {paths.baseline} {replicas['baseline']}:"
-            " train both again"
-        )
+    refuse_mixed(models, params, paths, dataset)
     logits = report.logits_of(dataset, models)
     result = report.report(dataset, models, logits, params.prepare.transfer_classes)
     losses, accuracies = (rows.curve_rows(models, name) for name in ("training_loss", "validation_accuracy"))

@@ -1,8 +1,9 @@
 """The keys of `params.yaml` and what each may be. What each means stands there, beside it."""
 
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -27,6 +28,18 @@ class Prepare(Section):
     scaling: Literal["minmax", "standard", "none"]
     labeled_fraction: Annotated[float, Field(gt=0, le=1)]
     transfer_classes: Annotated[list[ClassName], Field(min_length=1)] | None
+
+    @field_validator("dataset")
+    @classmethod
+    def _tracked(cls, dataset):
+        """DVC hashes `data/raw`, and would not see that a file elsewhere has changed."""
+        parts = PurePosixPath(dataset).parts
+        if dataset.endswith((".npz", ".csv")) and (parts[:2] != ("data", "raw") or ".." in parts):
+            raise ValueError(
+                f"got {dataset!r}, whose changes DVC would not see; a file must be in data/raw/: copy it to"
+                f" data/raw/{PureWindowsPath(dataset).name} and name that"
+            )
+        return dataset
 
     @model_validator(mode="after")
     def _transfer_classes(self):

@@ -4,7 +4,7 @@ from kdlib.data.dataset import Dataset
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.numerics.arithmetic import ARITHMETICS
 from stages import PATHS, parser, run
-from stages.fit import Job, fit, labeled_only
+from stages.fit import Job, fit, labeled_only, named
 
 
 def main(params, paths=PATHS):
@@ -12,7 +12,8 @@ def main(params, paths=PATHS):
     transfer = dataset.transfer_set(params.prepare.transfer_classes)
     rows, recipe = labeled_only(dataset, transfer, params.student.recipe())
     objective = CrossEntropy(dataset.one_hot("train")[rows], ARITHMETICS[params.arithmetic])
-    fit(Job("student", rows, objective, recipe, params.replicas, paths.baseline), params, dataset)
+    names = named(params, dataset)
+    fit(Job("student", rows, objective, recipe, params.replicas, paths.baseline, named=names), params, dataset)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from kdlib.data.dataset import SPLITS, Dataset
 from kdlib.errors import UserError
 from kdlib.preparation import assembly, sources
+from kdlib.preparation.scaling import fit_scaling
 from kdlib.preparation.splits import apportion
 
 OPTIONS = {"train_ratio": 0.6, "val_ratio": 0.2, "max_samples": None, "scaling": "none", "labeled_fraction": 1.0}
@@ -90,6 +91,63 @@ def test_a_constant_feature_stays_finite():
     data.x[:, 1] = 7.0
     for scaling in ("minmax", "standard"):
         assert not prepare(data=data, scaling=scaling).inputs("train")[:, 1].any()
+
+
+KINDS = pytest.mark.parametrize("kind", ["minmax", "standard"])
+CONSTANTS = st.floats(-1e300, 1e300).map(lambda value: value + 0.0)
+
+
+@KINDS
+@settings(deadline=None, max_examples=200)
+@given(value=CONSTANTS, count=st.integers(2, 400), off=st.integers(-1, 1))
+def test_a_constant_feature_keeps_the_scale_1_also_with_one_value_off_by_a_bit(kind, value, count, off):
+    x = np.full((count, 1), value)
+    x[0] = np.nextafter(value, off * np.inf) if off else value
+    offset, scale = fit_scaling(x, kind, False)
+    assert scale[0] == 1
+    assert np.abs(x - offset).max() <= 2 * np.spacing(np.abs(x).max())
+
+
+@KINDS
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e5 / 7, -0.7])
+def test_rounding_noise_is_no_spread(kind, value):
+    """The sum of tenths in different orders, say: equal numbers that rounding has made unequal."""
+    x = value + np.arange(96)[:, None] % 7 * np.spacing(abs(value))
+    assert np.ptp(x) > 0
+    assert fit_scaling(x, kind, False)[1][0] == 1
+
+
+@KINDS
+def test_a_small_spread_beside_a_large_mean_is_kept(kind):
+    """2^-44 of the magnitude is the bound; a millisecond beside seconds since 1970 is 5e-13, above it."""
+    x = 1.7e9 + np.arange(64)[:, None] % 2 * 1e-3
+    _, scale = fit_scaling(x, kind, False)
+    spread = x.max() - x.min()
+    assert scale[0] == pytest.approx((1 if kind == "minmax" else 2) / spread, rel=1e-9)
+
+
+@KINDS
+@settings(deadline=None, max_examples=200)
+@given(exponent=st.integers(-1074, 990), count=st.integers(2, 300), at=st.floats(-1, 1))
+def test_no_range_gives_an_infinite_scale_or_input(kind, exponent, count, at):
+    x = np.zeros((count, 1))
+    x[0] = np.ldexp(1.0, exponent)
+    x += at * np.ldexp(1.0, exponent)
+    offset, scale = fit_scaling(x + 0.0, kind, False)
+    assert np.isfinite(scale).all()
+    assert (scale > 0).all()
+    assert np.abs((x - offset) * scale).max() <= count
+
+
+@KINDS
+def test_a_feature_of_a_range_that_has_no_inverse_is_constant(kind):
+    for spread in (5e-324, 5.5e-309, 1e-300):
+        assert fit_scaling(np.array([[0.0], [spread]]), kind, False)[1][0] == 1
+
+
+def test_a_magnitude_whose_range_may_overflow_is_told():
+    with pytest.raises(UserError, match=r"magnitudes above 1e300"):
+        sources._examples("own.csv", np.array([[1e301], [0.0]]), np.array(["a", "b"]), ["x"])
 
 
 def test_hidden_labels_leave_no_trace():

@@ -90,6 +90,17 @@ class TestParams:
                 {"prepare": {"train_ratio": 0.75, "val_ratio": 0.25}},
                 ["prepare", "train_ratio", "val_ratio", "test split"],
             ),
+            *(
+                ({"prepare": {"dataset": path, "target": "y"}}, ["prepare.dataset", path, remedy])
+                for path, remedy in (
+                    ("my.npz", "copy it to data/raw/my.npz"),
+                    ("data/my.csv", "copy it to data/raw/my.csv"),
+                    ("/data/raw/my.npz", "copy it to data/raw/my.npz"),
+                    ("data/raw/../my.npz", "copy it to data/raw/my.npz"),
+                    ("../data/raw/my.csv", "copy it to data/raw/my.csv"),
+                    ("data/rawer/my.csv", "copy it to data/raw/my.csv"),
+                )
+            ),
             ({"prepare": {"labeled_fraction": 0}}, ["prepare.labeled_fraction", "0", "greater than 0"]),
             ({"prepare": {"transfer_classes": []}}, ["prepare.transfer_classes", "[]", "at least 1"]),
             ({"prepare": {"transfer_classes": [1.5]}}, ["prepare.transfer_classes.0", "1.5", "string"]),
@@ -216,6 +227,22 @@ class TestData:
         everything = sum(map(len, dataset.y.values()))
         assert everything == changes.get("max_samples", 150)
         assert len(dataset.labeled()) < 120
+
+    @pytest.mark.parametrize("path", ["data/raw/own.npz", "./data/raw/deep/own.npz"])
+    def test_a_file_in_data_raw_is_taken(self, experiment, path):
+        Path(path).parent.mkdir(parents=True)
+        np.savez(path, x=np.arange(90.0).reshape(-1, 2), y=np.arange(45) % 3)
+        configure(prepare={"dataset": path})
+        run("prepare")
+        assert Dataset.load("data/dataset.npz").class_names == ["0", "1", "2"]
+
+    def test_standardized_logits_of_two_classes(self, error):
+        configure(prepare={"dataset": "breast_cancer"}, distill={"standardize_logits": True})
+        run("prepare")
+        run("train_teacher")
+        message = error("distill")
+        assert "distill.standardize_logits: got true" in message
+        assert "three classes or more, or false" in message
 
     def test_dkd_without_every_label(self, error):
         configure(prepare={"labeled_fraction": 0.5}, distill={"loss": "dkd"})
@@ -357,12 +384,78 @@ class TestArtifacts:
         assert path in error("evaluate")
 
 
+class TestMixed:
+    """Files of different runs, put together by hand."""
+
+    def test_a_student_of_another_teacher(self, experiment, error):
+        configure(teacher={"epochs": 4})
+        run("train_teacher")
+        message = error("evaluate")
+        assert [
+            word for word in ("models/student.npz", "models/teacher.npz", "distill again") if word not in message
+        ] == []
+        run("distill")
+        run("evaluate")
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"student": {"hidden": [9, 5]}}, ["student.hidden: [9, 5]", "[8]"]),
+            ({"student": {"epochs": 4}}, ["student.epochs: 4", "3"]),
+            ({"student": {"batch_size": 16}}, ["student.batch_size: 16", "32"]),
+            ({"seed": 1}, ["seed: 1", "0"]),
+            ({"arithmetic": "fast"}, ["arithmetic: fast", "exact"]),
+        ],
+        ids=str,
+    )
+    def test_a_student_without_its_control(self, experiment, error, changes, words):
+        configure(**changes)
+        run("distill")
+        message = error("evaluate")
+        expected = ["models/student.npz has", "models/baseline.npz", "train both again", *words]
+        assert [word for word in expected if word not in message] == []
+        run("train_baseline")
+        run("evaluate")
+
+    @pytest.mark.parametrize(
+        "changes", [{"optimizer": "adam"}, {"learning_rate": 0.01}, {"weight_decay": 0.1}], ids=str
+    )
+    def test_a_control_may_have_an_optimizer_of_its_own(self, experiment, changes):
+        configure(student=changes)
+        run("train_baseline")
+        run("evaluate")
+
+    def test_a_student_of_another_transfer_set(self, experiment, error):
+        configure(prepare={"transfer_classes": ["setosa", "virginica"]})
+        message = error("evaluate")
+        assert "prepare.transfer_classes: got setosa, virginica" in message
+        assert "models/student.npz" in message
+        run("distill")
+        run("evaluate")
+
+    def test_label_smoothing_has_no_teacher(self, experiment):
+        configure(teacher={"epochs": 4}, distill={"loss": "ls"})
+        run("distill")
+        run("train_teacher")
+        run("evaluate")
+
+    @pytest.mark.parametrize("path", ["models/baseline.npz", "models/student.npz"])
+    @pytest.mark.parametrize("recipe", [None, "[]", "{}", "3", "SGD"])
+    def test_a_model_that_names_no_recipe(self, error, path, recipe):
+        arrays = read_npz(path)
+        del arrays["recipe"]
+        write_npz(path, arrays if recipe is None else arrays | {"recipe": np.array(recipe)})
+        message = error("evaluate")
+        assert path in message
+        assert "recipe" in message
+
+
 class TestTraining:
     def test_stacks_of_unequal_size_are_not_compared(self, experiment, error):
         configure(replicas=3)
         run("distill")
         message = error("evaluate")
-        assert "models/student.npz has 3 replicas, models/baseline.npz 2" in message
+        assert "models/student.npz has replicas: 3, models/baseline.npz 2" in message
 
     @pytest.mark.parametrize("stage", ["train_teacher", "train_baseline", "distill"])
     def test_a_loss_that_is_no_number(self, error, stage):

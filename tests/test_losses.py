@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from kdlib.errors import UserError
 from kdlib.learning import losses
 from kdlib.learning.objectives import CrossEntropy, Distillation
-from kdlib.numerics.arithmetic import Exact
+from kdlib.numerics.arithmetic import Exact, Fast
 
 CLASSES = 6
 RANDOM = np.random.default_rng(0)
@@ -129,6 +130,44 @@ def test_dkd_needs_labels():
 def test_standardized_logits_do_not_see_shift_and_scale():
     objective = Distillation(ONE_HOT, TEACHER, Exact, alpha=1.0, standardize_logits=True)
     np.testing.assert_allclose(value(objective, STUDENT), value(objective, 5 * STUDENT + 3), rtol=1e-9)
+
+
+STANDARDIZED = {
+    loss: {a: Distillation(ONE_HOT, TEACHER, a, loss=loss, alpha=1.0, standardize_logits=True) for a in (Exact, Fast)}
+    for loss in ("kd", "mse", "dkd")
+}
+
+
+@pytest.mark.parametrize("arithmetic", [Exact, Fast])
+@pytest.mark.parametrize("loss", STANDARDIZED)
+@pytest.mark.parametrize("constant", [0.0, 0.1, -3.3, 1e4 / 7])
+def test_through_the_std_of_constant_logits_passes_no_gradient(loss, arithmetic, constant):
+    """All units of a small student are off at some examples: there its logits are its biases, at first all zero."""
+    logits = np.full_like(STUDENT, constant, dtype=arithmetic.dtype)
+    logits[:, 1:] = STUDENT[:, 1:]
+    result = gradient(STANDARDIZED[loss][arithmetic], logits)
+    assert not result[:, 0].any()
+    assert result[:, 1:].any(axis=-1).all()
+    assert np.isfinite(value(STANDARDIZED[loss][arithmetic], logits)).all()
+
+
+@pytest.mark.parametrize("loss", STANDARDIZED)
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_above_the_least_std_the_gradient_is_that_of_the_value(loss, scale):
+    """Standardized logits do not see the scale: the value is the same, the gradient its inverse times as large."""
+    objective = STANDARDIZED[loss][Exact]
+    np.testing.assert_allclose(value(objective, scale * STUDENT), value(objective, STUDENT), rtol=1e-9)
+    np.testing.assert_allclose(scale * gradient(objective, scale * STUDENT), gradient(objective, STUDENT), rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", STANDARDIZED)
+def test_standardized_logits_of_two_classes_are_refused(loss):
+    signs, _ = losses.standardize(STUDENT[..., :2], Exact)
+    np.testing.assert_allclose(np.abs(signs), 1, rtol=1e-9)
+    with pytest.raises(
+        UserError, match=r"distill\.standardize_logits: got true with two classes.*three classes or more"
+    ):
+        Distillation(ONE_HOT[:, :2], TEACHER[:, :2], Exact, loss=loss, standardize_logits=True)
 
 
 def test_an_unlabelled_example_hears_only_the_teacher():

@@ -548,7 +548,7 @@ def models(trained, tmp_path_factory):
                 for stage in ("train_teacher", "train_baseline", "distill")
                 for path in outputs(stage)
                 for name, array in read_npz(path).items()
-                if name != "dataset_digest"
+                if name not in ("dataset_digest", "teacher_digest")
             }
         finally:
             os.chdir(before)

@@ -1,11 +1,10 @@
 """The artifact that holds the examples, split, with their scaling."""
 
-import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from kdlib.artifacts import read_npz, write_npz
+from kdlib.artifacts import digest, read_npz, write_npz
 from kdlib.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -34,11 +33,7 @@ class Dataset:
         return arrays | names | {"offset": self.offset, "scale": self.scale, "image_shape": shape}
 
     def _digest(self):
-        digest = hashlib.sha256()
-        for name, array in sorted(self._arrays().items()):
-            array = array.astype(array.dtype.newbyteorder("<"))
-            digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode() + array.tobytes())
-        return digest.hexdigest()
+        return digest(self._arrays())
 
     def inputs(self, split):
         """Scaled x, (n, features) float64."""

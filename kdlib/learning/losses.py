@@ -3,6 +3,15 @@
 Every loss is in nats and per example, (R, n, classes) -> (R, n); nothing is averaged here. `arithmetic` is an object
 of `kdlib.numerics.arithmetic`. Arrays that end in `classes` broadcast over the replicas; a temperature is a number, or
 one for each replica, (R, 1, 1).
+
+Where the formulas depart from the papers:
+- `kd_divergence`: KL where Hinton et al. (2015) have a cross-entropy, which differs by the entropy of the soft targets
+  and has the same gradient. Hinton et al. advise the factor T^2, the equations of Zhao et al. (2022) lack it and their
+  released code has it: `objectives` multiplies `kd_divergence` and `dkd_divergence` by it.
+- `logit_mse`: the sum over the classes is divided by 2 classes, so that it is the limit of T^2 KL and alpha weighs it
+  as it weighs KL. Ba and Caruana (2014), equation 1, divide it by 2.
+- `standardize`: the population std (divisor: classes), as in the paper of Sun et al. (2024); their released code has
+  the unbiased one (classes - 1), and adds 1e-7 to it. Constant logits become zeros here.
 """
 
 import numpy as np
@@ -117,17 +126,21 @@ def dkd_gradient(logits_student, one_hot, logits_teacher, temperature, beta, ari
 def standardize(logits, arithmetic):
     """(z - mean) / std over the classes, population std, and the std (..., 1).
 
+    Where the std is at most 1e-6 of the mean's magnitude, or of 1, the logits count as constant: standardized they are
+    zero, the std is infinite, and no gradient passes. A small student has such logits wherever all its units are off.
     Reference: Sun et al., "Logit Standardization in Knowledge Distillation" (2024), algorithm 1.
     """
     classes = logits.shape[-1]
-    centred = logits - arithmetic.sum(logits, axis=-1, keepdims=True) / classes
+    mean = arithmetic.sum(logits, axis=-1, keepdims=True) / classes
+    centred = logits - mean
     deviation = np.sqrt(arithmetic.sum(centred * centred, axis=-1, keepdims=True) / classes)
-    deviation = np.maximum(deviation, np.asarray(1e-7, deviation.dtype))
+    constant = deviation <= np.maximum(np.abs(mean), 1) * 1e-6
+    deviation = np.where(constant, deviation.dtype.type(np.inf), deviation)
     return centred / deviation, deviation
 
 
 def standardize_gradient(gradient, standardized, deviation, arithmetic):
-    """Gradient by z of a loss with this `gradient` by its standardized logits."""
+    """Gradient by z of a loss with this `gradient` by its standardized logits; zero where the std is infinite."""
     classes = gradient.shape[-1]
     mean = arithmetic.sum(gradient, axis=-1, keepdims=True) / classes
     along = arithmetic.sum(gradient * standardized, axis=-1, keepdims=True) / classes

@@ -1,10 +1,11 @@
-"""The artifact of a trained stack: weights, learning curve, digest of its dataset and, of a teacher, logits."""
+"""The artifact of a trained stack: weights, learning curve, where it comes from and, of a teacher, logits."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from kdlib.artifacts import read_npz, write_npz
+from kdlib.artifacts import digest, read_npz, write_npz
 from kdlib.data.dataset import SPLITS
 from kdlib.errors import UserError
 from kdlib.learning import losses
@@ -15,11 +16,20 @@ from kdlib.numerics.arithmetic import Exact
 
 @dataclass
 class Model:
-    """network: a stack in exact arithmetic, or None. curve: {name: (R, epochs)}. logits: {split: (n, classes)}."""
+    """network: a stack in exact arithmetic, or None. curve: {name: (R, epochs)}. logits: {split: (n, classes)}.
+
+    recipe: {key of params.yaml: value}, of what `evaluate` compares. teacher: `digest` of the teacher, "" without one.
+    """
 
     network: Network
     curve: dict
     logits: dict
+    recipe: dict = field(default_factory=dict)
+    teacher: str = ""
+
+    def digest(self):
+        """SHA-256, in hex, of the logits: a teacher is what it says."""
+        return digest(self.logits)
 
 
 def ensemble_logits(logits):
@@ -35,10 +45,12 @@ def ensemble_logits(logits):
     return Exact.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32)
 
 
-def save_model(path, network, curve, dataset, logits=None):
-    """Write a trained stack. logits: {split: (n, classes)} of a teacher."""
-    named = {f"logits_{split}": array for split, array in (logits or {}).items()}
-    write_npz(path, network.arrays() | curve | named | {"dataset_digest": np.array(dataset.digest)})
+def save_model(path, model, dataset):
+    """Write a `Model` that was trained on `dataset`."""
+    logits = {f"logits_{split}": array for split, array in model.logits.items()}
+    origin = {"dataset_digest": dataset.digest, "recipe": json.dumps(model.recipe, sort_keys=True)}
+    origin |= {"teacher_digest": model.teacher} if model.teacher else {}
+    write_npz(path, model.network.arrays() | model.curve | logits | {k: np.array(v) for k, v in origin.items()})
 
 
 def load_model(path, dataset):
@@ -47,10 +59,10 @@ def load_model(path, dataset):
     Raises UserError if it is missing, damaged, foreign, or of another dataset.
     """
     arrays = read_npz(path, ["dataset_digest"])
-    digest = str(arrays["dataset_digest"])
-    if digest != dataset.digest:
+    of = str(arrays["dataset_digest"])
+    if of != dataset.digest:
         raise UserError(
-            f"{path}: belongs to the dataset {digest[:12]}, not to this one ({dataset.digest[:12]}); train it again"
+            f"{path}: belongs to the dataset {of[:12]}, not to this one ({dataset.digest[:12]}); train it again"
         )
     logits = {split: arrays[f"logits_{split}"] for split in SPLITS if f"logits_{split}" in arrays}
     for split, array in logits.items():
@@ -64,6 +76,10 @@ def load_model(path, dataset):
     if "weights_0" not in arrays:
         return Model(None, curve, logits)
     try:
+        recipe = dict(json.loads(str(arrays.get("recipe", "{}"))))
+    except (TypeError, ValueError):
+        raise UserError(f"{path}: recipe is not an object in JSON; train it again") from None
+    try:
         network = Network.from_arrays(arrays, Exact)
     except (LookupError, ValueError) as error:
         raise UserError(f"{path}: not a network's weights ({error}); train it again") from None
@@ -71,4 +87,4 @@ def load_model(path, dataset):
     if (network.sizes[0], network.sizes[-1]) != ends or not np.isfinite(network.parameters).all():
         sizes = "-".join(map(str, network.sizes))
         raise UserError(f"{path}: {sizes} are not finite weights from {ends[0]} features to {ends[1]} classes")
-    return Model(network, curve, logits)
+    return Model(network, curve, logits, recipe, str(arrays.get("teacher_digest", "")))

@@ -7,6 +7,7 @@ its targets for each network: `value` -> (R, n) in nats, and `gradient` -> (R, n
 
 import numpy as np
 
+from kdlib.errors import UserError
 from kdlib.learning import losses
 from kdlib.learning.stack import each
 
@@ -36,6 +37,7 @@ class Distillation:
     (Hinton, Vinyals and Dean 2015, section 2). standardize_logits: both logits are standardized in the soft part.
     one_hot: zero rows for examples without a label. one_hot, logits_teacher: (n, classes), or (S, n, classes) of
     splits. temperature, alpha: numbers, or sequences of G, by the order of `kdlib.learning.stack`.
+    Raises UserError where two classes are to be standardized.
     """
 
     def __init__(
@@ -45,6 +47,11 @@ class Distillation:
         self.arithmetic, self.loss, self.beta, self.standardize = arithmetic, loss, beta, standardize_logits
         self.temperature = np.asarray(temperature, np.float64).reshape(-1, 1, 1)
         self.alpha = np.asarray(alpha, np.float64).reshape(-1, 1, 1)
+        if standardize_logits and one_hot.shape[-1] == 2:
+            raise UserError(
+                "distill.standardize_logits: got true with two classes, whose standardized logits are -1 and 1 whatever"
+                " the network says; needs three classes or more, or false"
+            )
         self.scale = self.temperature * self.temperature if scale_by_t2 and loss != "mse" else np.ones((1, 1, 1))
         one_hot, logits = _stacked(one_hot, arithmetic), _stacked(logits_teacher, arithmetic)
         if standardize_logits:

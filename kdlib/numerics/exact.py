@@ -85,7 +85,7 @@ def matmul(a, b):
     bits = product_bits(a.shape[-1])
     (p, shift_p), (q, shift_q) = _integers(a, bits), _integers(b, bits)
     with np.errstate(all="ignore"):  # some BLAS set floating-point flags that mean nothing
-        return _scale(np.matmul(p, q), shift_p + shift_q)
+        return _scale(np.matmul(p, q) + 0.0, shift_p + shift_q)  # some BLAS return -0
 
 
 def sum(x, axis, keepdims=False):  # noqa: A001 - the name of what it does, as in NumPy

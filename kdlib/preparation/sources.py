@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kdlib.artifacts import read_npz
+from kdlib.artifacts import positive_zeros, read_npz
 from kdlib.errors import UserError
 
 BUNDLED = ("breast_cancer", "digits", "iris", "wine")
@@ -14,8 +14,9 @@ BUNDLED = ("breast_cancer", "digits", "iris", "wine")
 
 @dataclass
 class Examples:
-    """x: (n, features), uint8 or float64. y: (n,) int64 classes from 0. image_shape: (height, width), or () for tables.
+    """x: (n, features), uint8, or float64 without -0.0, which becomes 0.0. y: (n,) int64 classes from 0.
 
+    image_shape: (height, width), or () for tables.
     tested: (n,) bool, the examples of a test set that is given and stays one, or None.
     """
 
@@ -25,6 +26,10 @@ class Examples:
     feature_names: list
     image_shape: tuple = ()
     tested: np.ndarray = None
+
+    def __post_init__(self):
+        if self.x.dtype != np.uint8:
+            self.x = positive_zeros(self.x.astype(np.float64))
 
 
 def load(source, target):
@@ -111,8 +116,8 @@ def _examples(path, x, y, feature_names, image_shape=(), tested=None):
     """With the classes numbered in the order of their names."""
     if x.dtype != np.uint8:
         x = x.astype(np.float64)
-        if not np.isfinite(x).all():
-            raise UserError(f"{path}: x has NaN or infinite values; remove or replace them")
+        if not (np.abs(x) <= 1e300).all():
+            raise UserError(f"{path}: x has NaN or infinite values, or magnitudes above 1e300; remove or replace them")
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise UserError(f"{path}: y has NaN or infinite values; a class is a whole number or a text")
     classes, labels = np.unique(y, return_inverse=True)
