@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
-from kdlib.evaluation import metrics, statistics
+from kdlib.evaluation import metrics
 from kdlib.learning.losses import softmax
 from kdlib.numerics.arithmetic import Exact
 
@@ -57,37 +57,6 @@ def test_divergence_from_the_teacher():
     expected = (P[1] * np.log(P[1] / P[0])).sum(-1).mean()
     assert metrics.teacher_divergence(LOGITS[:1], LOGITS[1]).item() == pytest.approx(expected, rel=1e-12)
     assert metrics.agreement(LOGITS[:1], LOGITS[1]).item() == (P[0].argmax(1) == P[1].argmax(1)).mean()
-
-
-def test_mean_and_std_have_the_divisor_n_minus_1():
-    values = [1.0, 2.0, 4.0]
-    assert statistics.mean_and_std(values)["std"] == pytest.approx(np.std(values, ddof=1), rel=1e-12)
-    assert statistics.mean_and_std([3.0]) == {"mean": 3.0}
-
-
-@pytest.mark.parametrize(
-    ("degrees", "quantile"),
-    [(1, 12.706205), (2, 4.302653), (3, 3.182446), (4, 2.776445), (9, 2.262157), (30, 2.042272)],
-)
-def test_student_t(degrees, quantile):
-    assert statistics.student_t(degrees) == pytest.approx(quantile, rel=0.01)
-
-
-def test_verdicts():
-    control = np.array([0.5, 0.6, 0.7, 0.4])
-    same = statistics.paired_gain(control + np.array([0.01, -0.01, 0.02, -0.02]), control)
-    assert same["verdict"] == "no significant difference"
-    up = statistics.paired_gain(control + np.array([0.10, 0.11, 0.12, 0.09]), control)
-    assert up["verdict"] == "higher"
-    assert up["mean"] == pytest.approx(0.105)
-    assert up["standard_error"] == pytest.approx(np.std([0.10, 0.11, 0.12, 0.09], ddof=1) / 2)
-    assert statistics.paired_gain(control, control + np.array([0.10, 0.11, 0.12, 0.09]))["verdict"] == "lower"
-    assert statistics.paired_gain([0.5], [0.4])["verdict"] == "one replica, no verdict"
-
-
-def test_pairing_sees_what_unpaired_spread_hides():
-    control = np.array([0.1, 0.9, 0.4, 0.6])
-    assert statistics.paired_gain(control + 0.01, control)["verdict"] == "higher"
 
 
 class TestBiasShift:

@@ -1,10 +1,13 @@
-"""Means, spreads and verdicts over replicas."""
+"""Means, spreads and verdicts over replicas and over splits."""
 
 import math
 
 import numpy as np
 
+from kdlib.evaluation.intervals import student_t
 from kdlib.numerics import exact
+
+ROUNDING = 1e-12  # a standard error below so much of the mean is what rounding leaves of equal differences
 
 
 def mean_and_std(values):
@@ -17,31 +20,38 @@ def mean_and_std(values):
     return {"mean": float(mean[0]), "std": float(np.sqrt(square / (row.size - 1))[0])}
 
 
-def student_t(degrees):
-    """Two-sided 95 % point of Student's t, within 1 %. Abramowitz and Stegun (1964), 26.7.5, from 3 degrees on."""
-    if degrees < 3:
-        return (12.706204736432095, 4.302652729911275)[degrees - 1]
-    z = 1.959963984540054
-    z2, n = z * z, degrees
-    g1 = z * (z2 + 1) / 4
-    g2 = z * (5 * z2 * z2 + 16 * z2 + 3) / 96
-    g3 = z * (3 * z2 * z2 * z2 + 19 * z2 * z2 + 17 * z2 - 15) / 384
-    return z + g1 / n + g2 / (n * n) + g3 / (n * n * n)
-
-
-def paired_gain(values, control):
-    """Of values - control over paired replicas, (R,) each: mean, its standard error, and a verdict.
-
-    The verdict is "higher" or "lower" where the 95 % confidence interval of the mean (Student's t) excludes zero,
-    "no significant difference" elsewhere, and "one replica, no verdict" where there is nothing to tell from.
-    """
-    difference = np.asarray(values, dtype=np.float64) - np.asarray(control, dtype=np.float64)
+def _gain(difference, unit, share):
+    """Mean, standard error sqrt(share) std, and verdict by Student's t. difference: (n,), one for each `unit`."""
     spread = mean_and_std(difference)
     mean, degrees = spread["mean"], len(difference) - 1
     if degrees == 0:
-        return {"mean": mean, "verdict": "one replica, no verdict"}
-    error = spread["std"] / math.sqrt(degrees + 1)
+        return {"mean": mean, "verdict": f"one {unit}, no verdict"}
+    error = math.sqrt(share) * spread["std"]
     verdict = "no significant difference"
     if abs(mean) > student_t(degrees) * error:
         verdict = "higher" if mean > 0 else "lower"
+        if error <= ROUNDING * abs(mean):
+            verdict = "no spread, no verdict"
     return {"mean": mean, "standard_error": error, "verdict": verdict}
+
+
+def paired_gain(values, control):
+    """Of values - control over paired replicas on one split, (R,) each: mean, its standard error, and a verdict.
+
+    The verdict is "higher" or "lower" where the 95 % confidence interval of the mean (Student's t) excludes zero, and
+    "no significant difference" elsewhere; where there is nothing to tell from it is "one replica, no verdict", or, if
+    all differences are the same and not 0, "no spread, no verdict".
+    """
+    difference = np.asarray(values, dtype=np.float64) - np.asarray(control, dtype=np.float64)
+    return _gain(difference, "replica", 1 / len(difference))
+
+
+def corrected_resampled_gain(differences, train_examples, test_examples):
+    """Of the mean gains of several splits, differences (S,): mean, standard error, and a verdict as `paired_gain`'s.
+
+    The corrected resampled t-test: training sets overlap, so that the gains of splits are alike, and their variance
+    counts (1/S + test_examples / train_examples) times; S - 1 degrees of freedom. The examples are those of one split.
+    References: Nadeau and Bengio, "Inference for the Generalization Error" (2003), section 3; Bouckaert and Frank,
+    "Evaluating the Replicability of Significance Tests for Comparing Learning Algorithms" (2004).
+    """
+    return _gain(differences, "split", 1 / len(differences) + test_examples / train_examples)

@@ -1,7 +1,8 @@
 """Losses on logits, each with its gradient by the student's logits.
 
 Every loss is in nats and per example, (R, n, classes) -> (R, n); nothing is averaged here. `arithmetic` is an object
-of `kdlib.numerics.arithmetic`. Arrays that end in `classes` broadcast over the replicas.
+of `kdlib.numerics.arithmetic`. Arrays that end in `classes` broadcast over the replicas; a temperature is a number, or
+one for each replica, (R, 1, 1).
 
 Where the formulas depart from the papers:
 - `kd_divergence`: KL where Hinton et al. (2015) have a cross-entropy, which differs by the entropy of the soft targets
@@ -22,7 +23,7 @@ def softmax(logits, arithmetic, temperature=1.0):
     Reference: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), equation 1.
     """
     shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
-    if temperature != 1.0:
+    if isinstance(temperature, np.ndarray) or temperature != 1.0:
         shifted /= temperature
     powers = arithmetic.exp(shifted)
     powers /= arithmetic.unit_sum(powers)

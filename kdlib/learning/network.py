@@ -46,6 +46,13 @@ class Network:
     def replicas(self):
         return len(self.parameters)
 
+    def part(self, networks):
+        """Some of the stack as a stack. networks: a slice, of which it is a view, or indices or a mask, for a copy."""
+        part = Network(self.sizes, 0, self.arithmetic)
+        part.parameters = self.parameters[networks]
+        part.layers = layer_views(part.parameters, self.sizes)
+        return part
+
     def initialize(self, generators):
         """Draw each replica's weights from its own generator, uniform with variance 2 / fan_in (He et al. 2015)."""
         for weights, biases in self.layers:

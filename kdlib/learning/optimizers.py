@@ -29,10 +29,13 @@ class Optimizer:
             self._period, power = self._period + 1, power * decay
 
     def step(self, parameters, gradient, learning_rate, blocks=(slice(None),)):
-        """gradient: as `parameters`; it is overwritten. blocks: slices of columns, one after another, all of them."""
+        """gradient: as `parameters`; it is overwritten. learning_rate: a number, or (R, 1).
+
+        blocks: slices of columns, one after another, all of them.
+        """
         self._steps += 1
         self._powers *= self._bases
-        self._begin(learning_rate)
+        self._begin(learning_rate, parameters.dtype)
         flush = self._steps[0] % self._period == 0
         for columns in blocks:
             moments = [moment[:, columns] for moment in self.moments]
@@ -43,6 +46,11 @@ class Optimizer:
             if flush:
                 for moment in moments:
                     flush_to_zero(moment)
+
+
+def as_factor(value, dtype):
+    """A number, or an array of this dtype: what NumPy makes of a number beside an array of parameters."""
+    return value.astype(dtype) if isinstance(value, np.ndarray) else value
 
 
 def flush_to_zero(moment):
@@ -67,8 +75,8 @@ class SGD(Optimizer):
         super().__init__(parameters, momentum, 1)
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
 
-    def _begin(self, learning_rate):
-        self.learning_rate = learning_rate
+    def _begin(self, learning_rate, dtype):
+        self.learning_rate = as_factor(learning_rate, dtype)
 
     def _update(self, parameters, gradient, moments, scratch):
         (velocity,) = moments
@@ -96,12 +104,12 @@ class Adam(Optimizer):
         super().__init__(parameters, min(beta_1, beta_2), 2, powers=(beta_1, beta_2))
         self.beta_1, self.beta_2, self.epsilon, self.weight_decay = beta_1, beta_2, epsilon, weight_decay
 
-    def _begin(self, learning_rate):
+    def _begin(self, learning_rate, dtype):
         power_1, power_2 = self._powers.tolist()
-        self.decay = learning_rate * self.weight_decay
+        self.decay = as_factor(learning_rate * self.weight_decay, dtype)
         # learning_rate m^ / (sqrt(v^) + epsilon) = rate m / (sqrt(v) + floor)
         correction = math.sqrt(1 - power_2)
-        self.rate = learning_rate * correction / (1 - power_1)
+        self.rate = as_factor(learning_rate * correction / (1 - power_1), dtype)
         self.floor = self.epsilon * correction
 
     def _update(self, parameters, gradient, moments, scratch):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+REPLICAS = 1000  # at most, of a split: replica k of split s has the number s * REPLICAS + k
+
 
 def stream(seed, purpose, replica=0):
     """Generator for `purpose` (a string), whose draws depend on no other purpose and no other replica.
@@ -22,7 +24,8 @@ def stream(seed, purpose, replica=0):
 class Streams:
     """The streams of a stack: one generator for each number in `replicas`, whatever else is in the stack.
 
-    Two stacks with the same seed and purpose start from the same weights and see the same batches.
+    The networks of a number, also in other stacks of the same seed and purpose, start from the same weights and see
+    the same batches.
     """
 
     seed: int
