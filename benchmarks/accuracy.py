@@ -94,7 +94,7 @@ def cases():
     wide = table()
     yield "table of 100 columns, 1e-6 to 1e6, 100-64-4", wide, labels(wide), Recipe((64,), 30, 0.05, 32), 30
     many = many_classes()
-    yield "1,000 classes, 64-128-1000", many, labels(many), Recipe((128,), 10, 0.1, 64, schedule="linear"), 10
+    yield "1,000 classes, 64-128-1000", many, labels(many), Recipe((128,), 10, 0.1, 64, schedule="linear"), 30
     x, y, source = mnist(40000)
     medium = Data(x, y, 10000, shuffle=False)
     yield f"{source}, 784-256-256-10, 3 epochs", medium, labels(medium), Recipe((256, 256), 3, 0.05, 128), 10

@@ -1,12 +1,16 @@
 """Stage evaluate: measure teacher, baseline and student -> metrics/metrics.json, CSV, SVG; data/predictions.npz"""
 
+import logging
+
 from kdlib.artifacts import write_csv, write_json, write_npz, write_text
 from kdlib.data.dataset import Dataset
 from kdlib.errors import UserError
 from kdlib.evaluation import metrics, pictures, report, rows
-from kdlib.evaluation.table import table
+from kdlib.evaluation.table import gain_line, table
 from kdlib.learning.models import load_model
 from stages import PATHS, parser, run
+
+log = logging.getLogger("evaluate")
 
 
 def refuse_mixed(models, params, paths, dataset):
@@ -46,22 +50,24 @@ def main(params, paths=PATHS):
     refuse_mixed(models, params, paths, dataset)
     logits = report.logits_of(dataset, models)
     result = report.report(dataset, models, logits, params.prepare.transfer_classes)
-    losses, accuracies = (rows.curve_rows(models, name) for name in ("training_loss", "validation_accuracy"))
-    reliability, sizes = rows.reliability_rows(dataset, logits), rows.size_rows(result)
-    write_csv(f"{paths.metrics}/training_loss.csv", losses)
+    losses, accuracies = (rows.curve_rows(models, name) for name in ("validation_loss", "validation_accuracy"))
+    reliability, summary = rows.reliability_rows(dataset, logits), rows.summary_rows(result)
+    write_csv(f"{paths.metrics}/validation_loss.csv", losses)
     write_csv(f"{paths.metrics}/validation_accuracy.csv", accuracies)
     write_csv(f"{paths.metrics}/reliability.csv", reliability)
     write_csv(f"{paths.metrics}/confusion.csv", rows.confusion_rows(dataset, logits))
-    write_csv(f"{paths.metrics}/sizes.csv", sizes)
-    charts = [("training loss", "nats", losses), ("validation accuracy", "fraction", accuracies)]
+    write_csv(f"{paths.metrics}/summary.csv", summary)
+    charts = [("validation loss", "nats", losses), ("validation accuracy", "fraction", accuracies)]
     write_text(f"{paths.metrics}/learning_curves.svg", pictures.curves(charts))
     write_text(f"{paths.metrics}/reliability.svg", pictures.reliability(reliability))
-    write_text(f"{paths.metrics}/sizes.svg", pictures.sizes(sizes))
+    write_text(f"{paths.metrics}/summary.svg", pictures.summary(summary, gain_line(result, "test", "accuracy")))
     counts = metrics.confusion(logits["student"]["test"], dataset.y["test"]).sum(axis=0).tolist()  # integers
     write_text(f"{paths.metrics}/confusion.svg", pictures.confusion(counts, dataset.class_names))
     named = {f"{name}_{split}": array for name, splits in logits.items() for split, array in splits.items()}
     write_npz(paths.predictions, {name: array.astype("float32") for name, array in named.items()})
     write_json(f"{paths.metrics}/metrics.json", result)
+    for name, found in result.get("collapsed", {}).items():
+        log.warning("the %s %s; %s", name, found["reason"], found["advice"])
     print(table(result))
     return result
 

@@ -153,6 +153,7 @@ PARTS = {
         "parameters: params.yaml": parameters,
         "matrix": lambda: (ROOT / "tests/reproducibility/results.md").read_text("utf-8").strip(),
         "profile": lambda: (ROOT / "benchmarks/profile.md").read_text("utf-8").strip(),
+        "null": lambda: (ROOT / "benchmarks/null.md").read_text("utf-8").strip(),
         "accuracy": lambda: (ROOT / "benchmarks/accuracy.md").read_text("utf-8").strip(),
         "benchmark": benchmark,
     },

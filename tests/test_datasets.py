@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn import datasets
 
 from kdlib.data.dataset import SPLITS, Dataset
 from kdlib.errors import UserError
-from kdlib.preparation import assembly, sources
+from kdlib.preparation import assembly, bundled, sources
 from kdlib.preparation.scaling import fit_scaling
 from kdlib.preparation.splits import apportion
 
@@ -161,9 +162,27 @@ def test_hidden_labels_leave_no_trace():
     assert np.bincount(part.y["train"][~hidden]).min() >= 1
 
 
-@pytest.mark.parametrize("name", sources.BUNDLED)
+@pytest.mark.parametrize("name", bundled.FILES)
+def test_bundled_tables_are_what_scikit_learns_loaders_give(name):
+    x, y, classes, features, image_shape = bundled.read(name)
+    bunch = getattr(datasets, f"load_{name}")()
+    assert x.astype(np.float64).tobytes() == np.ascontiguousarray(bunch.data).tobytes()
+    assert (x.dtype, x.flags.c_contiguous) == (np.uint8 if name == "digits" else np.float64, True)
+    assert (y.tolist(), y.dtype) == (bunch.target.tolist(), np.int64)
+    assert classes == [str(c) for c in bunch.target_names]
+    assert features == [str(f) for f in bunch.feature_names]
+    assert image_shape == (bunch.images.shape[1:] if "images" in bunch else ())
+
+
+def test_without_scikit_learn_a_bundled_table_is_refused(monkeypatch):
+    monkeypatch.setattr(bundled, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="iris comes with scikit-learn"):
+        sources.load("iris", None)
+
+
+@pytest.mark.parametrize("name", bundled.FILES)
 def test_bundled_datasets(name, tmp_path):
-    dataset = prepare(data=sources.load_bundled(name), train_ratio=0.8, val_ratio=0.1, scaling="minmax")
+    dataset = prepare(data=sources.load(name, None), train_ratio=0.8, val_ratio=0.1, scaling="minmax")
     dataset.save(tmp_path / "dataset.npz")
     again = Dataset.load(tmp_path / "dataset.npz")
     assert again.digest == dataset.digest

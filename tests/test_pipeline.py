@@ -78,7 +78,8 @@ sys.addaudithook(watch)
 stage.main(Watched(params))
 modules = {inside(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
 data = {path for path in read if path.startswith(("data/", "models/", "metrics/"))}
-found = {"deps": modules | data, "outs": written, "params": sections}
+packages = {name.split(".")[0] for name in sys.modules}
+found = {"deps": modules | data, "outs": written, "params": sections, "packages": packages}
 print(json.dumps({key: sorted(values - {""}) for key, values in found.items()}))
 """
 
@@ -100,6 +101,11 @@ class TestStage:
         assert set(opened) - set().union(*covers.values()) == set()
         unused = {dep for dep, paths in covers.items() if not paths}
         assert unused == ({"data/raw"} if stage == "prepare" else set())  # read if prepare.dataset names a file there
+
+    def test_imports_no_large_package_that_it_does_not_use(self, outcome, stage):
+        large = {"joblib", "matplotlib", "pandas", "scipy", "sklearn", "tqdm"}
+        bar = set() if stage in ("prepare", "evaluate") else {"tqdm"}
+        assert large & set(outcome(watched)[stage]["packages"]) == bar
 
     def test_declares_what_it_writes(self, outcome, stage):
         assert sorted(outputs(stage)) == outcome(watched)[stage]["outs"]

@@ -34,10 +34,13 @@ def _ticks(low, high):
 
 
 class Panel:
-    """A chart with axes. x_range, y_range: (low, high). log_x: powers of ten along x."""
+    """A chart with axes. x_range, y_range: (low, high).
 
-    def __init__(self, title, x_label, y_label, x_range, y_range, log_x=False):
-        self.title, self.x_label, self.y_label, self.log_x = title, x_label, y_label, log_x
+    log_x: powers of ten along x. names: in place of numbers along x, lists of lines below x = 0, 1, ...
+    """
+
+    def __init__(self, title, x_label, y_label, x_range, y_range, log_x=False, names=()):
+        self.title, self.x_label, self.y_label, self.log_x, self.names = title, x_label, y_label, log_x, names
         self.x_range = tuple(map(_log10, x_range)) if log_x else x_range
         self.y_range = y_range
         self.marks, self.legend = [], []
@@ -67,29 +70,42 @@ class Panel:
         if label:
             self.legend.append((label, color))
 
-    def points(self, xs, ys, color, label=None, errors=(), radii=(), dodge=0):
-        """Dots with error bars. radii: in pixels, 4 by default; dodge: pixels to the right, to keep two dots apart."""
-        marks = zip(xs, ys, errors or [0] * len(xs), radii or [4] * len(xs), strict=True)
-        for x, y, error, radius in marks:
-            at = f"{self._x(x) + dodge:.1f}"
-            bar = f"M{at} {self._y(y - error):.1f}V{self._y(y + error):.1f}"
-            self.marks.append(f'<path d="{bar}" stroke="{color}" stroke-width="2"/>')
-            self.marks.append(f'<circle cx="{at}" cy="{self._y(y):.1f}" r="{radius:.1f}" fill="{color}"/>')
+    def points(self, xs, ys, color, label=None, errors=(), radii=()):
+        """Dots, each with a bar of its error up and down if there are `errors`. radii: in pixels, 4 by default."""
+        for x, y, error, radius in zip(xs, ys, errors or [None] * len(xs), radii or [4] * len(xs), strict=True):
+            if error is not None:
+                self.bar(x, y - error, y + error, color)
+            at = f'cx="{self._x(x):.1f}" cy="{self._y(y):.1f}"'
+            self.marks.append(f'<circle {at} r="{radius:.1f}" fill="{color}"/>')
         if label:
             self.legend.append((label, color))
+
+    def bar(self, x, low, high, color):
+        """A vertical line from low to high at x."""
+        path = f"M{self._x(x):.1f} {self._y(low):.1f}V{self._y(high):.1f}"
+        self.marks.append(f'<path d="{path}" stroke="{color}" stroke-width="2"/>')
+
+    def label(self, x, y, content):
+        """Text to the right of a dot."""
+        self.marks.append(text(self._x(x) + 10, self._y(y) + 4, content, "start"))
+
+    def _x_ticks(self):
+        """(number, lines of text below it) each."""
+        if self.names:
+            return list(enumerate(self.names))
+        if not self.log_x:
+            return [(tick, [f"{tick:.6g}"]) for tick in _ticks(*self.x_range)]
+        powers = range(math.floor(self.x_range[0]), math.ceil(self.x_range[1]) + 1)
+        ticks = [int(digit * _power_of_ten(k)) for k in powers for digit in (1, 2, 5)]
+        return [(t, [f"{t:,}"]) for t in ticks if self.x_range[0] <= _log10(t) <= self.x_range[1]]
 
     def svg(self, x_offset=0):
         """The chart as a group, so many pixels to the right."""
         parts = [f'<g transform="translate({x_offset} 0)">', text(WIDTH / 2, 20, self.title, size=14)]
-        if self.log_x:
-            powers = range(math.floor(self.x_range[0]), math.ceil(self.x_range[1]) + 1)
-            ticks = [int(digit * _power_of_ten(k)) for k in powers for digit in (1, 2, 5)]
-            ticks = [t for t in ticks if self.x_range[0] <= _log10(t) <= self.x_range[1]]
-        else:
-            ticks = _ticks(*self.x_range)
-        for tick in ticks:
+        for tick, lines in self._x_ticks():
             parts.append(f'<path d="M{self._x(tick):.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#e5e5e5"/>')
-            parts.append(text(self._x(tick), HEIGHT - BOTTOM + 16, f"{tick:,}" if self.log_x else f"{tick:.6g}"))
+            for k, line in enumerate(lines):
+                parts.append(text(self._x(tick), HEIGHT - BOTTOM + 16 * (k + 1), line))
         for tick in _ticks(*self.y_range):
             parts.append(f'<path d="M{LEFT} {self._y(tick):.1f}H{WIDTH - RIGHT}" stroke="#e5e5e5"/>')
             parts.append(text(LEFT - 6, self._y(tick) + 4, f"{tick:.6g}", "end"))

@@ -2,7 +2,10 @@
 
 import math
 
-from kdlib.evaluation.panel import COLORS, Panel, document, svg, text
+from kdlib.evaluation.panel import COLORS, HEIGHT, WIDTH, Panel, document, svg, text
+
+FEWEST = 5  # examples of a bin that is drawn
+LONGEST = 24  # letters of a class name
 
 
 def curves(title_rows):
@@ -26,47 +29,65 @@ def curves(title_rows):
 
 
 def reliability(rows):
-    """Reliability diagram: rows of `rows.reliability_rows`."""
-    panel = Panel(
-        "reliability, test split; area: examples", "mean confidence of the bin", "accuracy in the bin", (0, 1), (0, 1)
-    )
+    """Reliability diagram: rows of `rows.reliability_rows`, those that are of enough examples to say something."""
+    title = f"reliability, test split: bins of {FEWEST} examples or more"
+    panel = Panel(title, "mean confidence of the bin", "accuracy in the bin, 95 % interval", (0, 1), (0, 1))
     panel.line([0, 1], [0, 1], "#222", dashed=True)
     for name, color in COLORS.items():
-        kept = [r for r in rows if r["network"] == name]
+        kept = [r for r in rows if r["network"] == name and r["examples"] >= FEWEST]
         xs, ys = [r["confidence"] for r in kept], [r["accuracy"] for r in kept]
         panel.line(xs, ys, color)
-        most = max((r["examples"] for r in kept), default=1)
-        panel.points(xs, ys, color, name, radii=[2 + 4 * math.sqrt(r["examples"] / most) for r in kept])
+        for row in kept:
+            panel.bar(row["confidence"], row["low"], row["high"], color)
+        panel.points(xs, ys, color, name)
     return document([panel])
 
 
-def sizes(rows):
-    """Test accuracy against parameters: rows of `rows.size_rows`."""
-    lows, highs = [r["accuracy"] - r["std"] for r in rows], [r["accuracy"] + r["std"] for r in rows]
-    margin = 0.15 * (max(highs) - min(lows)) or 0.05
-    counts = [r["parameters"] for r in rows]
-    label = "accuracy, mean ± std over replicas"
-    y_range = (min(lows) - margin, max(highs) + margin)
-    panel = Panel("test accuracy by size", "parameters", label, (min(counts) / 2, 2 * max(counts)), y_range, True)
-    for k, row in enumerate(rows):
-        dodge = 8 * counts[:k].count(row["parameters"])
-        color, name = COLORS[row["network"]], row["network"]
-        panel.points([row["parameters"]], [row["accuracy"]], color, name, [row["std"]], dodge=dodge)
-    return document([panel])
+def summary(rows, verdict):
+    """What came of it: rows of `rows.summary_rows`, and below them `verdict`, a line for each side of ": "."""
+    low, high = min(r["low"] for r in rows), max(r["high"] for r in rows)
+    margin = 0.1 * (high - low) or 0.05
+    names = [[f"{r['parameters']:,} parameters", f"{r['bytes']:,} bytes"] if r["parameters"] else [] for r in rows]
+    names = [[row["network"], *lines] for row, lines in zip(rows, names, strict=True)]
+    label = "accuracy %, 95 % interval of the examples"
+    y_range = 100 * (low - margin), 100 * (high + margin)
+    panel = Panel("accuracy on the test split", "", label, (-0.5, len(rows) - 0.5), y_range, names=names)
+    for at, row in enumerate(rows):
+        color = COLORS[row["network"]]
+        panel.bar(at, 100 * row["low"], 100 * row["high"], color)
+        panel.points([at], [100 * row["accuracy"]], color, radii=[6])
+        panel.label(at, 100 * row["accuracy"], f"{100 * row['accuracy']:.2f}")
+    lines = [text(WIDTH / 2, HEIGHT + 26 + 18 * k, line) for k, line in enumerate(verdict.rsplit(": ", 1))]
+    return svg(WIDTH, HEIGHT + 54, [panel.svg(), *lines])
+
+
+def _shortened(name):
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+
+
+def _pixels(name):
+    """At most so wide is a name in letters of size 11."""
+    return 7 * len(name) + 4 * len([letter for letter in name if not (letter.islower() or letter.isdigit())])
 
 
 def confusion(counts, names):
     """Confusion matrix with the share of each label's examples. counts: (classes, classes) by label and prediction."""
-    side, left, top = 34, 90, 60
+    names = [_shortened(str(name)) for name in names]
+    side, around = max(34, 160 // len(names)), max(map(_pixels, names))
+    upright = around > side
+    left, top = 40 + around, 56 + (around if upright else 12)
     size = side * len(names)
+    width = max(left + size + 20, 300)
     parts = [
-        text(left + size / 2, 20, "student's confusion matrix, test split", size=14),
-        text(left + size / 2, 38, "predicted"),
+        text(width / 2, 20, "student's confusion matrix, test split", size=14),
+        text(left + size / 2, 42, "predicted"),
+        text(18, top + size / 2, "label", extra=f' transform="rotate(-90 18 {top + size / 2:.1f})"'),
     ]
-    parts.append(text(14, top + size / 2, "label", extra=f' transform="rotate(-90 14 {top + size / 2:.1f})"'))
     for i, name in enumerate(names):
-        parts.append(text(left + side * (i + 0.5), top - 6, str(name)[:5], size=11))
-        parts.append(text(left - 6, top + side * (i + 0.5) + 4, str(name)[:10], "end", size=11))
+        x, y = left + side * (i + 0.5), top - 6
+        turn = f' transform="rotate(-90 {x + 4:.1f} {y})"' if upright else ""
+        parts.append(text(x + 4 if upright else x, y, name, "start" if upright else "middle", 11, turn))
+        parts.append(text(left - 6, top + side * (i + 0.5) + 4, name, "end", size=11))
         total = sum(counts[i])  # integers
         for j, count in enumerate(counts[i]):
             share = count / total if total else 0.0
@@ -76,5 +97,5 @@ def confusion(counts, names):
                 color = ' fill="white"' if share > 0.3 else ""
                 percent = f"{100 * share:.0f}" if share >= 0.01 else f"{100 * share:.1f}"
                 parts.append(text(left + side * (j + 0.5), top + side * (i + 0.5) + 4, percent, size=11, extra=color))
-    parts.append(text(left + size / 2, top + size + 20, "percent of the label's examples, all replicas", size=11))
-    return svg(left + size + 20, top + size + 34, parts)
+    parts.append(text(width / 2, top + size + 20, "percent of the label's examples, all replicas", size=11))
+    return svg(width, top + size + 34, parts)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kdlib.evaluation import metrics, statistics
+from kdlib.evaluation import health, metrics, statistics
 from kdlib.learning.network import multiply_adds, parameter_count
 
 NETWORKS = ("teacher", "baseline", "student")
@@ -46,7 +46,10 @@ def measure_absent(dataset, logits, absent):
 
 
 def report(dataset, models, logits, transfer_classes=None):
-    """The content of metrics.json. models: {network: Model}. Its units: fractions, nats, bytes."""
+    """The content of metrics.json. models: {network: Model}. Its units: fractions, nats, bytes.
+
+    Where a training has collapsed (`kdlib.evaluation.health`) it says which and why, and has no verdict.
+    """
     result = {"examples": {split: len(dataset.y[split]) for split in EVALUATED}}
     absent = ~np.isin(dataset.class_names, transfer_classes or dataset.class_names)
     if absent.any():
@@ -81,4 +84,11 @@ def report(dataset, models, logits, transfer_classes=None):
         }
         for split in EVALUATED
     }
+    collapsed = health.examine(dataset, models, logits, transfer_classes)
+    if collapsed:
+        result["collapsed"] = collapsed
+    if {"baseline", "student"} & collapsed.keys():
+        for gains in result["gain"].values():
+            for gain in gains.values():
+                gain["verdict"] = "no verdict, a training has collapsed"
     return result

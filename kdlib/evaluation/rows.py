@@ -1,8 +1,9 @@
-"""What is plotted, as rows for CSV: learning curves, reliability, confusion, accuracy by size."""
+"""What is plotted, as rows for CSV: learning curves, reliability, confusion, accuracy and size."""
 
 import numpy as np
 
 from kdlib.evaluation import metrics
+from kdlib.evaluation.intervals import wilson_interval
 from kdlib.evaluation.report import NETWORKS
 from kdlib.evaluation.statistics import mean_and_std
 from kdlib.numerics import exact
@@ -32,16 +33,20 @@ def curve_rows(models, name):
 
 
 def reliability_rows(dataset, logits):
-    """Accuracy against mean confidence by bin, on the test split, all replicas together, without empty bins."""
+    """Accuracy against mean confidence by bin, on the test split, all replicas together, without empty bins.
+
+    low, high: of the accuracy, Wilson's 95 % interval. Replicas answer the same examples: they add nothing to its n.
+    """
     rows = []
     for network in NETWORKS:
+        replicas = len(logits[network]["test"])
         sums = metrics.reliability(logits[network]["test"], dataset.y["test"])
-        count, confidence, correct = (exact.sum(values.T, axis=1) for values in sums)
+        count, confidence, correct = (exact.sum(values.T, axis=1) / replicas for values in sums)
         for n, conf, corr in zip(count, confidence, correct, strict=True):
             if n:
-                rows.append(
-                    {"network": network, "confidence": float(conf / n), "accuracy": float(corr / n), "examples": int(n)}
-                )
+                low, high = wilson_interval(float(corr), float(n))
+                measures = {"confidence": float(conf / n), "accuracy": float(corr / n), "low": low, "high": high}
+                rows.append({"network": network, **measures, "examples": float(n)})
     return rows
 
 
@@ -55,18 +60,15 @@ def confusion_rows(dataset, logits):
     ]
 
 
-def size_rows(result):
-    """One row a network: parameters, mean and std of test accuracy."""
-    rows = []
+def summary_rows(result):
+    """One row a network: test accuracy with Wilson's 95 % interval, parameters and bytes, empty if it has no weights.
+
+    result: of `report.report`.
+    """
+    rows, n = [], result["examples"]["test"]
     for network in NETWORKS:
-        if "parameters" in result[network]:
-            value = result[network]["test"]["accuracy"]
-            rows.append(
-                {
-                    "network": network,
-                    "parameters": result[network]["parameters"],
-                    "accuracy": value["mean"],
-                    "std": value.get("std", 0.0),
-                }
-            )
+        accuracy = result[network]["test"]["accuracy"]["mean"]
+        low, high = wilson_interval(accuracy * n, n)
+        row = {"network": network, "accuracy": accuracy, "low": low, "high": high}
+        rows.append(row | {key: result[network].get(key, "") for key in ("parameters", "bytes")})
     return rows

@@ -1,13 +1,7 @@
 """The report as a table and verdicts to read."""
 
-import math
-
+from kdlib.evaluation.intervals import wilson_interval
 from kdlib.evaluation.report import EVALUATED, NETWORKS
-
-
-def sampling_error(accuracy, n):
-    """Standard error of an accuracy that was measured on n independent examples, sqrt(p (1 - p) / n)."""
-    return math.sqrt(accuracy * (1 - accuracy) / n)
 
 
 def _cell(value, factor=1.0, digits=2):
@@ -21,6 +15,19 @@ VERDICTS = {
     ("nll", "higher"): "the student is worse",
     ("nll", "lower"): "the student is better",
 }
+
+
+GAINS = {"accuracy": ("accuracy", 100, " points", 2), "nll": ("NLL", 1, " nats", 4)}
+
+
+def gain_line(result, split, key):
+    """What the student gained by a measure, a key of GAINS, and the verdict in words."""
+    name, factor, unit, digits = GAINS[key]
+    gain = result["gain"][split][key]
+    verdict = VERDICTS.get((key, gain["verdict"]), gain["verdict"])
+    error = f" ± {factor * gain['standard_error']:.{digits}f}" if "standard_error" in gain else ""
+    mean = round(factor * gain["mean"], digits) + 0.0
+    return f"{split} {name}, student - baseline: {mean:+.{digits}f}{error}{unit}: {verdict}"
 
 
 def table(result):
@@ -53,24 +60,18 @@ def table(result):
         for row in (head, rule, *rows)
     ]
     lines.append("")
-    for split in EVALUATED:
-        for key, name, factor, unit, digits in (
-            ("accuracy", "accuracy", 100, " points", 2),
-            ("nll", "NLL", 1, " nats", 4),
-        ):
-            gain = result["gain"][split][key]
-            verdict = VERDICTS.get((key, gain["verdict"]), gain["verdict"])
-            error = f" ± {factor * gain['standard_error']:.{digits}f}" if "standard_error" in gain else ""
-            mean = round(factor * gain["mean"], digits) + 0.0
-            lines.append(f"{split} {name}, student - baseline: {mean:+.{digits}f}{error}{unit}: {verdict}")
+    lines += [gain_line(result, split, key) for split in EVALUATED for key in GAINS]
     if "compression" in result:
         ratios = result["compression"]
         lines.append(
             f"compression: {ratios['parameters']:.1f} x fewer parameters,"
             f" {ratios['multiply_adds']:.1f} x fewer multiply-adds"
         )
-    student = result["student"]["test"]["accuracy"]["mean"]
-    error = 100 * sampling_error(student, result["examples"]["test"])
+    n = result["examples"]["test"]
+    low, high = wilson_interval(result["student"]["test"]["accuracy"]["mean"] * n, n)
     lines.append("± in the table is the std, below it the standard error, over replicas on one split;")
-    lines.append(f"{result['examples']['test']} test examples alone leave a standard error of {error:.2f} points")
+    interval = f"from {100 * low:.2f} to {100 * high:.2f} %"
+    lines.append(f"{n} test examples alone leave the student's accuracy a 95 % interval {interval}")
+    for name, found in result.get("collapsed", {}).items():
+        lines.append(f"warning: the {name} {found['reason']}; {found['advice']}")
     return "\n".join(lines)

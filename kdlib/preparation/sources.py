@@ -8,8 +8,7 @@ import numpy as np
 
 from kdlib.artifacts import positive_zeros, read_npz
 from kdlib.errors import UserError
-
-BUNDLED = ("breast_cancer", "digits", "iris", "wine")
+from kdlib.preparation import bundled
 
 
 @dataclass
@@ -37,24 +36,14 @@ def load(source, target):
 
     Raises UserError if there is no such file, or its content is not what its kind has to hold.
     """
-    if source in BUNDLED:
-        return load_bundled(source)
+    if source in bundled.FILES:
+        return Examples(*bundled.read(source))
     if source.endswith(".csv"):
         return load_csv(source, target)
     if source.endswith(".npz"):
         return load_npz(source)
-    raise UserError(f"prepare.dataset: got {source!r}; allowed are {', '.join(BUNDLED)} and paths of a .npz or a .csv")
-
-
-def load_bundled(name):
-    """`Examples` of one of scikit-learn's loaders, without a download."""
-    from sklearn import datasets
-
-    bunch = getattr(datasets, f"load_{name}")()
-    image_shape = bunch.images.shape[1:] if name == "digits" else ()
-    x = bunch.data.astype(np.uint8) if name == "digits" else bunch.data.astype(np.float64)
-    names = [str(c) for c in bunch.target_names]
-    return Examples(x, bunch.target.astype(np.int64), names, [str(f) for f in bunch.feature_names], image_shape)
+    allowed = ", ".join(bundled.FILES)
+    raise UserError(f"prepare.dataset: got {source!r}; allowed are {allowed} and paths of a .npz or a .csv")
 
 
 def load_npz(path):

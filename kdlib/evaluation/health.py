@@ -1,0 +1,99 @@
+"""Whether a training has collapsed: a win over a wreck is none.
+
+A network has collapsed if on the validation split
+1. it has come less than a tenth of the way from the rate of the largest class to 1, or
+2. its NLL is more than twice that of a fresh network, log(classes), or
+3. it is clearly below a linear model of the same inputs and labels: by more than 2 points beyond the upper end of its
+   accuracy's 95 % interval. Asked only of a network that could hold a linear model: a hidden layer narrower than
+   classes - 1 could not.
+Of a stack, one replica of which 1 or 2 holds is enough; 3 is asked of the mean.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from kdlib.evaluation import metrics
+from kdlib.evaluation.intervals import wilson_interval
+from kdlib.learning.objectives import CrossEntropy
+from kdlib.learning.recipe import Recipe
+from kdlib.learning.training import train
+from kdlib.numerics import elementary, exact
+from kdlib.numerics.arithmetic import Exact
+from kdlib.numerics.streams import Streams
+
+WAY, FRESH, POINTS = 0.1, 2.0, 0.02
+LINEAR = Recipe(learning_rate=0.03, optimizer="adam", schedule="linear")
+LINEAR_ROWS, LINEAR_STEPS = 4096, 1280  # a fraction of a second; at most so many examples, about so many steps
+
+
+def _of(mask):
+    return f" ({np.count_nonzero(mask)} of {len(mask)} replicas)" if len(mask) > 1 else ""
+
+
+def diagnose(accuracy, nll, examples, majority, classes, linear=None):
+    """Why a stack has collapsed, in words that follow its name, or None. By the rule at the head of this module.
+
+    accuracy, nll: (R,) on the validation split, nats. examples: how many it has. majority: its largest class's share.
+    linear: None, or a linear model's accuracy on it.
+    """
+    accuracy, nll = np.asarray(accuracy, dtype=np.float64), np.asarray(nll, dtype=np.float64)
+    fresh = float(elementary.log(float(classes)))
+    near = accuracy - majority < WAY * (1 - majority)
+    far = nll > FRESH * fresh
+    if near.any():
+        share = f"{100 * float(accuracy[near].min()):.1f} %, always saying the largest class {100 * majority:.1f} %"
+        return f"is hardly better than a constant on validation: {share}{_of(near)}"
+    if far.any():
+        losses = f"{float(nll[far].max()):.2f} nats, a fresh network's {fresh:.2f}"
+        return f"has lost its way by its validation NLL: {losses}{_of(far)}"
+    mean = float(exact.mean(accuracy[None], axis=1)[0])
+    if linear is not None and wilson_interval(mean * examples, examples)[1] + POINTS < linear:
+        return f"is clearly below a linear model on validation: {100 * mean:.1f} %, a linear model {100 * linear:.1f} %"
+    return None
+
+
+def advice(network, collapsed):
+    """What fits, given the names of all networks that have `collapsed`. Control and student have the same recipe."""
+    if network == "teacher":
+        return "lower teacher.learning_rate, or set prepare.scaling: standard"
+    if network == "student" and "baseline" not in collapsed:
+        if "teacher" in collapsed:
+            return "its teacher has, too"
+        return "the baseline has not: T² scales the gradient, so lower distill.temperature or student.learning_rate"
+    return "lower student.learning_rate, set prepare.scaling: standard, or raise student.epochs"
+
+
+def linear_accuracy(x, one_hot, validation):
+    """Validation accuracy of softmax regression. x: (n, features); one_hot: (n, classes), zero rows left out.
+
+    validation: (x, one_hot). On at most 4096 examples; the same bits everywhere, whatever trained the networks.
+    """
+    rows = np.flatnonzero(one_hot.any(axis=1))
+    rows = rows[:: -(-len(rows) // LINEAR_ROWS)]
+    recipe = replace(LINEAR, epochs=LINEAR_STEPS // LINEAR.steps(len(rows)))
+    _, curve = train(x[rows], CrossEntropy(one_hot[rows], Exact), validation, recipe, Streams(0, "linear"))
+    return float(curve["validation_accuracy"][0, -1])
+
+
+def examine(dataset, models, logits, transfer_classes=None):
+    """{network: {"reason", "advice"}} of those that have collapsed, on the validation examples of the transfer classes.
+
+    models: {network: Model}. logits: {network: {"validation": (R, n, classes)}}.
+    """
+    labels, classes = dataset.y["validation"], len(dataset.class_names)
+    taught = dataset.transfer_set(transfer_classes)
+    shown = np.flatnonzero(np.isin(labels, dataset.y["train"][taught]))
+    labels = labels[shown]
+    majority = int(np.bincount(labels).max()) / len(labels)
+    validation = dataset.inputs("validation")[shown], dataset.one_hot("validation")[shown]
+    linear = linear_accuracy(dataset.inputs("train")[taught], dataset.one_hot("train")[taught], validation)
+    reasons = {}
+    for name, model in models.items():
+        seen = logits[name]["validation"][:, shown]
+        measures = metrics.accuracy(seen, labels), metrics.negative_log_likelihood(seen, labels)
+        could_hold = model.network and min(model.network.sizes[1:-1], default=classes) >= classes - 1
+        reason = diagnose(*measures, len(labels), majority, classes, linear if could_hold else None)
+        if reason:
+            reasons[name] = reason
+    return {name: {"reason": reason, "advice": advice(name, reasons)} for name, reason in reasons.items()}
