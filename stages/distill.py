@@ -2,14 +2,17 @@
 
 import logging
 
+import numpy as np
+
 from kdlib.data.dataset import Dataset
 from kdlib.errors import UserError
 from kdlib.learning.losses import smooth_labels
 from kdlib.learning.models import load_model
 from kdlib.learning.objectives import CrossEntropy, Distillation
+from kdlib.learning.sweeps import grid
 from kdlib.numerics.arithmetic import ARITHMETICS
 from stages import PATHS, parser, run
-from stages.fit import Job, fit, labeled_only, named
+from stages.fit import Job, fit, labeled_only, named, one_hot, transfer_sets
 
 log = logging.getLogger("distill")
 
@@ -17,31 +20,42 @@ log = logging.getLogger("distill")
 def main(params, paths=PATHS):
     dataset = Dataset.load(paths.dataset)
     teacher = load_model(paths.teacher, dataset)
-    arithmetic, one_hot = ARITHMETICS[params.arithmetic], dataset.one_hot("train")
+    arithmetic, rates = ARITHMETICS[params.arithmetic], params.student.learning_rate
     options = params.distill.model_dump()
-    smoothing = options.pop("smoothing")
-    rows, recipe = dataset.transfer_set(params.prepare.transfer_classes), params.student.recipe()
-    labeled, control = labeled_only(dataset, rows, recipe)
-    names, heard = named(params, dataset), ""
+    smoothing, temperatures, alphas = (options.pop(key) for key in ("smoothing", "temperature", "alpha"))
+    rows = transfer_sets(params, dataset)
+    recipes, heard = [params.student.recipe()] * dataset.splits, ""
+    labeled, control = labeled_only(dataset, rows, recipes[0])
     if params.distill.loss == "ls":
-        rows, recipe = labeled, control
-        objective = CrossEntropy(smooth_labels(one_hot[rows], smoothing), arithmetic)
+        rows, recipes, settings = labeled, control, grid(learning_rate=rates)
+
+        def objective(splits):
+            return CrossEntropy(smooth_labels(one_hot(dataset, rows, splits), smoothing), arithmetic)
+
     else:
-        if params.distill.loss == "dkd" and len(labeled) < len(rows):
+        if params.distill.loss == "dkd" and any(len(a) < len(b) for a, b in zip(labeled, rows, strict=True)):
             raise UserError(
                 "distill.loss: dkd needs every label; set prepare.labeled_fraction to 1, or choose kd or mse"
             )
-        if "train" not in teacher.logits:
-            raise UserError(f"{paths.teacher}: lacks logits_train; a teacher needs its logits on every split")
-        objective = Distillation(one_hot[rows], teacher.logits["train"][rows], arithmetic, **options)
-        heard = teacher.digest()
-    job = Job("student", rows, objective, recipe, params.replicas, paths.student, named=names, teacher=heard)
-    network = fit(job, params, dataset)
-    if teacher.network and network.parameters.shape[1] >= teacher.network.parameters.size:
+        if teacher.logits is None:
+            raise UserError(f"{paths.teacher}: lacks logits; a teacher needs its logits on every example")
+        heard, settings = teacher.digest(), grid(temperature=temperatures, alpha=alphas, learning_rate=rates)
+
+        def objective(splits):
+            logits = np.stack([teacher.logits[split, rows[split]] for split in splits])
+            swept = {key: settings[key] * len(splits) for key in ("temperature", "alpha")}
+            return Distillation(one_hot(dataset, rows, splits), logits, arithmetic, **swept, **options)
+
+    job = Job(
+        "student", paths.student, rows, recipes, objective, settings, params.replicas,
+        named=named(params, dataset), teacher=heard,
+    )  # fmt: skip
+    parameters = fit(job, params, dataset).network.parameters.shape[1]
+    if teacher.network and parameters * dataset.splits >= teacher.network.parameters.size:
         log.warning(
             "the student has %d parameters, not fewer than the teacher's %d; to compress, lower student.hidden",
-            network.parameters.shape[1],
-            teacher.network.parameters.size,
+            parameters,
+            teacher.network.parameters.size // dataset.splits,
         )
 
 

@@ -5,7 +5,7 @@ import logging
 from kdlib.artifacts import write_csv, write_json, write_npz, write_text
 from kdlib.data.dataset import Dataset
 from kdlib.errors import UserError
-from kdlib.evaluation import metrics, pictures, report, rows
+from kdlib.evaluation import answers, metrics, pictures, report, rows
 from kdlib.evaluation.table import gain_line, table
 from kdlib.learning.models import load_model
 from stages import PATHS, parser, run
@@ -42,30 +42,32 @@ def refuse_mixed(models, params, paths, dataset):
 
 def main(params, paths=PATHS):
     dataset = Dataset.load(paths.dataset)
-    models = {name: load_model(getattr(paths, name), dataset) for name in report.NETWORKS}
-    if not set(report.EVALUATED) <= set(models["teacher"].logits):
-        raise UserError(
-            f"{paths.teacher}: lacks logits_validation or logits_test; a teacher needs its logits on every split"
-        )
+    models = {name: load_model(getattr(paths, name), dataset) for name in answers.NETWORKS}
+    if models["teacher"].logits is None:
+        raise UserError(f"{paths.teacher}: lacks logits; a teacher needs its logits on every example")
     refuse_mixed(models, params, paths, dataset)
-    logits = report.logits_of(dataset, models)
-    result = report.report(dataset, models, logits, params.prepare.transfer_classes)
+    said = answers.answers(dataset, models, params.prepare.transfer_classes)
+    result = report.report(dataset, models, said, params.prepare.transfer_classes)
     losses, accuracies = (rows.curve_rows(models, name) for name in ("validation_loss", "validation_accuracy"))
-    reliability, summary = rows.reliability_rows(dataset, logits), rows.summary_rows(result)
+    reliability, summary, sweep = rows.reliability_rows(said), rows.summary_rows(result), rows.sweep_rows(models)
     write_csv(f"{paths.metrics}/validation_loss.csv", losses)
     write_csv(f"{paths.metrics}/validation_accuracy.csv", accuracies)
     write_csv(f"{paths.metrics}/reliability.csv", reliability)
-    write_csv(f"{paths.metrics}/confusion.csv", rows.confusion_rows(dataset, logits))
+    write_csv(f"{paths.metrics}/confusion.csv", rows.confusion_rows(dataset, said))
     write_csv(f"{paths.metrics}/summary.csv", summary)
+    write_csv(f"{paths.metrics}/sweep.csv", sweep)
     charts = [("validation loss", "nats", losses), ("validation accuracy", "fraction", accuracies)]
     write_text(f"{paths.metrics}/learning_curves.svg", pictures.curves(charts))
     write_text(f"{paths.metrics}/reliability.svg", pictures.reliability(reliability))
     write_text(f"{paths.metrics}/summary.svg", pictures.summary(summary, gain_line(result, "test", "accuracy")))
-    counts = metrics.confusion(logits["student"]["test"], dataset.y["test"]).sum(axis=0).tolist()  # integers
+    counts = metrics.confusion(*said.first("student"))[0].tolist()
     write_text(f"{paths.metrics}/confusion.svg", pictures.confusion(counts, dataset.class_names))
-    named = {f"{name}_{split}": array for name, splits in logits.items() for split, array in splits.items()}
+    write_text(f"{paths.metrics}/sweep.svg", pictures.sweep(sweep))
+    stacks = {f"{name}_{part}": of for name, parts in said.logits.items() for part, of in parts.items()}
+    named = {f"{key}_{split}": stack for key, of in stacks.items() for split, stack in enumerate(of)}
     write_npz(paths.predictions, {name: array.astype("float32") for name, array in named.items()})
-    write_json(f"{paths.metrics}/metrics.json", result)
+    write_json(f"{paths.metrics}/details.json", result)
+    write_json(f"{paths.metrics}/metrics.json", report.headline(result))
     for name, found in result.get("collapsed", {}).items():
         log.warning("the %s %s; %s", name, found["reason"], found["advice"])
     print(table(result))
@@ -73,4 +75,4 @@ def main(params, paths=PATHS):
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", *report.NETWORKS, "predictions", "metrics").parse_args())
+    run(main, parser(__doc__, "dataset", *answers.NETWORKS, "predictions", "metrics").parse_args())

@@ -1,5 +1,6 @@
 """Reading `params.yaml`: its values, or one line that says what is wrong with them."""
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -20,7 +21,7 @@ def _section(parts):
 
 
 def _explain(error):
-    key = ".".join(str(part) for part in error["loc"])
+    key = re.sub(r"\.(temperature|alpha|learning_rate)\.\d+$", r".\1", ".".join(str(part) for part in error["loc"]))
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; allowed are {', '.join(_section(error['loc'][:-1]).model_fields)}"
     if error["type"] == "missing":

@@ -2,6 +2,7 @@
 
 import logging
 
+from kdlib.data.dataset import PARTS
 from kdlib.preparation import sources
 from kdlib.preparation.assembly import prepare
 from stages import PATHS, parser, run
@@ -15,7 +16,8 @@ def main(params, paths=PATHS):
     dataset = prepare(examples, params.seed, **options)
     transfer = dataset.transfer_set(params.prepare.transfer_classes)
     dataset.save(paths.dataset)
-    sizes = ", ".join(f"{len(labels)} {split}" for split, labels in dataset.y.items())
+    sizes = ", ".join(f"{len(dataset.rows(part))} {part}" for part in PARTS)
+    sizes += f", {dataset.splits} splits" if dataset.splits > 1 else ""
     of_them = f" ({len(transfer)} in the transfer set)" if params.prepare.transfer_classes else ""
     log.info("%s: %s%s; digest %s", params.prepare.dataset, sizes, of_them, dataset.digest[:12])
 

@@ -11,6 +11,13 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
+
+def Swept(kind):  # noqa: N802 - a type
+    """One value or several, as a list."""
+    listed = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+    return Annotated[list[kind], Field(min_length=1), listed]
+
+
 # YAML reads a class named 3 as a number.
 ClassName = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 
@@ -22,6 +29,7 @@ class Section(BaseModel):
 class Prepare(Section):
     dataset: str
     target: str | None
+    splits: Annotated[int, Field(ge=1, le=1000)]
     train_ratio: Annotated[float, Field(gt=0, lt=1)]
     val_ratio: Annotated[float, Field(gt=0, lt=1)]
     max_samples: Count | None
@@ -84,6 +92,7 @@ class Training(Section):
         from kdlib.learning.recipe import Recipe  # here: the stage prepare reads params, and depends on no learning
 
         keys = {key: getattr(self, key) for key in Training.model_fields if key not in ("hidden", "augment")}
+        keys |= {"learning_rate": self.learning_rate[0]} if isinstance(self.learning_rate, list) else {}
         return Recipe(tuple(self.hidden), **keys, shift=self.augment.shift if self.augment else 0)
 
 
@@ -91,10 +100,14 @@ class Teacher(Training):
     members: Count
 
 
+class Student(Training):
+    learning_rate: Swept(Positive)
+
+
 class Distill(Section):
     loss: Literal["kd", "mse", "dkd", "ls"]
-    temperature: Positive
-    alpha: Fraction
+    temperature: Swept(Positive)
+    alpha: Swept(Fraction)
     scale_by_t2: bool
     beta: NonNegative
     smoothing: BelowOne
@@ -113,7 +126,7 @@ class Params(Section):
     checkpoint: Count | None
     prepare: Prepare
     teacher: Teacher
-    student: Training
+    student: Student
     distill: Distill
     logging: Logging
 

@@ -1,20 +1,21 @@
-"""Stage train_teacher: train the teacher on the labels -> models/teacher.npz, weights and logits on every split"""
+"""Stage train_teacher: train the teacher on the labels -> models/teacher.npz, weights and logits on every example"""
 
 from kdlib.data.dataset import Dataset
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.numerics.arithmetic import ARITHMETICS
 from stages import PATHS, parser, run
-from stages.fit import Job, fit
+from stages.fit import Job, fit, one_hot
 
 
 def main(params, paths=PATHS):
-    dataset = Dataset.load(paths.dataset)
-    rows = dataset.labeled()
-    objective = CrossEntropy(dataset.one_hot("train")[rows], ARITHMETICS[params.arithmetic])
-    teacher = params.teacher
-    fit(
-        Job("teacher", rows, objective, teacher.recipe(), teacher.members, paths.teacher, teaches=True), params, dataset
-    )
+    dataset, teacher = Dataset.load(paths.dataset), params.teacher
+    rows = [dataset.labeled(split) for split in range(dataset.splits)]
+
+    def objective(splits):
+        return CrossEntropy(one_hot(dataset, rows, splits), ARITHMETICS[params.arithmetic])
+
+    recipes, settings = [teacher.recipe()] * dataset.splits, {"learning_rate": (teacher.learning_rate,)}
+    fit(Job("teacher", paths.teacher, rows, recipes, objective, settings, teacher.members, True), params, dataset)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,28 @@
-"""The artifact that holds the examples, split, with their scaling."""
+"""The artifact that holds each example once, how it is split, and the scaling of each split."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from kdlib.artifacts import digest, read_npz, write_npz
+from kdlib.data.scaled import Scaled
 from kdlib.errors import UserError
 
-SPLITS = ("train", "validation", "test")
+PARTS = ("train", "validation", "test")
+HIDDEN = len(PARTS)  # in `assignment`: of the training part, without its label
 
 
 @dataclass
 class Dataset:
-    """The content of `data/dataset.npz`: x as loaded, with the scaling beside it; `inputs` gives it scaled.
+    """The content of `data/dataset.npz`: n examples and S splits of all of them into PARTS.
 
-    x, y: by split. y is -1 for training examples whose label is hidden. digest: SHA-256 of all the rest, in hex.
+    x: (n, features) as loaded. y: (n,) classes. assignment: (S, n) uint8, the index in PARTS, or HIDDEN. offset, scale:
+    (S, features) float64, fitted on the training part of each split. digest: SHA-256 of all the rest, in hex.
     """
 
-    x: dict
-    y: dict
+    x: np.ndarray
+    y: np.ndarray
+    assignment: np.ndarray
     offset: np.ndarray
     scale: np.ndarray
     class_names: list
@@ -26,57 +30,76 @@ class Dataset:
     image_shape: tuple
     digest: str = field(default="")
 
-    def _arrays(self):
-        arrays = {f"x_{split}": self.x[split] for split in SPLITS} | {f"y_{split}": self.y[split] for split in SPLITS}
-        names = {"class_names": np.array(self.class_names), "feature_names": np.array(self.feature_names)}
-        shape = np.array(self.image_shape, dtype=np.int64)
-        return arrays | names | {"offset": self.offset, "scale": self.scale, "image_shape": shape}
+    @property
+    def splits(self):
+        return len(self.assignment)
 
-    def _digest(self):
-        return digest(self._arrays())
+    def rows(self, part, split=0):
+        """Indices of the examples of a part of the split, ascending."""
+        assigned = self.assignment[split]
+        hidden = (assigned == HIDDEN) & (part == "train")
+        return np.flatnonzero((assigned == PARTS.index(part)) | hidden)
 
-    def inputs(self, split):
-        """Scaled x, (n, features) float64."""
-        return (self.x[split] - self.offset) * self.scale
+    def scaled(self, rows, split=0):
+        """These rows with the scaling of the split, as `Scaled`, of images if they are."""
+        x = self.x.reshape(-1, *self.image_shape) if self.image_shape else self.x
+        return Scaled(x, rows, self.offset[split], self.scale[split])
 
-    def one_hot(self, split):
-        """(n, classes) float64; a zero row where the label is hidden."""
-        return (self.y[split][:, None] == np.arange(len(self.class_names))).astype(np.float64)
+    def inputs(self, rows, split=0):
+        """These rows of x with the scaling of the split, (n, features) float64."""
+        return self.scaled(rows, split).take(np.arange(len(rows)))
 
-    def labeled(self):
+    def labels(self, rows, split=0):
+        """(n,) classes; -1 where the split hides the label."""
+        return np.where(self.assignment[split, rows] == HIDDEN, -1, self.y[rows])
+
+    def one_hot(self, rows, split=0):
+        """(n, classes) float64; a zero row where the split hides the label."""
+        return (self.labels(rows, split)[:, None] == np.arange(len(self.class_names))).astype(np.float64)
+
+    def labeled(self, split=0):
         """Indices of the training examples whose label is known."""
-        return np.flatnonzero(self.y["train"] >= 0)
+        return np.flatnonzero(self.assignment[split] == PARTS.index("train"))
 
-    def transfer_set(self, class_names=None):
+    def transfer_set(self, class_names=None, split=0):
         """Indices of the training examples of these classes, or of all. Raises UserError if there is no such class."""
+        rows = self.rows("train", split)
         if class_names is None:
-            return np.arange(len(self.y["train"]))
+            return rows
         for name in class_names:
             if name not in self.class_names:
                 allowed = ", ".join(self.class_names)
                 raise UserError(f"prepare.transfer_classes: got {name!r}; the classes are {allowed}")
-        return np.flatnonzero(np.isin(self.y["train"], [self.class_names.index(name) for name in class_names]))
+        return rows[np.isin(self.labels(rows, split), [self.class_names.index(name) for name in class_names])]
+
+    def _arrays(self):
+        names = ("x", "y", "assignment", "offset", "scale", "class_names", "feature_names")
+        shape = {"image_shape": np.array(self.image_shape, dtype=np.int64)}
+        return shape | {name: np.asarray(getattr(self, name)) for name in names}
+
+    def sealed(self):
+        """Itself, with the digest of its content."""
+        self.digest = digest(self._arrays())
+        return self
 
     def save(self, path):
-        write_npz(path, self._arrays() | {"digest": np.array(self._digest())})
+        self.sealed()
+        write_npz(path, self._arrays() | {"digest": np.array(self.digest)})
 
     @classmethod
     def load(cls, path):
         """Raises UserError if the file is missing, damaged or not such a dataset."""
-        names = [f"{kind}_{split}" for kind in "xy" for split in SPLITS]
-        names += ["offset", "scale", "class_names", "feature_names", "image_shape", "digest"]
-        arrays = read_npz(path, names)
+        plain = ("x", "y", "assignment", "offset", "scale")
+        arrays = read_npz(path, [*plain, "class_names", "feature_names", "image_shape", "digest"])
         try:
             dataset = cls(
-                {split: arrays[f"x_{split}"] for split in SPLITS},
-                {split: arrays[f"y_{split}"] for split in SPLITS},
-                *(arrays[name] for name in ("offset", "scale")),
+                *(arrays[name] for name in plain),
                 *([str(name) for name in arrays[key]] for key in ("class_names", "feature_names")),
                 tuple(int(n) for n in arrays["image_shape"]),
                 str(arrays["digest"]),
             )
         except (TypeError, ValueError) as error:
             raise UserError(f"{path}: not a dataset ({error}); run the stage prepare again") from None
-        if dataset.digest != dataset._digest():
+        if dataset.digest != digest(dataset._arrays()):
             raise UserError(f"{path}: its content does not have the digest that it names; run the stage prepare again")
         return dataset

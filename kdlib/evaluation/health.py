@@ -76,24 +76,29 @@ def linear_accuracy(x, one_hot, validation):
     return float(curve["validation_accuracy"][0, -1])
 
 
-def examine(dataset, models, logits, transfer_classes=None):
+def examine(dataset, models, answers):
     """{network: {"reason", "advice"}} of those that have collapsed, on the validation examples of the transfer classes.
 
-    models: {network: Model}. logits: {network: {"validation": (R, n, classes)}}.
+    models: {network: Model}. answers: `kdlib.evaluation.answers.Answers`. Splits count as replicas do; the linear model
+    is fitted in the first one, and compared with that one's networks.
     """
-    labels, classes = dataset.y["validation"], len(dataset.class_names)
-    taught = dataset.transfer_set(transfer_classes)
-    shown = np.flatnonzero(np.isin(labels, dataset.y["train"][taught]))
-    labels = labels[shown]
-    majority = int(np.bincount(labels).max()) / len(labels)
-    validation = dataset.inputs("validation")[shown], dataset.one_hot("validation")[shown]
-    linear = linear_accuracy(dataset.inputs("train")[taught], dataset.one_hot("train")[taught], validation)
+    classes, first = len(dataset.class_names), answers.shown[0]
+    labels = [own[shown] for own, shown in zip(answers.labels["validation"], answers.shown, strict=True)]
+    majority = max(int(np.bincount(own).max()) / len(own) for own in labels)
+    taught = dataset.labeled()
+    taught = taught[np.isin(dataset.y[taught], labels[0])]
+    rows = dataset.rows("validation")[first]
+    validation = dataset.inputs(rows), dataset.one_hot(rows)
+    linear = linear_accuracy(dataset.inputs(taught), dataset.one_hot(taught), validation)
     reasons = {}
     for name, model in models.items():
-        seen = logits[name]["validation"][:, shown]
-        measures = metrics.accuracy(seen, labels), metrics.negative_log_likelihood(seen, labels)
+        seen = [stack[:, shown] for stack, shown in zip(answers.logits[name]["validation"], answers.shown, strict=True)]
+        pairs = list(zip(seen, labels, strict=True))
+        accuracy, nll = ([m(*pair) for pair in pairs] for m in (metrics.accuracy, metrics.negative_log_likelihood))
         could_hold = model.network and min(model.network.sizes[1:-1], default=classes) >= classes - 1
-        reason = diagnose(*measures, len(labels), majority, classes, linear if could_hold else None)
+        of_first = diagnose(accuracy[0], nll[0], len(labels[0]), majority, classes, linear if could_hold else None)
+        rest = np.concatenate(accuracy), np.concatenate(nll)
+        reason = diagnose(*rest, len(labels[0]), majority, classes) or of_first
         if reason:
             reasons[name] = reason
     return {name: {"reason": reason, "advice": advice(name, reasons)} for name, reason in reasons.items()}

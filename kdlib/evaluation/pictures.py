@@ -1,6 +1,7 @@
 """The charts of the stage evaluate, as SVG text."""
 
 import math
+from itertools import cycle
 
 from kdlib.evaluation.panel import COLORS, HEIGHT, WIDTH, Panel, document, svg, text
 
@@ -99,3 +100,33 @@ def confusion(counts, names):
                 parts.append(text(left + side * (j + 0.5), top + side * (i + 0.5) + 4, percent, size=11, extra=color))
     parts.append(text(width / 2, top + size + 20, "percent of the label's examples, all replicas", size=11))
     return svg(width, top + size + 34, parts)
+
+
+LINES = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")  # Okabe and Ito's
+
+
+def sweep(rows):
+    """Validation loss of the student against temperature, a line for each alpha: rows of `rows.sweep_rows`.
+
+    Of several learning rates each point has the best one. A control without a temperature is a dashed line.
+    """
+    best, control = {}, min(r["validation_loss"] for r in rows if r["network"] == "baseline" and r["chosen"])
+    for row in rows:
+        if row["network"] == "student" and row["validation_loss"] != "":
+            key = row["alpha"] or 0.0, row["temperature"] or 1.0
+            best[key] = min(best.get(key, row), row, key=lambda r: r["validation_loss"])
+    lows, highs = ([r["validation_loss"] + sign * (r["std"] or 0.0) for r in best.values()] for sign in (-1, 1))
+    low, high = min(*lows, control), max(*highs, control)
+    margin, temperatures = 0.08 * (high - low) or 0.05, sorted({t for _, t in best})
+    ends = temperatures[0] / 1.3, temperatures[-1] * 1.3
+    panel = Panel(
+        "validation loss by temperature", "temperature", "nats", ends, (low - margin, high + margin), log_x=True
+    )
+    panel.line(ends, [control] * 2, COLORS["baseline"], "baseline", dashed=True)
+    for color, alpha in zip(cycle(LINES), sorted({a for a, _ in best})):
+        points = [(t, best[alpha, t]) for t in temperatures if (alpha, t) in best]
+        xs, kept = [t for t, _ in points], [r for _, r in points]
+        ys, errors = [r["validation_loss"] for r in kept], [r["std"] or 0.0 for r in kept]
+        panel.line(xs, ys, color)
+        panel.points(xs, ys, color, f"alpha {alpha:g}", errors)
+    return document([panel])

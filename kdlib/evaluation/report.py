@@ -1,13 +1,17 @@
-"""The measures of teacher, baseline and student, the content of metrics.json."""
+"""The measures of teacher, baseline and student: the content of details.json, and of metrics.json its head."""
 
 import numpy as np
 
-from kdlib.evaluation import health, metrics, statistics
+from kdlib.evaluation import health, metrics
+from kdlib.evaluation.answers import EVALUATED, NETWORKS
+from kdlib.evaluation.intervals import mcnemar, wilson_interval
+from kdlib.evaluation.statistics import corrected_resampled_gain, over_splits, paired_gain
 from kdlib.learning.network import multiply_adds, parameter_count
+from kdlib.numerics import exact
 
-NETWORKS = ("teacher", "baseline", "student")
-EVALUATED = ("validation", "test")
 FLOAT32_BYTES = 4
+BETTER = {("accuracy", "higher"): "better", ("accuracy", "lower"): "worse"}
+BETTER |= {("nll", "higher"): "worse", ("nll", "lower"): "better"}
 
 
 def cost(network, members):
@@ -17,78 +21,97 @@ def cost(network, members):
     return {"parameters": parameters, "bytes": FLOAT32_BYTES * parameters, "multiply_adds": products}
 
 
-def logits_of(dataset, models):
-    """{network: {split: (R, n, classes)}} for validation and test; the teacher's are those of its artifact."""
-    of_teacher = {split: models["teacher"].logits[split][None] for split in EVALUATED}
-    inputs = {split: dataset.inputs(split) for split in EVALUATED}
-    students = {name: {s: models[name].network.logits(inputs[s]) for s in EVALUATED} for name in NETWORKS[1:]}
-    return {"teacher": of_teacher} | students
+def measure_absent(answers, network, absent):
+    """Accuracy on the absent classes, and with their biases shifted by what is best on each split's validation rows.
 
-
-def measure_absent(dataset, logits, absent):
-    """Accuracy on the absent classes, and with their biases shifted by what is best on the validation split.
-
-    logits: {split: (R, n, classes)}. absent: (classes,) bool, those that the transfer set lacks.
-    Returns ({split: {name: (R,)}}, shift (R,) in nats).
+    absent: (classes,) bool, those that the transfer set lacks.
+    Returns ({part: {name: [(R,) of each split]}}, shifts [(R,) in nats]).
     """
-    shift = metrics.bias_shift(logits["validation"], dataset.y["validation"], absent)
-    result = {}
-    for split in EVALUATED:
-        labels, shifted = dataset.y[split], logits[split] + shift[:, None, None] * absent
-        result[split] = {"accuracy_shifted": metrics.accuracy(shifted, labels)}
-        of_absent = np.flatnonzero(absent[labels])
-        if of_absent.size:
-            result[split] |= {
-                "accuracy_absent": metrics.accuracy(logits[split][:, of_absent], labels[of_absent]),
-                "accuracy_absent_shifted": metrics.accuracy(shifted[:, of_absent], labels[of_absent]),
-            }
-    return result, shift
+    shifts = answers.measured(network, "validation", lambda *pair: metrics.bias_shift(*pair, absent))
+    result = {part: {} for part in EVALUATED}
+    for part in EVALUATED:
+        pairs = list(zip(answers.logits[network][part], answers.labels[part], strict=True))
+        moved = [logits + shift[:, None, None] * absent for (logits, _), shift in zip(pairs, shifts, strict=True)]
+        found = {"accuracy_shifted": [metrics.accuracy(m, own) for m, (_, own) in zip(moved, pairs, strict=True)]}
+        among = [np.flatnonzero(absent[own]) for _, own in pairs]
+        if all(rows.size for rows in among):
+            for name, stacks in (("accuracy_absent", [p[0] for p in pairs]), ("accuracy_absent_shifted", moved)):
+                found[name] = [
+                    metrics.accuracy(stack[:, rows], own[rows])
+                    for stack, (_, own), rows in zip(stacks, pairs, among, strict=True)
+                ]
+        result[part] = found
+    return result, shifts
 
 
-def report(dataset, models, logits, transfer_classes=None):
-    """The content of metrics.json. models: {network: Model}. Its units: fractions, nats, bytes.
+def gain(answers, part, key, train_examples):
+    """Of the student over the baseline: over splits if there are several, over replicas of one otherwise."""
+    student, baseline = (answers.measured(name, part, metrics.MEASURES[key]) for name in ("student", "baseline"))
+    if answers.splits == 1:
+        return paired_gain(student[0], baseline[0])
+    differences = [exact.mean((s - b)[None], axis=1)[0] for s, b in zip(student, baseline, strict=True)]
+    return corrected_resampled_gain(np.array(differences), train_examples, len(answers.labels[part][0]))
 
-    Where a training has collapsed (`kdlib.evaluation.health`) it says which and why, and has no verdict.
-    """
-    result = {"examples": {split: len(dataset.y[split]) for split in EVALUATED}}
+
+def pooled(answers):
+    """Of one network a split, over the test examples of all: accuracy with Wilson's interval, calibration, McNemar."""
+    result, right = {}, {}
+    for name in NETWORKS:
+        logits, labels = answers.first(name)
+        right[name] = metrics.predictions(logits)[0] == labels
+        correct = int(np.count_nonzero(right[name]))
+        low, high = wilson_interval(correct, len(labels))
+        result[name] = {"accuracy": correct / len(labels), "low": low, "high": high}
+        result[name]["ece"] = float(metrics.expected_calibration_error(logits, labels)[0])
+    ours, theirs = right["student"], right["baseline"]
+    result["mcnemar_p"] = mcnemar(int(np.count_nonzero(ours & ~theirs)), int(np.count_nonzero(theirs & ~ours)))
+    return result
+
+
+def report(dataset, models, answers, transfer_classes=None):
+    """The content of details.json. models: {network: Model}. Its units: fractions, nats, bytes."""
+    result = {"splits": answers.splits, "examples": {"validation": len(answers.labels["validation"][0])}}
+    result["examples"] |= {"test": answers.test_examples, "train": len(dataset.rows("train"))}
     absent = ~np.isin(dataset.class_names, transfer_classes or dataset.class_names)
     if absent.any():
-        result["absent_examples"] = {s: int(np.count_nonzero(absent[dataset.y[s]])) for s in EVALUATED}
+        result["absent_examples"] = {p: int(np.count_nonzero(absent[answers.labels[p][0]])) for p in EVALUATED}
     for name in NETWORKS:
         result[name] = {}
         partial = absent.any() and name != "teacher"
         if partial:
-            of_absent, shift = measure_absent(dataset, logits[name], absent)
-            result[name]["bias_shift"] = statistics.mean_and_std(shift)
-        for split in EVALUATED:
-            values = {key: measure(logits[name][split], dataset.y[split]) for key, measure in metrics.MEASURES.items()}
+            of_absent, shifts = measure_absent(answers, name, absent)
+            result[name]["bias_shift"] = over_splits(shifts)
+        for part in EVALUATED:
+            values = {key: answers.measured(name, part, measure) for key, measure in metrics.MEASURES.items()}
             if name != "teacher":
-                values |= of_absent[split] if partial else {}
-                teacher = logits["teacher"][split][0]
-                values |= {key: measure(logits[name][split], teacher) for key, measure in metrics.FIDELITY.items()}
-            result[name][split] = {key: statistics.mean_and_std(value) for key, value in values.items()}
+                values |= of_absent[part] if partial else {}
+                pairs = list(zip(answers.logits[name][part], answers.logits["teacher"][part], strict=True))
+                values |= {k: [measure(z, v[0]) for z, v in pairs] for k, measure in metrics.FIDELITY.items()}
+            result[name][part] = {key: over_splits(value) for key, value in values.items()}
         if models[name].network:
-            members = models[name].network.replicas if name == "teacher" else 1
+            members = models[name].network.replicas // dataset.splits if name == "teacher" else 1
             result[name] |= cost(models[name].network, members)
     if models["teacher"].network:
-        ratios = {
-            key: result["teacher"][key] / result["student"][key] for key in ("parameters", "bytes", "multiply_adds")
-        }
-        result |= {"compression": ratios, "compression_ratio": ratios["parameters"]}
-    result["gain"] = {
-        split: {
-            key: statistics.paired_gain(
-                *(metrics.MEASURES[key](logits[n][split], dataset.y[split]) for n in ("student", "baseline"))
-            )
-            for key in ("accuracy", "nll")
-        }
-        for split in EVALUATED
-    }
-    collapsed = health.examine(dataset, models, logits, transfer_classes)
+        keys = ("parameters", "bytes", "multiply_adds")
+        result["compression"] = {key: result["teacher"][key] / result["student"][key] for key in keys}
+    collapsed = health.examine(dataset, models, answers)
     if collapsed:
         result["collapsed"] = collapsed
-    if {"baseline", "student"} & collapsed.keys():
-        for gains in result["gain"].values():
-            for gain in gains.values():
-                gain["verdict"] = "no verdict, a training has collapsed"
-    return result
+    result["gain"] = {
+        p: {k: gain(answers, p, k, result["examples"]["train"]) for k in ("accuracy", "nll")} for p in EVALUATED
+    }
+    for gains in result["gain"].values():
+        for key, found in gains.items():
+            found["verdict"] = BETTER.get((key, found["verdict"]), found["verdict"])
+            if {"baseline", "student"} & collapsed.keys():
+                found["verdict"] = "no verdict, a training has collapsed"
+    return result | {"pooled": pooled(answers)}
+
+
+def headline(result):
+    """The content of metrics.json, of `report`'s: what one looks at first."""
+    test, gained = {name: result[name]["test"] for name in NETWORKS}, result["gain"]["test"]["accuracy"]
+    head = {f"{name}_accuracy": test[name]["accuracy"]["mean"] for name in NETWORKS}
+    head |= {f"{name}_nll": test[name]["nll"]["mean"] for name in NETWORKS[1:]}
+    head |= {"gain": gained["mean"], "verdict": gained["verdict"]}
+    return head | ({"compression": result["compression"]["parameters"]} if "compression" in result else {})

@@ -3,10 +3,12 @@
 import numpy as np
 
 from kdlib.evaluation import metrics
+from kdlib.evaluation.answers import NETWORKS
 from kdlib.evaluation.intervals import wilson_interval
-from kdlib.evaluation.report import NETWORKS
-from kdlib.evaluation.statistics import mean_and_std
+from kdlib.evaluation.statistics import mean_and_std, over_splits
 from kdlib.numerics import exact
+
+SWEPT = ("temperature", "alpha", "learning_rate")
 
 
 def spread(curve):
@@ -32,16 +34,17 @@ def curve_rows(models, name):
     return rows
 
 
-def reliability_rows(dataset, logits):
-    """Accuracy against mean confidence by bin, on the test split, all replicas together, without empty bins.
+def reliability_rows(answers):
+    """Accuracy against mean confidence by bin, over all splits' test rows, without empty bins.
 
     low, high: of the accuracy, Wilson's 95 % interval. Replicas answer the same examples: they add nothing to its n.
     """
     rows = []
     for network in NETWORKS:
-        replicas = len(logits[network]["test"])
-        sums = metrics.reliability(logits[network]["test"], dataset.y["test"])
-        count, confidence, correct = (exact.sum(values.T, axis=1) / replicas for values in sums)
+        found = [
+            tuple(exact.mean(v.T, axis=1) for v in s) for s in answers.measured(network, "test", metrics.reliability)
+        ]
+        count, confidence, correct = (exact.sum(np.stack(values), axis=0) for values in zip(*found, strict=True))
         for n, conf, corr in zip(count, confidence, correct, strict=True):
             if n:
                 low, high = wilson_interval(float(corr), float(n))
@@ -50,14 +53,11 @@ def reliability_rows(dataset, logits):
     return rows
 
 
-def confusion_rows(dataset, logits):
-    """One row for each test example and replica of the student: label and prediction, as class names."""
-    names = dataset.class_names
-    return [
-        {"label": names[label], "predicted": names[predicted]}
-        for replica in metrics.predictions(logits["student"]["test"])
-        for label, predicted in zip(dataset.y["test"], replica, strict=True)
-    ]
+def confusion_rows(dataset, answers):
+    """One row for each test example of each split: label, and prediction of the first student, as class names."""
+    names, (logits, labels) = dataset.class_names, answers.first("student")
+    pairs = zip(labels, metrics.predictions(logits)[0], strict=True)
+    return [{"label": names[label], "predicted": names[predicted]} for label, predicted in pairs]
 
 
 def summary_rows(result):
@@ -71,4 +71,26 @@ def summary_rows(result):
         low, high = wilson_interval(accuracy * n, n)
         row = {"network": network, "accuracy": accuracy, "low": low, "high": high}
         rows.append(row | {key: result[network].get(key, "") for key in ("parameters", "bytes")})
+    return rows
+
+
+def sweep_rows(models):
+    """One row a setting of baseline and student: validation loss and accuracy, and how many splits chose it.
+
+    Means, and the std over splits, or over the replicas of one. The deployed setting has the least mean loss.
+    """
+    rows = []
+    for network in NETWORKS[1:]:
+        sweep = models[network].sweep
+        chosen, deployed = sweep.chosen(), sweep.deployed()
+        for setting in range(sweep.loss.shape[1]):
+            row = {"network": network}
+            row |= {key: sweep.settings[key][setting] if key in sweep.settings else "" for key in SWEPT}
+            loss, accuracy = sweep.loss[:, setting], sweep.accuracy[:, setting]
+            diverged = not np.isfinite(loss).all()
+            spread = {} if diverged else over_splits(list(loss))
+            row |= {"validation_loss": spread.get("mean", ""), "std": spread.get("std", "")}
+            row["validation_accuracy"] = "" if diverged else over_splits(list(accuracy))["mean"]
+            row |= {"chosen": int(np.count_nonzero(chosen == setting)), "deployed": int(setting == deployed)}
+            rows.append(row)
     return rows

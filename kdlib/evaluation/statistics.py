@@ -20,6 +20,13 @@ def mean_and_std(values):
     return {"mean": float(mean[0]), "std": float(np.sqrt(square / (row.size - 1))[0])}
 
 
+def over_splits(values):
+    """`mean_and_std` of values [(R,), of each split]: over the replicas of one split, over the means of several."""
+    if len(values) == 1:
+        return mean_and_std(values[0])
+    return mean_and_std([exact.mean(np.asarray(own, dtype=np.float64)[None], axis=1)[0] for own in values])
+
+
 def _gain(difference, unit, share):
     """Mean, standard error sqrt(share) std, and verdict by Student's t. difference: (n,), one for each `unit`."""
     spread = mean_and_std(difference)

@@ -1,20 +1,12 @@
 """The report as a table and verdicts to read."""
 
+from kdlib.evaluation.answers import EVALUATED, NETWORKS
 from kdlib.evaluation.intervals import wilson_interval
-from kdlib.evaluation.report import EVALUATED, NETWORKS
 
 
 def _cell(value, factor=1.0, digits=2):
     spread = f" ± {factor * value['std']:.{digits}f}" if "std" in value else ""
     return f"{factor * value['mean']:.{digits}f}{spread}"
-
-
-VERDICTS = {
-    ("accuracy", "higher"): "the student is better",
-    ("accuracy", "lower"): "the student is worse",
-    ("nll", "higher"): "the student is worse",
-    ("nll", "lower"): "the student is better",
-}
 
 
 GAINS = {"accuracy": ("accuracy", 100, " points", 2), "nll": ("NLL", 1, " nats", 4)}
@@ -24,7 +16,7 @@ def gain_line(result, split, key):
     """What the student gained by a measure, a key of GAINS, and the verdict in words."""
     name, factor, unit, digits = GAINS[key]
     gain = result["gain"][split][key]
-    verdict = VERDICTS.get((key, gain["verdict"]), gain["verdict"])
+    verdict = f"the student is {gain['verdict']}" if gain["verdict"] in ("better", "worse") else gain["verdict"]
     error = f" ± {factor * gain['standard_error']:.{digits}f}" if "standard_error" in gain else ""
     mean = round(factor * gain["mean"], digits) + 0.0
     return f"{split} {name}, student - baseline: {mean:+.{digits}f}{error}{unit}: {verdict}"
@@ -67,11 +59,12 @@ def table(result):
             f"compression: {ratios['parameters']:.1f} x fewer parameters,"
             f" {ratios['multiply_adds']:.1f} x fewer multiply-adds"
         )
-    n = result["examples"]["test"]
+    n, splits = result["examples"]["test"], result["splits"]
+    over = f"over {splits} splits, by the corrected resampled t-test" if splits > 1 else "over replicas on one split"
+    lines.append(f"± in the table is the std, below it the standard error, {over};")
     low, high = wilson_interval(result["student"]["test"]["accuracy"]["mean"] * n, n)
-    lines.append("± in the table is the std, below it the standard error, over replicas on one split;")
     interval = f"from {100 * low:.2f} to {100 * high:.2f} %"
-    lines.append(f"{n} test examples alone leave the student's accuracy a 95 % interval {interval}")
+    lines.append(f"{n:,} test examples alone leave the student's accuracy a 95 % interval {interval}")
     for name, found in result.get("collapsed", {}).items():
         lines.append(f"warning: the {name} {found['reason']}; {found['advice']}")
     return "\n".join(lines)

@@ -1,0 +1,54 @@
+"""What the networks say of the examples that each split holds out, with the labels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kdlib.learning.stack import parts
+
+NETWORKS = ("teacher", "baseline", "student")
+EVALUATED = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """logits: {network: {part: [(R, n, classes), of each split]}}; the teacher's R is 1. labels: {part: [(n,), ...]}.
+
+    shown: of each split, the validation examples of the transfer set's classes, (n,) bool. test_examples: how many
+    different ones the splits test on together.
+    """
+
+    logits: dict
+    labels: dict
+    shown: list
+    test_examples: int
+
+    @property
+    def splits(self):
+        return len(self.shown)
+
+    def measured(self, network, part, measure):
+        """[(R,), of each split], by a function of logits and labels."""
+        return [measure(*pair) for pair in zip(self.logits[network][part], self.labels[part], strict=True)]
+
+    def first(self, network, part="test"):
+        """(logits (1, N, classes), labels (N,)) of one network a split, the first, over all splits."""
+        logits = np.concatenate([stack[:1] for stack in self.logits[network][part]], axis=1)
+        return logits, np.concatenate(self.labels[part])
+
+
+def answers(dataset, models, transfer_classes=None):
+    """`Answers` of {network: Model}; the teacher's are the logits of its artifact."""
+    rows = {part: [dataset.rows(part, split) for split in range(dataset.splits)] for part in EVALUATED}
+    logits = {name: {part: [] for part in EVALUATED} for name in NETWORKS}
+    for part, of_splits in rows.items():
+        for split, own in enumerate(of_splits):
+            logits["teacher"][part].append(models["teacher"].logits[split, own][None])
+            for name in NETWORKS[1:]:
+                network = models[name].network
+                stack = network.part(parts(dataset.splits, network.replicas)[split])
+                logits[name][part].append(stack.logits(dataset.inputs(own, split)))
+    labels = {part: [dataset.y[own] for own in of_splits] for part, of_splits in rows.items()}
+    taught = np.isin(dataset.class_names, transfer_classes or dataset.class_names)
+    shown = [taught[own] for own in labels["validation"]]
+    return Answers(logits, labels, shown, len(np.unique(np.concatenate(rows["test"]))))

@@ -1,0 +1,61 @@
+"""Which examples each of several splits trains on, chooses by and tests on."""
+
+import numpy as np
+
+from kdlib.data.dataset import HIDDEN, PARTS
+from kdlib.preparation.splits import apportion, stratified_split
+
+TRAIN, VALIDATION, TEST = range(len(PARTS))
+REMEDY = "raise prepare.max_samples, or the smallest of train_ratio, val_ratio and the test part's rest"
+
+
+def partitions(y, tested, shares, splits, seed):
+    """(S, n) uint8: the index in PARTS of each example in each split, every class in its share.
+
+    y: (n,) classes. tested: (n,) bool, a given test set, which is that of every split. shares: of training and of
+    validation. What is held out, for test or else for validation, is disjoint between splits while the share allows
+    it; with as many splits as it is contained in the whole, each example is held out once.
+    Raises UserError if a part would lack a class.
+    """
+    assignment = np.where(tested, TEST, TRAIN)[None].repeat(splits, axis=0).astype(np.uint8)
+    free, both = np.flatnonzero(~tested), shares[0] + shares[1]
+    inner = shares[0] / both, shares[1] / both
+    if splits == 1:
+        ratios = inner if tested.any() else (*shares, 1 - shares[0] - shares[1])
+        parts = stratified_split(y[free], ratios, seed, "prepare/split", REMEDY)
+        for code, part in enumerate(parts):
+            assignment[0, free[part]] = code
+        return assignment
+    part, share = (VALIDATION, inner[1]) if tested.any() else (TEST, 1 - both)
+    for split, held_out in enumerate(_held_out(y[free], share, splits, seed)):
+        assignment[split, free[held_out]] = part
+        if part == TEST:
+            rest = np.flatnonzero(assignment[split] == TRAIN)
+            train = apportion(len(y), (*shares, 1 - both))[0] / len(
+                rest
+            )  # as many in each split: one stack trains them
+            _, chosen_by = stratified_split(y[rest], (train, 1 - train), seed, f"prepare/validation/{split}", REMEDY)
+            assignment[split, rest[chosen_by]] = VALIDATION
+    return assignment
+
+
+def _held_out(y, share, splits, seed):
+    """Indices of S subsets of this share, in rounds of as many as are disjoint."""
+    found, fit = [], int((1 + 1e-9) / share)
+    while len(found) < splits:
+        count = min(fit, splits - len(found))
+        ratios = [share] * count + [max(0.0, 1 - count * share)]
+        purpose = f"prepare/held out/{len(found)}"
+        *disjoint, _ = stratified_split(y, ratios, seed, purpose, REMEDY, spare=1)
+        found += disjoint
+    return found
+
+
+def hide_labels(assignment, y, labeled_fraction, seed):
+    """Mark as HIDDEN, in each split of `assignment` (S, n), all training examples but this share of each class."""
+    ratios = labeled_fraction, 1 - labeled_fraction
+    for split, assigned in enumerate(assignment):
+        train = np.flatnonzero(assigned == TRAIN)
+        purpose = f"prepare/labels/{split}" if split else "prepare/labels"
+        _, hidden = stratified_split(y[train], ratios, seed, purpose, "raise prepare.labeled_fraction", spare=1)
+        assigned[train[hidden]] = HIDDEN
