@@ -43,7 +43,7 @@ def main(params, paths=PATHS):
 
         def objective(splits):
             logits = np.stack([teacher.logits[split, rows[split]] for split in splits])
-            swept = {key: settings[key] * len(splits) for key in ("temperature", "alpha")}
+            swept = {"temperature": temperatures * len(splits), "alpha": alphas * len(temperatures) * len(splits)}
             return Distillation(one_hot(dataset, rows, splits), logits, arithmetic, **swept, **options)
 
     job = Job(

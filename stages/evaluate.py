@@ -60,7 +60,7 @@ def main(params, paths=PATHS):
     write_text(f"{paths.metrics}/learning_curves.svg", pictures.curves(charts))
     write_text(f"{paths.metrics}/reliability.svg", pictures.reliability(reliability))
     write_text(f"{paths.metrics}/summary.svg", pictures.summary(summary, gain_line(result, "test", "accuracy")))
-    counts = metrics.confusion(*said.first("student"))[0].tolist()
+    counts = metrics.confusion(*said.pooled("student"))[0].tolist()
     write_text(f"{paths.metrics}/confusion.svg", pictures.confusion(counts, dataset.class_names))
     write_text(f"{paths.metrics}/sweep.svg", pictures.sweep(sweep))
     stacks = {f"{name}_{part}": of for name, parts in said.logits.items() for part, of in parts.items()}

@@ -14,14 +14,14 @@ EVALUATED = ("validation", "test")
 class Answers:
     """logits: {network: {part: [(R, n, classes), of each split]}}; the teacher's R is 1. labels: {part: [(n,), ...]}.
 
-    shown: of each split, the validation examples of the transfer set's classes, (n,) bool. test_examples: how many
-    different ones the splits test on together.
+    shown: of each split, the validation examples of the transfer set's classes, (n,) bool. new: of each split, the test
+    examples that no split before it tests on, (n,) bool.
     """
 
     logits: dict
     labels: dict
     shown: list
-    test_examples: int
+    new: list
 
     @property
     def splits(self):
@@ -31,10 +31,16 @@ class Answers:
         """[(R,), of each split], by a function of logits and labels."""
         return [measure(*pair) for pair in zip(self.logits[network][part], self.labels[part], strict=True)]
 
-    def first(self, network, part="test"):
-        """(logits (1, N, classes), labels (N,)) of one network a split, the first, over all splits."""
-        logits = np.concatenate([stack[:1] for stack in self.logits[network][part]], axis=1)
-        return logits, np.concatenate(self.labels[part])
+    @property
+    def test_examples(self):
+        """How many different ones the splits test on together."""
+        return int(np.count_nonzero(np.concatenate(self.new)))
+
+    def pooled(self, network):
+        """(logits (1, N, classes), labels (N,)) of each test example once, by its first split's first network."""
+        stacks = zip(self.logits[network]["test"], self.labels["test"], self.new, strict=True)
+        logits, labels = zip(*((stack[:1, new], own[new]) for stack, own, new in stacks), strict=True)
+        return np.concatenate(logits, axis=1), np.concatenate(labels)
 
 
 def answers(dataset, models, transfer_classes=None):
@@ -51,4 +57,7 @@ def answers(dataset, models, transfer_classes=None):
     labels = {part: [dataset.y[own] for own in of_splits] for part, of_splits in rows.items()}
     taught = np.isin(dataset.class_names, transfer_classes or dataset.class_names)
     shown = [taught[own] for own in labels["validation"]]
-    return Answers(logits, labels, shown, len(np.unique(np.concatenate(rows["test"]))))
+    first = np.unique(np.concatenate(rows["test"]), return_index=True)[1]
+    ends = np.cumsum([len(own) for own in rows["test"]])[:-1]  # integers
+    new = np.split(np.isin(np.arange(len(np.concatenate(rows["test"]))), first), ends)
+    return Answers(logits, labels, shown, new)

@@ -54,10 +54,10 @@ def gain(answers, part, key, train_examples):
 
 
 def pooled(answers):
-    """Of one network a split, over the test examples of all: accuracy with Wilson's interval, calibration, McNemar."""
+    """Over the test examples of all splits, each once: accuracy with Wilson's interval, calibration, McNemar's p."""
     result, right = {}, {}
     for name in NETWORKS:
-        logits, labels = answers.first(name)
+        logits, labels = answers.pooled(name)
         right[name] = metrics.predictions(logits)[0] == labels
         correct = int(np.count_nonzero(right[name]))
         low, high = wilson_interval(correct, len(labels))

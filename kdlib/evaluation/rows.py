@@ -54,8 +54,8 @@ def reliability_rows(answers):
 
 
 def confusion_rows(dataset, answers):
-    """One row for each test example of each split: label, and prediction of the first student, as class names."""
-    names, (logits, labels) = dataset.class_names, answers.first("student")
+    """One row for each example that a split tests on: label, and prediction of a student, as class names."""
+    names, (logits, labels) = dataset.class_names, answers.pooled("student")
     pairs = zip(labels, metrics.predictions(logits)[0], strict=True)
     return [{"label": names[label], "predicted": names[predicted]} for label, predicted in pairs]
 
@@ -77,20 +77,20 @@ def summary_rows(result):
 def sweep_rows(models):
     """One row a setting of baseline and student: validation loss and accuracy, and how many splits chose it.
 
-    Means, and the std over splits, or over the replicas of one. The deployed setting has the least mean loss.
+    Means, and the std over splits, or over the replicas of one; empty of a setting that has diverged. The deployed
+    setting has the least mean loss.
     """
     rows = []
     for network in NETWORKS[1:]:
         sweep = models[network].sweep
-        chosen, deployed = sweep.chosen(), sweep.deployed()
+        chosen, deployed, diverged = sweep.chosen(), sweep.deployed(), sweep.diverged()
         for setting in range(sweep.loss.shape[1]):
             row = {"network": network}
             row |= {key: sweep.settings[key][setting] if key in sweep.settings else "" for key in SWEPT}
             loss, accuracy = sweep.loss[:, setting], sweep.accuracy[:, setting]
-            diverged = not np.isfinite(loss).all()
-            spread = {} if diverged else over_splits(list(loss))
+            spread = {} if diverged[setting] else over_splits(list(loss))
             row |= {"validation_loss": spread.get("mean", ""), "std": spread.get("std", "")}
-            row["validation_accuracy"] = "" if diverged else over_splits(list(accuracy))["mean"]
+            row["validation_accuracy"] = "" if diverged[setting] else over_splits(list(accuracy))["mean"]
             row |= {"chosen": int(np.count_nonzero(chosen == setting)), "deployed": int(setting == deployed)}
-            rows.append(row)
+            rows.append(row | {"diverged": int(diverged[setting])})
     return rows

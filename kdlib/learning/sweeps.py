@@ -22,23 +22,27 @@ class Sweep:
     loss: np.ndarray
     accuracy: np.ndarray
 
+    def diverged(self):
+        """(G,) bool: a network has, in any split. Such a setting is not chosen by the other splits either."""
+        return ~np.isfinite(self.loss).all(axis=(0, 2))
+
     def mean_loss(self):
-        """(S, G), over the replicas; infinite where one has diverged."""
-        return np.where(np.isfinite(self.loss).all(axis=-1), exact.mean(np.nan_to_num(self.loss), axis=-1), np.inf)
+        """(S, G), over the replicas; infinite for a setting that has diverged."""
+        return np.where(self.diverged(), np.inf, exact.mean(np.nan_to_num(self.loss), axis=-1))
 
     def chosen(self):
         """(S,) the setting of least validation loss, of each split alone: what it tests on has chosen nothing.
 
         Raises UserError where all settings have diverged.
         """
-        loss = self.mean_loss()
-        if not np.isfinite(loss).any(axis=1).all():
+        if self.diverged().all():
             raise UserError("training diverged at every setting: lower learning_rate, or distill.temperature")
-        return np.argmin(loss, axis=1)
+        return np.argmin(self.mean_loss(), axis=1)
 
     def deployed(self):
         """The setting of least mean validation loss over the splits."""
-        return int(np.argmin(exact.mean(np.minimum(self.mean_loss(), np.finfo(np.float32).max), axis=0)))
+        usable = np.flatnonzero(~self.diverged())
+        return int(usable[np.argmin(exact.mean(self.mean_loss()[:, usable], axis=0))])
 
     def arrays(self):
         named = {f"sweep_{name}": np.array(values) for name, values in self.settings.items()}

@@ -31,9 +31,8 @@ def partitions(y, tested, shares, splits, seed):
         assignment[split, free[held_out]] = part
         if part == TEST:
             rest = np.flatnonzero(assignment[split] == TRAIN)
-            train = apportion(len(y), (*shares, 1 - both))[0] / len(
-                rest
-            )  # as many in each split: one stack trains them
+            # As many in each split, so that one stack trains them.
+            train = apportion(len(y), (*shares, 1 - both))[0] / len(rest)
             _, chosen_by = stratified_split(y[rest], (train, 1 - train), seed, f"prepare/validation/{split}", REMEDY)
             assignment[split, rest[chosen_by]] = VALIDATION
     return assignment
