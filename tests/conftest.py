@@ -25,8 +25,17 @@ def quick(**changes):
     content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
     content["replicas"] = 2
     content["prepare"]["dataset"] = "iris"
-    content["teacher"] |= {"hidden": [16], "epochs": 3}
-    content["student"] |= {"hidden": [8], "epochs": 3}
+    content["prepare"]["splits"] = 1
+    content["teacher"] |= {
+        "hidden": [16],
+        "epochs": 3,
+        "members": 1,
+        "batch_size": 32,
+        "learning_rate": 0.1,
+        "dropout": 0.0,
+    }
+    content["student"] |= {"hidden": [8], "epochs": 3, "batch_size": 32, "learning_rate": 0.15}
+    content["distill"]["alpha"] = 0.7
     content["logging"] |= {"level": "WARNING", "file": None}
     for key, value in changes.items():
         content[key] = content.get(key, {}) | value if isinstance(value, dict) else value

@@ -6,13 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import datasets
 
-from kdlib.data.dataset import SPLITS, Dataset
+from kdlib.data.dataset import PARTS, Dataset
 from kdlib.errors import UserError
 from kdlib.preparation import assembly, bundled, sources
 from kdlib.preparation.scaling import fit_scaling
 from kdlib.preparation.splits import apportion
 
-OPTIONS = {"train_ratio": 0.6, "val_ratio": 0.2, "max_samples": None, "scaling": "none", "labeled_fraction": 1.0}
+OPTIONS = {
+    "splits": 1,
+    "train_ratio": 0.6,
+    "val_ratio": 0.2,
+    "max_samples": None,
+    "scaling": "none",
+    "labeled_fraction": 1.0,
+}
 
 
 def examples(counts=(50, 30, 20), image_shape=()):
@@ -25,8 +32,12 @@ def prepare(seed=0, data=None, **options):
     return assembly.prepare(data or examples(), seed, **OPTIONS | options)
 
 
+def inputs(dataset, part):
+    return dataset.inputs(dataset.rows(part))
+
+
 def rows(dataset):
-    return np.concatenate([dataset.x[split][:, 0] for split in SPLITS])
+    return np.concatenate([dataset.x[dataset.rows(part), 0] for part in PARTS])
 
 
 def test_each_example_is_in_one_split():
@@ -37,10 +48,11 @@ def test_each_example_is_in_one_split():
 @given(st.lists(st.integers(10, 60), min_size=2, max_size=6), st.integers(0, 5))
 def test_splits_have_their_sizes_and_each_class_its_share(counts, seed):
     dataset, n = prepare(seed, examples(counts)), sum(counts)
-    for split, share in zip(SPLITS, (0.6, 0.2, 0.2), strict=True):
-        assert abs(len(dataset.y[split]) - share * n) < 1
+    for part, share in zip(PARTS, (0.6, 0.2, 0.2), strict=True):
+        labels = dataset.y[dataset.rows(part)]
+        assert abs(len(labels) - share * n) < 1
         for label, count in enumerate(counts):
-            assert abs((dataset.y[split] == label).sum() - share * count) <= len(counts)
+            assert abs((labels == label).sum() - share * count) <= len(counts)
 
 
 def test_the_seed_decides_the_split():
@@ -50,7 +62,7 @@ def test_the_seed_decides_the_split():
 
 def test_max_samples_keeps_proportions():
     dataset = prepare(max_samples=50)
-    assert np.bincount(np.concatenate(list(dataset.y.values()))).tolist() == [25, 15, 10]
+    assert np.bincount(dataset.y).tolist() == [25, 15, 10]
 
 
 @pytest.mark.parametrize(("options", "counts"), [({"max_samples": 8}, (50, 30, 20)), ({}, (50, 2))])
@@ -63,25 +75,25 @@ def test_scaling_is_fitted_on_the_training_split_alone():
     data = examples()
     split = prepare(data=data)
     outlier = examples()
-    outlier.x[np.isin(data.x[:, 0], split.x["test"][:, 0])] = 1e9
+    outlier.x[split.rows("test")] = 1e9
     for scaling in ("minmax", "standard"):
         plain, moved = prepare(data=data, scaling=scaling), prepare(data=outlier, scaling=scaling)
         assert np.array_equal(plain.offset, moved.offset)
-        assert np.array_equal(plain.inputs("train"), moved.inputs("train"))
-        assert moved.inputs("test").max() > 1e6
+        assert np.array_equal(inputs(plain, "train"), inputs(moved, "train"))
+        assert inputs(moved, "test").max() > 1e6
 
 
 def test_standard_scaling():
-    x = prepare(scaling="standard").inputs("train")
+    x = inputs(prepare(scaling="standard"), "train")
     np.testing.assert_allclose(x.mean(0), 0, atol=1e-12)
     np.testing.assert_allclose(x.std(0), 1, rtol=1e-12)
 
 
 def test_minmax_scaling_of_tables_and_images():
-    table = prepare(scaling="minmax").inputs("train")
+    table = inputs(prepare(scaling="minmax"), "train")
     assert table.min(0).tolist() == [0, 0, 0, 0]
     np.testing.assert_allclose(table.max(0), 1, rtol=1e-12)
-    image = prepare(data=examples(image_shape=(2, 2)), scaling="minmax").inputs("train")
+    image = inputs(prepare(data=examples(image_shape=(2, 2)), scaling="minmax"), "train")
     assert image.min() == 0
     assert image.max() == pytest.approx(1)
     assert (image.max(0) < 1).any()
@@ -91,7 +103,7 @@ def test_a_constant_feature_stays_finite():
     data = examples()
     data.x[:, 1] = 7.0
     for scaling in ("minmax", "standard"):
-        assert not prepare(data=data, scaling=scaling).inputs("train")[:, 1].any()
+        assert not inputs(prepare(data=data, scaling=scaling), "train")[:, 1].any()
 
 
 KINDS = pytest.mark.parametrize("kind", ["minmax", "standard"])
@@ -153,13 +165,15 @@ def test_a_magnitude_whose_range_may_overflow_is_told():
 
 def test_hidden_labels_leave_no_trace():
     full, part = prepare(), prepare(labeled_fraction=0.25)
-    hidden = part.y["train"] < 0
-    assert hidden.sum() == 45
-    assert np.array_equal(part.y["train"][~hidden], full.y["train"][~hidden])
-    assert np.array_equal(part.labeled(), np.flatnonzero(~hidden))
-    assert not part.one_hot("train")[hidden].any()
-    assert np.array_equal(part.y["test"], full.y["test"])
-    assert np.bincount(part.y["train"][~hidden]).min() >= 1
+    rows = part.rows("train")
+    labels = part.labels(rows)
+    assert (labels < 0).sum() == 45
+    assert np.array_equal(rows, full.rows("train"))
+    assert np.array_equal(labels[labels >= 0], full.labels(rows)[labels >= 0])
+    assert np.array_equal(part.labeled(), rows[labels >= 0])
+    assert not part.one_hot(rows)[labels < 0].any()
+    assert np.array_equal(part.rows("test"), full.rows("test"))
+    assert np.bincount(labels[labels >= 0]).min() >= 1
 
 
 @pytest.mark.parametrize("name", bundled.FILES)
@@ -187,8 +201,8 @@ def test_bundled_datasets(name, tmp_path):
     again = Dataset.load(tmp_path / "dataset.npz")
     assert again.digest == dataset.digest
     assert again.class_names == dataset.class_names
-    assert len(again.feature_names) == again.x["train"].shape[1]
-    assert again.inputs("train").min() == 0
+    assert len(again.feature_names) == again.x.shape[1]
+    assert inputs(again, "train").min() == 0
 
 
 def test_content_that_is_not_the_digests_is_refused(tmp_path):
@@ -196,7 +210,7 @@ def test_content_that_is_not_the_digests_is_refused(tmp_path):
 
     prepare().save(tmp_path / "dataset.npz")
     arrays = read_npz(tmp_path / "dataset.npz")
-    arrays["y_test"][0] += 1
+    arrays["y"][0] += 1
     write_npz(tmp_path / "dataset.npz", arrays)
     with pytest.raises(UserError, match="digest"):
         Dataset.load(tmp_path / "dataset.npz")
@@ -209,7 +223,51 @@ def test_apportioned_parts_sum_to_the_whole():
 
 def test_the_transfer_set_has_the_examples_of_its_classes_and_all_by_default():
     dataset = prepare()
-    assert dataset.transfer_set().tolist() == list(range(60))
-    assert dataset.transfer_set(["2", "0"]).tolist() == np.flatnonzero(dataset.y["train"] != 1).tolist()
+    train = dataset.rows("train")
+    assert dataset.transfer_set().tolist() == train.tolist()
+    assert dataset.transfer_set(["2", "0"]).tolist() == train[dataset.y[train] != 1].tolist()
     with pytest.raises(UserError, match=r"prepare\.transfer_classes: got '3'; the classes are 0, 1, 2"):
         dataset.transfer_set(["0", "3"])
+
+
+# Several splits
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(20, 60), min_size=2, max_size=4), st.integers(0, 5), st.integers(2, 12))
+def test_test_sets_are_disjoint_while_their_share_allows_it(counts, seed, splits):
+    dataset, n = prepare(seed, examples(counts), splits=splits, train_ratio=0.7, val_ratio=0.2), sum(counts)
+    times = sum((dataset.assignment[split] == PARTS.index("test")).astype(int) for split in range(splits))
+    assert times.max() <= -(-splits // 10)
+    assert splits != 10 or (times == 1).all()
+    for split in range(splits):
+        assert abs(len(dataset.rows("test", split)) - 0.1 * n) < len(counts) + 1
+        for label, count in enumerate(counts):
+            inside = (dataset.y[dataset.rows("train", split)] == label).sum()
+            assert abs(inside - 0.7 * count) <= len(counts) + 1
+    assert len({len(dataset.rows("train", split)) for split in range(splits)}) == 1
+
+
+def test_each_split_has_the_scaling_of_its_own_training_rows():
+    dataset = prepare(splits=3, scaling="standard")
+    for split in range(3):
+        x = dataset.inputs(dataset.rows("train", split), split)
+        np.testing.assert_allclose(x.mean(0), 0, atol=1e-12)
+        np.testing.assert_allclose(x.std(0), 1, rtol=1e-12)
+    assert len({tuple(row) for row in dataset.offset}) == 3
+
+
+def test_a_given_test_set_is_that_of_every_split():
+    data = examples()
+    data.tested = np.arange(100) % 5 == 0
+    dataset = prepare(data=data, splits=4)
+    validation = [set(dataset.rows("validation", split)) for split in range(4)]
+    for split in range(4):
+        assert np.array_equal(dataset.rows("test", split), np.flatnonzero(data.tested))
+        assert all(not validation[split] & validation[other] for other in range(split))
+
+
+def test_each_split_hides_labels_of_its_own():
+    dataset = prepare(splits=2, labeled_fraction=0.5)
+    assert [len(dataset.labeled(split)) for split in range(2)] == [30, 30]
+    assert not np.array_equal(*(dataset.labeled(split) for split in range(2)))

@@ -37,12 +37,12 @@ def pipeline(name):
 
     The least values are zeros of both signs: which of them a minimum over all pixels returns depends on the SIMD.
     """
-    from kdlib.data.dataset import SPLITS
-    from kdlib.evaluation import report
+    from kdlib.evaluation import answers, report
     from kdlib.learning import models
     from kdlib.learning.objectives import CrossEntropy, Distillation
     from kdlib.learning.recipe import Recipe
-    from kdlib.learning.training import train
+    from kdlib.learning.sweeps import Sweep
+    from kdlib.learning.training import train, validate
     from kdlib.numerics.arithmetic import ARITHMETICS
     from kdlib.numerics.streams import Streams
     from kdlib.preparation import sources
@@ -54,27 +54,39 @@ def pipeline(name):
     signed = [np.where(x == 0, np.copysign(0.0, random.random(x.shape) - 0.5), x) for _ in range(16)]
     x = signed[0]
     examples = sources.Examples(x, y, list("abcde"), [str(k) for k in range(200)])
-    dataset = prepare(examples, 0, 0.8, 0.1, None, "standard", 1.0)
-    inputs, one_hot = dataset.inputs("train"), dataset.one_hot("train")
+    dataset = prepare(examples, 0, 2, 0.8, 0.1, None, "standard", 1.0)
+    rows = [dataset.rows("train", split) for split in range(2)]
+    inputs = [dataset.inputs(own, split).reshape(-1, 10, 20) for split, own in enumerate(rows)]
+    one_hot = np.stack([dataset.one_hot(own, split) for split, own in enumerate(rows)])
     arithmetic = ARITHMETICS[name]
-    shared = {"epochs": 3, "schedule": "linear", "learning_rate": 0.01}
-    validation = dataset.inputs("validation"), dataset.one_hot("validation")
+    shared = {"epochs": 3, "schedule": "linear"}
+    held_out = [dataset.rows("validation", split) for split in range(2)]
+    validation = [(dataset.inputs(own, split), dataset.one_hot(own, split)) for split, own in enumerate(held_out)]
     labels = CrossEntropy(one_hot, arithmetic)
     options = {"dropout": 0.2, "nesterov": True, "input_dropout": 0.1, "max_norm": 1.4, "shift": 1}
-    recipe, streams = Recipe((160, 96), **options, **shared), Streams(0, "teacher", (0, 1))
-    teacher, curve = train(inputs.reshape(-1, 10, 20), labels, validation, recipe, streams)
-    logits = {s: models.ensemble_logits(teacher.logits(dataset.inputs(s))) for s in SPLITS}
-    students = Recipe((48,), optimizer="adam", **shared), Streams(0, "student", (0, 1, 2))
-    soft = Distillation(one_hot, logits["train"], arithmetic)
-    trained = {key: train(inputs, o, validation, *students) for key, o in (("baseline", labels), ("student", soft))}
+    recipe = Recipe((160, 96), learning_rate=0.01, **options, **shared)
+    teacher, curve = train(inputs, labels, validation, recipe, Streams(0, "teacher", (0, 1, 1000, 1001)))
+    logits = models.split_logits(teacher, dataset)
+    flat = [x.reshape(len(x), -1) for x in inputs]
+    students = Recipe((48,), optimizer="adam", learning_rate=(0.01, 0.02) * 2, **shared)
+    streams = Streams(0, "student", (0, 1, 0, 1, 1000, 1001, 1000, 1001))
+    taught = np.stack([logits[split, own] for split, own in enumerate(rows)])
+    soft = Distillation(one_hot, taught, arithmetic, temperature=(1.0, 4.0) * 2)
     stacks = {"teacher": models.Model(teacher, curve, logits)}
-    stacks |= {key: models.Model(*result, {}) for key, result in trained.items()}
+    for key, objective in (("baseline", labels), ("student", soft)):
+        network, curve = train(flat, objective, validation, students, streams)
+        loss, accuracy = (values.reshape(2, 2, 2) for values in validate(network, validation))
+        sweep = Sweep({"learning_rate": (0.01, 0.02)}, loss, accuracy)
+        halves = [slice(0, 4), slice(4, 8)]
+        parts = [network.part(own) for own in halves], [{n: v[own] for n, v in curve.items()} for own in halves]
+        stacks[key] = models.Model(*models.joined(*parts, sweep.chosen(), 2), None, sweep)
     images = [sources.Examples(x, y, list("abcde"), examples.feature_names, (10, 20)) for x in signed]
-    digests = [prepare(image, 0, 0.8, 0.1, None, "minmax", 1.0).digest for image in images]
+    digests = [prepare(image, 0, 1, 0.8, 0.1, None, "minmax", 1.0).digest for image in images]
     digest = hashlib.sha256("".join([dataset.digest, *digests]).encode())
     for stack in stacks.values():
         digest.update(stack.network.parameters.tobytes() + b"".join(c.tobytes() for c in stack.curve.values()))
-    digest.update(repr(report.report(dataset, stacks, report.logits_of(dataset, stacks), list("abc"))).encode())
+    said = answers.answers(dataset, stacks, list("abc"))
+    digest.update(repr(report.report(dataset, stacks, said, list("abc"))).encode())
     return digest.hexdigest()
 
 

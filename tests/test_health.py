@@ -76,24 +76,26 @@ def test_the_advice_fits(network, collapsed, word):
 
 @pytest.mark.parametrize("name", ["breast_cancer", "digits", "iris", "wine"])
 def test_the_linear_model_is_as_good_as_logistic_regression(name):
-    dataset = prepare(sources.load(name, None), 0, 0.6, 0.3, None, "standard", 1.0)
-    validation = dataset.inputs("validation"), dataset.one_hot("validation")
-    ours = health.linear_accuracy(dataset.inputs("train"), dataset.one_hot("train"), validation)
-    theirs = LogisticRegression(max_iter=1000).fit(dataset.inputs("train"), dataset.y["train"])
-    assert ours > theirs.score(validation[0], dataset.y["validation"]) - 0.04
+    dataset = prepare(sources.load(name, None), 0, 1, 0.6, 0.3, None, "standard", 1.0)
+    train, held_out = dataset.rows("train"), dataset.rows("validation")
+    validation = dataset.inputs(held_out), dataset.one_hot(held_out)
+    ours = health.linear_accuracy(dataset.inputs(train), dataset.one_hot(train), validation)
+    theirs = LogisticRegression(max_iter=1000).fit(dataset.inputs(train), dataset.y[train])
+    assert ours > theirs.score(validation[0], dataset.y[held_out]) - 0.04
 
 
 def test_the_linear_model_leaves_out_what_has_no_label():
-    dataset = prepare(sources.load("iris", None), 0, 0.6, 0.3, None, "standard", 1.0)
-    validation = dataset.inputs("validation"), dataset.one_hot("validation")
-    x, one_hot = dataset.inputs("train"), dataset.one_hot("train")
+    dataset = prepare(sources.load("iris", None), 0, 1, 0.6, 0.3, None, "standard", 1.0)
+    train, held_out = dataset.rows("train"), dataset.rows("validation")
+    validation = dataset.inputs(held_out), dataset.one_hot(held_out)
+    x, one_hot = dataset.inputs(train), dataset.one_hot(train)
     more = np.concatenate([x, 100 * x]), np.concatenate([one_hot, 0 * one_hot])
     assert health.linear_accuracy(*more, validation) == health.linear_accuracy(x, one_hot, validation)
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, caplog, capsys):
-    """A function of params that runs all stages, to metrics.json, what was printed, and the warnings."""
+    """A function of params that runs all stages, to details.json, what was printed, and the warnings."""
     monkeypatch.chdir(tmp_path)
 
     def all_stages(**changes):
@@ -101,7 +103,7 @@ def run(tmp_path, monkeypatch, caplog, capsys):
         with caplog.at_level(logging.WARNING):
             for main in MAINS.values():
                 main(params)
-        result = json.loads((tmp_path / "metrics/metrics.json").read_text("utf-8"))
+        result = json.loads((tmp_path / "metrics/details.json").read_text("utf-8"))
         return result, capsys.readouterr().out, [record.getMessage() for record in caplog.records]
 
     return all_stages

@@ -36,7 +36,7 @@ def test_a_spoilt_row_of_the_test_set_changes_no_other_rows_logits(examples, ari
         predictions.append(read_npz(PREDICTIONS))
     clean, spoilt = predictions
     others = np.arange(30) != 7
-    for name in ("baseline_test", "student_test", "teacher_test"):
+    for name in ("baseline_test_0", "student_test_0", "teacher_test_0"):
         assert np.array_equal(clean[name][:, others], spoilt[name][:, others])
         assert not np.array_equal(clean[name], spoilt[name])
 

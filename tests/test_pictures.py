@@ -10,6 +10,7 @@ import pytest
 from conftest import DVC_YAML, ROOT
 
 from kdlib.evaluation import pictures, rows
+from kdlib.evaluation.answers import Answers
 from kdlib.evaluation.intervals import wilson_interval
 from kdlib.evaluation.panel import BOTTOM, COLORS, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 
@@ -125,17 +126,32 @@ def test_bins_of_few_examples_are_not_drawn():
     assert inside(svg)
 
 
-class OneSplit:
-    def __init__(self):
-        self.y = {"test": np.array([0, 1, 1])}
-
-
-def test_replicas_add_nothing_to_the_examples_of_a_bin():
+def test_replicas_add_nothing_to_the_examples_of_a_bin_and_splits_do():
     logits = np.log([[[0.9, 0.1], [0.1, 0.9], [0.9, 0.1]]])
-    stack = {name: {"test": np.repeat(logits, 7, axis=0)} for name in COLORS}
-    for row in rows.reliability_rows(OneSplit(), stack):
-        assert (row["examples"], row["confidence"]) == (3, pytest.approx(0.9))
-        assert (row["low"], row["high"]) == pytest.approx(wilson_interval(2, 3))
+    for splits in (1, 2):
+        stack = {name: {"test": [np.repeat(logits, 7, axis=0)] * splits} for name in COLORS}
+        said = Answers(stack, {"test": [np.array([0, 1, 1])] * splits}, [None] * splits, 3 * splits)
+        for row in rows.reliability_rows(said):
+            assert (row["examples"], row["confidence"]) == (3 * splits, pytest.approx(0.9))
+            assert (row["low"], row["high"]) == pytest.approx(wilson_interval(2 * splits, 3 * splits))
+
+
+SWEEP = [
+    {"network": "baseline", "temperature": "", "alpha": "", "validation_loss": 0.2, "std": "", "chosen": 1},
+    *(
+        {"network": "student", "temperature": t, "alpha": a, "validation_loss": loss, "std": 0.01, "chosen": 0}
+        for t, a, loss in ((1.0, 0.5, 0.18), (4.0, 0.5, 0.15), (1.0, 0.9, 0.17), (4.0, 0.9, ""), (4.0, 0.5, 0.12))
+    ),
+]
+
+
+def test_the_sweep_shows_the_best_rate_of_each_temperature_and_alpha_and_leaves_out_what_diverged():
+    svg = pictures.sweep(SWEEP)
+    assert inside(svg)
+    assert {"alpha 0.5", "alpha 0.9", "baseline"} <= texts(svg).keys()
+    low, high = 0.11 - 0.08 * 0.09, 0.2 + 0.08 * 0.09
+    heights = sorted((HEIGHT - BOTTOM - y) / (HEIGHT - TOP - BOTTOM) for _, y in dots(svg))
+    assert heights == pytest.approx([(loss - low) / (high - low) for loss in (0.12, 0.17, 0.18)], abs=1e-3)
 
 
 def table(path):
@@ -145,13 +161,13 @@ def table(path):
 def test_the_loss_of_all_three_is_cross_entropy_on_validation(trained):
     """At the end of training it is the report's NLL."""
     last = table(trained / "metrics/validation_loss.csv")[-1]
-    result = json.loads((trained / "metrics/metrics.json").read_text("utf-8"))
+    result = json.loads((trained / "metrics/details.json").read_text("utf-8"))
     for name in COLORS:
         assert float(last[name]) == pytest.approx(result[name]["validation"]["nll"]["mean"], rel=1e-4)
 
 
 def test_the_summary_is_the_reports(trained):
-    result = json.loads((trained / "metrics/metrics.json").read_text("utf-8"))
+    result = json.loads((trained / "metrics/details.json").read_text("utf-8"))
     for row in table(trained / "metrics/summary.csv"):
         measured = result[row["network"]]
         assert float(row["accuracy"]) == measured["test"]["accuracy"]["mean"]

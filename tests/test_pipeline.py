@@ -15,7 +15,7 @@ import yaml
 from conftest import DVC_YAML, FRIGHTENS, MAINS, ROOT, Project, files, outputs, quick, quick_params
 
 from kdlib.artifacts import read_npz
-from kdlib.data.dataset import SPLITS, Dataset
+from kdlib.data.dataset import PARTS, Dataset
 from stages.schema import Params, Section
 
 STAGES = list(MAINS)
@@ -354,8 +354,8 @@ class TestExperiment:
     def test_differs_in_the_students_metrics(self, outcome):
         _, _, metrics = outcome(experiment)
         (changed,) = metrics.values()
-        assert "student.test.nll.mean" in changed
-        assert {key.split(".")[0] for key in changed} <= {"student", "gain"}
+        assert "student_nll" in changed
+        assert changed.keys() <= {"student_accuracy", "student_nll", "gain", "verdict"}
 
 
 @scenario
@@ -374,8 +374,8 @@ class TestSweep:
         _, table = outcome(sweep)
         rows = [row for row in table if row["State"] == "Success"]
         assert sorted(row["distill.temperature"] for row in rows) == ["1", "2"]
-        assert len({row["student.test.nll.mean"] for row in rows}) == 2
-        assert "teacher.test.nll.mean" not in table[0]
+        assert len({row["student_nll"] for row in rows}) == 2
+        assert "teacher_accuracy" not in table[0]
 
 
 # Failure
@@ -430,7 +430,7 @@ class TestOneProcess:
 
     def test_results_are_the_metrics(self, outcome):
         written = outcome(one_process)
-        assert written["results.json"] == written["metrics/metrics.json"]
+        assert written["results.json"] == written["metrics/details.json"]
 
 
 @scenario
@@ -523,57 +523,75 @@ class TestParams:
         Params.model_validate(yaml.safe_load(self.text))
 
 
-# The test split is for `evaluate` alone
+# What a split tests on is for `evaluate` alone
+
+TRAINED = ("train_teacher", "train_baseline", "distill")
 
 
-def garbage(dataset, split):
-    """Other numbers and other labels for one split."""
-    generator = np.random.default_rng(0)
-    x, y = dataset.x[split], dataset.y[split]
-    dataset.x[split] = (100 * generator.random(x.shape)).astype(x.dtype)
-    dataset.y[split] = (y + 1) % len(dataset.class_names)
+def garbage(dataset, part, split):
+    """Other numbers and other labels for one part of a split."""
+    rows = dataset.rows(part, split)
+    dataset.x[rows] = (100 * np.random.default_rng(0).random(dataset.x[rows].shape)).astype(dataset.x.dtype)
+    dataset.y[rows] = (dataset.y[rows] + 1) % len(dataset.class_names)
 
 
 @pytest.fixture(scope="module")
-def models(trained, tmp_path_factory):
-    """{split: {(path, name): bytes}}: the models' arrays, trained with garbage in that split; None: in no split."""
+def models(tmp_path_factory):
+    """{(part, split): {(path, name): array}}: the models' arrays, trained with garbage there; None: with none."""
     folder, before, result = tmp_path_factory.mktemp("poisoned"), Path.cwd(), {}
     recipe = {"epochs": 8, "patience": 1}
-    params = quick_params(teacher=recipe, student=recipe)
-    for split in (None, *SPLITS):
-        os.chdir(shutil.copytree(trained, folder / str(split)))
+    swept = {"temperature": [1.0, 4.0], "alpha": [0.5, 1.0]}
+    params = quick_params(prepare={"splits": 3}, teacher=recipe, student=recipe, distill=swept)
+    for where in (None, *((part, split) for part in PARTS for split in range(3))):
+        (folder / str(where)).mkdir()
+        os.chdir(folder / str(where))
         try:
+            MAINS["prepare"](params)
             dataset = Dataset.load("data/dataset.npz")
-            if split:
-                garbage(dataset, split)
+            if where:
+                garbage(dataset, *where)
             dataset.save("data/dataset.npz")
-            for stage in ("train_teacher", "train_baseline", "distill"):
+            for stage in TRAINED:
                 MAINS[stage](params)
-            result[split] = {
-                (path, name): array.tobytes()
-                for stage in ("train_teacher", "train_baseline", "distill")
+            result[where] = {
+                (path, name): array
+                for stage in TRAINED
                 for path in outputs(stage)
                 for name, array in read_npz(path).items()
-                if name not in ("dataset_digest", "teacher_digest")
+                if name not in ("dataset_digest", "teacher_digest", "recipe")
             }
+            result[where]["rows"] = dataset.rows("test", where[1] if where else 0)
         finally:
             os.chdir(before)
     return result
 
 
-def differing(a, b):
-    assert a.keys() == b.keys()
-    return {key for key in a if a[key] != b[key]}
+def of_split(arrays, split, but=()):
+    """{(path, name): bytes} of what belongs to a split, without the rows `but` of its logits."""
+    result = {}
+    for key, array in arrays.items():
+        if key != "rows" and len(array) % 3 == 0 and array.ndim > 1:
+            own = np.split(array, 3)[split]
+            result[key] = (np.delete(own, but, axis=1) if key[1] == "logits" else own).tobytes()
+    return result
 
 
 class TestSplits:
-    def test_training_does_not_read_the_test_split(self, models):
-        assert differing(models[None], models["test"]) == {("models/teacher.npz", "logits_test")}
+    @pytest.mark.parametrize("split", range(3))
+    def test_training_does_not_read_what_its_split_tests_on(self, models, split):
+        clean, poisoned = models[None], models["test", split]
+        but = poisoned["rows"]
+        assert of_split(clean, split, but) == of_split(poisoned, split, but)
+        others = [other for other in range(3) if other != split]
+        assert all(of_split(clean, other) != of_split(poisoned, other) for other in others)
 
-    def test_the_validation_split_decides_when_to_stop(self, models):
-        differs = differing(models[None], models["validation"])
-        assert {("models/student.npz", "validation_loss"), ("models/student.npz", "weights_0")} <= differs
+    @pytest.mark.parametrize("split", range(3))
+    def test_its_validation_rows_decide_when_to_stop_and_what_is_chosen(self, models, split):
+        clean, poisoned = of_split(models[None], split), of_split(models["validation", split], split)
+        differs = {key for key in clean if clean[key] != poisoned[key]}
+        assert {("models/student.npz", "weights_0"), ("models/student.npz", "sweep_loss")} <= differs
 
-    def test_the_training_split_is_what_is_learnt(self, models):
-        differs = differing(models[None], models["train"])
-        assert {("models/teacher.npz", "weights_0"), ("models/teacher.npz", "logits_test")} <= differs
+    @pytest.mark.parametrize("split", range(3))
+    def test_its_training_rows_are_what_is_learnt(self, models, split):
+        clean, poisoned = of_split(models[None], split), of_split(models["train", split], split)
+        assert all(clean[key] != poisoned[key] for key in clean if key[1].startswith("weights"))

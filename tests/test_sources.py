@@ -4,13 +4,20 @@ import numpy as np
 import pytest
 
 from kdlib.artifacts import write_npz
-from kdlib.data.dataset import SPLITS, Dataset
+from kdlib.data.dataset import PARTS, Dataset
 from kdlib.errors import UserError
 from kdlib.preparation import sources
 from kdlib.preparation.assembly import prepare
 
 RANDOM = np.random.default_rng(0)
-OPTIONS = {"train_ratio": 0.6, "val_ratio": 0.2, "max_samples": None, "scaling": "minmax", "labeled_fraction": 1.0}
+OPTIONS = {
+    "splits": 1,
+    "train_ratio": 0.6,
+    "val_ratio": 0.2,
+    "max_samples": None,
+    "scaling": "minmax",
+    "labeled_fraction": 1.0,
+}
 IMAGES = RANDOM.integers(0, 256, (90, 4, 3)).astype(np.uint8)
 LABELS = np.tile([3, 5, 9], 30).astype(np.uint8)
 
@@ -41,23 +48,23 @@ def test_images_stay_bytes(archive, tmp_path):
     dataset = prepare(examples, 0, **OPTIONS)
     dataset.save(tmp_path / "dataset.npz")
     again = Dataset.load(tmp_path / "dataset.npz")
-    assert again.x["train"].dtype == np.uint8
+    assert again.x.dtype == np.uint8
     assert again.image_shape == (4, 3)
-    assert again.inputs("train").max() <= 1
+    assert again.inputs(again.rows("train")).max() <= 1
 
 
 def test_a_given_test_set_stays_the_test_split(archive):
     path = archive(x_train=IMAGES[:60], y_train=LABELS[:60], x_test=IMAGES[60:], y_test=LABELS[60:])
     dataset = prepare(sources.load(path, None), 0, **OPTIONS)
-    assert np.array_equal(dataset.x["test"], IMAGES[60:].reshape(30, 12))
-    assert [len(dataset.y[split]) for split in SPLITS] == [45, 15, 30]
+    assert np.array_equal(dataset.x[dataset.rows("test")], IMAGES[60:].reshape(30, 12))
+    assert [len(dataset.rows(part)) for part in PARTS] == [45, 15, 30]
 
 
 def test_max_samples_draws_from_both_parts(archive):
     path = archive(x_train=IMAGES[:60], y_train=LABELS[:60], x_test=IMAGES[60:], y_test=LABELS[60:])
     dataset = prepare(sources.load(path, None), 0, **OPTIONS | {"max_samples": 45})
-    assert [len(dataset.y[split]) for split in SPLITS] == [22, 8, 15]
-    assert np.bincount(dataset.y["test"]).tolist() == [5, 5, 5]
+    assert [len(dataset.rows(part)) for part in PARTS] == [22, 8, 15]
+    assert np.bincount(dataset.y[dataset.rows("test")]).tolist() == [5, 5, 5]
 
 
 def test_a_table_with_a_target(table):

@@ -22,7 +22,7 @@ def collect(folder, rows):
     """
     result, controls = {}, {row["units"]: name for name, row in rows["baselines"].items()}
     for name, row in rows["students"].items():
-        metrics = json.loads((folder / "metrics" / name / "metrics.json").read_text("utf-8"))
+        metrics = json.loads((folder / "metrics" / name / "details.json").read_text("utf-8"))
         for network, key in (("teacher", "teacher"), ("baseline", controls[row["units"]]), ("student", name)):
             result[key] = {s: errors(metrics[network][s]["accuracy"], n) for s, n in metrics["examples"].items()}
         student, absent = metrics["student"], metrics.get("absent_examples")

@@ -70,8 +70,8 @@ def pooled(answers):
 
 def report(dataset, models, answers, transfer_classes=None):
     """The content of details.json. models: {network: Model}. Its units: fractions, nats, bytes."""
-    result = {"splits": answers.splits, "examples": {"validation": len(answers.labels["validation"][0])}}
-    result["examples"] |= {"test": answers.test_examples, "train": len(dataset.rows("train"))}
+    examples = {"validation": len(answers.labels["validation"][0]), "test": answers.test_examples}
+    result = {"splits": answers.splits, "examples": examples, "train_examples": len(dataset.rows("train"))}
     absent = ~np.isin(dataset.class_names, transfer_classes or dataset.class_names)
     if absent.any():
         result["absent_examples"] = {p: int(np.count_nonzero(absent[answers.labels[p][0]])) for p in EVALUATED}
@@ -98,7 +98,7 @@ def report(dataset, models, answers, transfer_classes=None):
     if collapsed:
         result["collapsed"] = collapsed
     result["gain"] = {
-        p: {k: gain(answers, p, k, result["examples"]["train"]) for k in ("accuracy", "nll")} for p in EVALUATED
+        p: {k: gain(answers, p, k, result["train_examples"]) for k in ("accuracy", "nll")} for p in EVALUATED
     }
     for gains in result["gain"].values():
         for key, found in gains.items():
