@@ -25,16 +25,30 @@ def table(result):
     return f"```\n{table(result)}\n```"
 
 
-def few_labels():
-    """What a run with one label in ten prints."""
+def printed(**sections):
+    """What a run prints with these values, section={key: value}, in place of those of params.yaml."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["prepare"]["labeled_fraction"], params["teacher"]["epochs"] = 0.1, 100
+    for section, values in sections.items():
+        params[section] |= values
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
         command = [sys.executable, "-m", "stages"]
         run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True, encoding="utf-8")
-    return f"```\n{run.stdout.strip()}\n```"
+    return run.stdout.strip()
+
+
+def few_labels():
+    return f"```\n{printed(prepare={'labeled_fraction': 0.1}, teacher={'epochs': 100})}\n```"
+
+
+def unseen_class():
+    """The lines on the test split."""
+    lines = printed(prepare={"transfer_classes": list("012456789")}).splitlines()
+    kept = [
+        line for line in lines if line.startswith(("|  ", "| --", "| test accuracy", "| test … on absent", "test acc"))
+    ]
+    return "```\n" + "\n".join(kept) + "\n```"
 
 
 def parameters():
@@ -148,8 +162,9 @@ def api():
 
 PARTS = {
     README: {
-        "table: metrics/metrics.json": lambda: table(json.loads((ROOT / "metrics/metrics.json").read_text("utf-8"))),
+        "table: metrics/details.json": lambda: table(json.loads((ROOT / "metrics/details.json").read_text("utf-8"))),
         "few": few_labels,
+        "unseen": unseen_class,
         "parameters: params.yaml": parameters,
         "matrix": lambda: (ROOT / "tests/reproducibility/results.md").read_text("utf-8").strip(),
         "profile": lambda: (ROOT / "benchmarks/profile.md").read_text("utf-8").strip(),

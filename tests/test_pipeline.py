@@ -292,7 +292,7 @@ def one_value(project):
 def test_setting_one_value_changes_one_line_of_params_yaml(outcome):
     assert outcome(one_value) == {
         "distill.temperature=2": ["temperature: 4.0", "temperature: 2"],
-        "student.hidden=[17]": ["- 16", "- 17"],
+        "student.hidden=[17]": ["- 32", "- 17"],
         "teacher.patience=3": ["patience:", "patience: 3"],
     }
 
