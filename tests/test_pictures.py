@@ -130,7 +130,7 @@ def test_replicas_add_nothing_to_the_examples_of_a_bin_and_splits_do():
     logits = np.log([[[0.9, 0.1], [0.1, 0.9], [0.9, 0.1]]])
     for splits in (1, 2):
         stack = {name: {"test": [np.repeat(logits, 7, axis=0)] * splits} for name in COLORS}
-        said = Answers(stack, {"test": [np.array([0, 1, 1])] * splits}, [None] * splits, 3 * splits)
+        said = Answers(stack, {"test": [np.array([0, 1, 1])] * splits}, [None] * splits, [np.ones(3, bool)] * splits)
         for row in rows.reliability_rows(said):
             assert (row["examples"], row["confidence"]) == (3 * splits, pytest.approx(0.9))
             assert (row["low"], row["high"]) == pytest.approx(wilson_interval(2 * splits, 3 * splits))
