@@ -18,7 +18,7 @@ from kdlib.numerics.arithmetic import Exact
 from kdlib.numerics.streams import REPLICAS, permutation
 from kdlib.numerics.threads import few_threads
 
-BLOCK = 1024  # examples whose losses are computed at once, in the cache
+BLOCK = 8192  # losses that are computed at once, in the cache
 CURVES = ("training_loss", "validation_loss", "validation_accuracy")
 
 
@@ -127,7 +127,8 @@ class Run:
 
 def mean_loss(objective, logits, targets):
     """Mean over the examples, (R,) in nats. logits, targets: (R, n, ...)."""
-    blocks = [slice(start, start + BLOCK) for start in range(0, logits.shape[1], BLOCK)]
+    rows = max(1, BLOCK // len(logits))
+    blocks = [slice(start, start + rows) for start in range(0, logits.shape[1], rows)]
     values = [objective.value(*(a[:, b] for a in (logits, *targets))) for b in blocks]
     return exact.mean(np.concatenate(values, axis=1), axis=1)
 
