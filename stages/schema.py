@@ -33,7 +33,7 @@ class Prepare(Section):
     train_ratio: Annotated[float, Field(gt=0, lt=1)]
     val_ratio: Annotated[float, Field(gt=0, lt=1)]
     max_samples: Count | None
-    scaling: Literal["minmax", "standard", "none"]
+    scaling: Literal["auto", "minmax", "standard", "none"]
     labeled_fraction: Annotated[float, Field(gt=0, le=1)]
     transfer_classes: Annotated[list[ClassName], Field(min_length=1)] | None
 

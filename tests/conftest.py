@@ -25,7 +25,7 @@ def quick(**changes):
     content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
     content["replicas"] = 2
     content["prepare"]["dataset"] = "iris"
-    content["prepare"]["splits"] = 1
+    content["prepare"] |= {"splits": 1, "scaling": "minmax"}
     content["teacher"] |= {
         "hidden": [16],
         "epochs": 3,

@@ -89,6 +89,12 @@ def test_standard_scaling():
     np.testing.assert_allclose(x.std(0), 1, rtol=1e-12)
 
 
+def test_scaling_is_by_default_what_suits_images_and_tables():
+    image = examples(image_shape=(2, 2))
+    assert prepare(scaling="auto").digest == prepare(scaling="standard").digest
+    assert prepare(data=image, scaling="auto").digest == prepare(data=image, scaling="minmax").digest
+
+
 def test_minmax_scaling_of_tables_and_images():
     table = inputs(prepare(scaling="minmax"), "train")
     assert table.min(0).tolist() == [0, 0, 0, 0]

@@ -11,6 +11,7 @@ TINY = 1e-300  # 1 / (TINY std) is finite for the least std of values in [0, 1],
 def fit_scaling(x, kind, image):
     """(offset, scale), each (features,) float64; `Dataset` gives (x - offset) * scale.
 
+    auto: minmax of images, standard of tables.
     minmax: to [0, 1] by the least and greatest value of the feature, of all pixels together if `image`.
     standard: to mean 0 and std 1.
     A feature is constant, and gets its least value and the scale 1, if its range (greatest - least) is at most
@@ -19,6 +20,8 @@ def fit_scaling(x, kind, image):
     x: (n, features), magnitudes of at most 1e300, without -0.0.
     """
     x = x.astype(np.float64)
+    if kind == "auto":
+        kind = "minmax" if image else "standard"
     if kind == "none":
         return np.zeros(x.shape[1]), np.ones(x.shape[1])
     axis = (0, 1) if image and kind == "minmax" else 0
