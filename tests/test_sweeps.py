@@ -278,3 +278,23 @@ def test_each_example_is_answered_by_the_first_split_that_tests_on_it(here):
     firsts = [student.part([2 * split]) for split in range(SPLITS)]
     expected = [first.logits(dataset.inputs(dataset.rows("test", split), split)) for split, first in enumerate(firsts)]
     assert np.array_equal(said.pooled("student")[0], np.concatenate(expected, axis=1))
+
+
+@pytest.mark.parametrize("loss", ["kd", "mse", "dkd"])
+@pytest.mark.parametrize("splits", [1, 2])
+def test_a_sweep_of_all_three_values_over_one_split_and_over_two(tmp_path, monkeypatch, splits, loss):
+    monkeypatch.chdir(tmp_path)
+    prepared, student = {"splits": splits}, {"epochs": 3}
+    run("prepare", "train_teacher", prepare=prepared)
+
+    def distill(temperature, alpha, learning_rate):
+        distilled = {"temperature": temperature, "alpha": alpha, "loss": loss}
+        rated = student | {"learning_rate": learning_rate}
+        run("distill", prepare=prepared, distill=distilled, student=rated)
+        return sweep_of(STUDENT)[0]
+
+    sweep = distill([1.0, 3.0, 8.0], [0.4, 0.9], [0.05, 0.1])
+    assert sweep.loss.shape == (splits, 12, 2)
+    for setting in (0, 3, 6, 11):
+        alone = distill(**{key: values[setting] for key, values in sweep.settings.items()})
+        assert sweep.loss[:, [setting]].tobytes() == alone.loss.tobytes()

@@ -57,10 +57,9 @@ class Distillation:
         if standardize_logits:
             logits = losses.standardize(logits, arithmetic)[0]
         if loss == "kd":
-            logits = each(logits, max(len(logits), len(self.temperature)))
-            logits = losses.softmax(
-                logits, arithmetic, each(self.temperature, len(logits)).astype(arithmetic.logits_dtype)
-            )
+            entries = max(len(logits), len(self.temperature))
+            temperature = each(self.temperature, entries).astype(arithmetic.logits_dtype)
+            logits = losses.softmax(np.repeat(logits, entries // len(logits), axis=0), arithmetic, temperature)
         self.targets = (one_hot, logits)
         unlabeled = one_hot.max(axis=-1, keepdims=True) == 0
         if unlabeled.any():
