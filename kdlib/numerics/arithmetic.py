@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from kdlib.numerics import dense, elementary, exact, grids
+from kdlib.numerics import dense, elementary, exact, grids, kernels
 
 
 class Exact:
@@ -15,6 +15,7 @@ class Exact:
 
     dtype = np.float32  # of parameters, activations and their gradients
     logits_dtype = np.float64  # of logits and losses
+    threads_matter = False  # whether the bits depend on the number of threads
     limit = grids.LIMIT  # of the magnitude of what is trained on
     dense = dense.ExactDense
     usable = staticmethod(grids.blas_is_exact)  # whether the products here are as the bound assumes
@@ -22,18 +23,19 @@ class Exact:
     log = staticmethod(elementary.log)
     matmul = staticmethod(exact.matmul)
     sum = staticmethod(exact.sum)
+    unit_sum = staticmethod(exact.unit_sum)
 
     @staticmethod
-    def unit_sum(x):
-        """(..., n, m) -> (..., n, 1), the sum over the last axis of terms in [0, 1], on a grid of 2^-50 or coarser."""
-        c = math.ldexp(1.5, 52 - min(50, exact.sum_bits(x.shape[-1])))
-        return np.add.reduce((x + c) - c, axis=-1, keepdims=True)
+    def softmax_gradient(logits, targets, temperature=None):
+        """(softmax - targets) / T, (R, n, classes)."""
+        return kernels.current.softmax_gradient(logits, targets, temperature, Exact)
 
 
 class Fast:
     """Plain float32: quicker, and repeatable on one machine only."""
 
     dtype = logits_dtype = np.float32
+    threads_matter = True
     limit = math.inf
     dense = dense.FastDense
     exp = staticmethod(np.exp)
@@ -47,6 +49,10 @@ class Fast:
     @staticmethod
     def sum(x, axis, keepdims=False):
         return np.add.reduce(x, axis=axis, keepdims=keepdims)
+
+    @staticmethod
+    def softmax_gradient(logits, targets, temperature=None):
+        return kernels.current.softmax_gradient(logits, targets, temperature, Fast)
 
     @staticmethod
     def unit_sum(x):

@@ -32,28 +32,37 @@ with decimal.localcontext(decimal.Context(prec=60)):
     _LOGS = np.array([_short((decimal.Decimal(j) / _CELLS).ln(), 42) for j in range(90, 182)]).T
 
 
+def scaled(p, e):
+    """p 2^e, |p| in [1, 2], e in [-1078, 1026], rounded once: the first of two factors rounds nothing.
+
+    C's ldexp truncates subnormals on some systems, a product rounds them.
+    """
+    half = e >> 1
+    return np.ldexp(p, half) * np.ldexp(1.0, e - half)
+
+
+def integer(k):
+    return k.astype(np.int32)
+
+
+def entry(table, index):
+    return table.take(index)
+
+
 def exp(x):
     """e^x within 1 ulp of the correctly rounded value, for every float64 x. Any shape.
 
     x = k ln2/1024 + r with |r| < 3.4e-4, so e^x = 2^(k // 1024) T[k % 1024] (1 + p(r)), where the Taylor sum p of
-    degree 4 is off from e^r - 1 by about r^5/120 < 4e-20. T and the last addition round by half an ulp each.
+    degree 4 is off from e^r - 1 by about r^5/120 < 4e-20. T and the last addition round by half an ulp each, and a
+    subnormal result by half of its last place. NaN becomes any k, of which the masks make an index.
     """
     x = np.minimum(np.maximum(x, -746.0), 710.0)  # beyond them e^x rounds to 0, or overflows
     k = np.rint(x * _STEPS_PER_UNIT)
     r = (x - k * _STEP_HIGH) - k * _STEP_LOW
-    p = r * (1 / 24)
-    p += 1 / 6
-    p *= r
-    p += 0.5
-    p *= r
-    p *= r
-    p += r
-    k = k.astype(np.int32)
-    power = _POWERS.take(k & (_STEPS - 1))
-    p *= power
-    p += power
-    half = k >> 11
-    return np.ldexp(p, half) * np.ldexp(1.0, (k >> 10) - half)  # C's ldexp truncates subnormals on some systems
+    p = (((r * (1 / 24) + 1 / 6) * r + 0.5) * r) * r + r
+    k = integer(k)
+    power = entry(_POWERS, k & (_STEPS - 1))
+    return scaled(p * power + power, k >> 10)
 
 
 _SERIES = [1 / 7, -1 / 6, 1 / 5, -1 / 4, 1 / 3, -1 / 2]

@@ -47,16 +47,16 @@ class Grid:
         half[-1] = 0.0  # the field of -1, m = 0
         half = np.maximum(half, floor / 2)
         bits = min(bits, SIGNIFICAND_BITS - 2)
-        self._units = np.ldexp(np.minimum(half, LIMIT), 1 - bits).astype(np.float32)
-        self._anchors = np.where(half < LIMIT, np.ldexp(1.5 * half, SIGNIFICAND_BITS - bits), np.inf).astype(np.float32)
+        self.units = np.ldexp(np.minimum(half, LIMIT), 1 - bits).astype(np.float32)
+        self.anchors = np.where(half < LIMIT, np.ldexp(1.5 * half, SIGNIFICAND_BITS - bits), np.inf).astype(np.float32)
 
     def anchor(self, largest):
         """Of `snap`, for the `largest` magnitudes, float32 of any shape; infinite above LIMIT."""
-        return self._anchors.take(_field(largest))
+        return self.anchors.take(_field(largest))
 
     def anchor_and_unit(self, largest):
         field = _field(largest)
-        return self._anchors.take(field), self._units.take(field)
+        return self.anchors.take(field), self.units.take(field)
 
 
 def _field(largest):
@@ -76,22 +76,27 @@ def snap(x, anchor, out):
     return out
 
 
+def edges(inner):
+    """Where the parts of a sum of so many terms begin and end."""
+    parts = -(-inner // PART)
+    return [inner * k // parts for k in range(parts + 1)]
+
+
 def product(a, b, out=None):
     """(R, n, K) @ (R, K, m) -> (R, n, m) of snapped operands; parts of at most PART terms are added in their order."""
     inner = a.shape[-1]
     if inner <= PART:
         return np.matmul(a, b, out=out)
-    parts = -(-inner // PART)
-    edges = [inner * k // parts for k in range(parts + 1)]
-    out = np.matmul(a[..., : edges[1]], b[:, : edges[1]], out=out)
-    for start, end in pairwise(edges[1:]):
+    _, first, *_ = ends = edges(inner)
+    out = np.matmul(a[..., :first], b[:, :first], out=out)
+    for start, end in pairwise(ends[1:]):
         out += np.matmul(a[..., start:end], b[:, start:end])
     return out
 
 
 @functools.cache
-def blas_is_exact():
-    """Whether NumPy's float32 product of integers within the bound is that of integers.
+def blas_is_exact(multiply=product):
+    """Whether a function of float32 stacks, such as NumPy's product, gives that of integers within the bound.
 
     It is not where a BLAS rounds operands to bfloat16 (8 bits) or TF32 (11 bits): these have 17 and 9.
     """
@@ -99,7 +104,7 @@ def blas_is_exact():
     a = (n[:, None] * 181 + n * 89) % 511 - 255
     a[:128] = np.eye(128, 256, dtype=a.dtype) * (65537 + 2 * n)
     b = (n[:, None] * 59 + n * 151) % 255 - 127
-    found = product(a[None].astype(np.float32), b[None].astype(np.float32))[0]
+    found = multiply(a[None].astype(np.float32), b[None].astype(np.float32))[0]
     return bool((found == np.einsum("ik,kj->ij", a, b)).all())
 
 
@@ -110,24 +115,26 @@ class Mirror:
     its binade: each block is snapped, while in cache, to the grid of the last round, and the columns that moved anew.
     """
 
-    def __init__(self, weights, grid):
-        self._weights, self._grid = weights, grid
-        self.values = np.empty_like(weights)
-        self._bounds, self._anchor, self.unit = [], None, None
+    def __init__(self, weights, grid, values=None):
+        """values: where the snapped weights go, if not into a new array."""
+        self.weights, self.grid = weights, grid
+        self.values = np.empty_like(weights) if values is None else values
+        self._bounds, self.anchor, self.unit = [], *np.zeros((2, len(weights), 1, weights.shape[2]), np.float32)
         self.finish()
 
     def update(self, rows):
-        block = self._weights[:, rows]
+        block = self.weights[:, rows]
         self._bounds.append(magnitude(block, axis=1))
-        snap(block, self._anchor, self.values[:, rows])
+        snap(block, self.anchor, self.values[:, rows])
 
     def finish(self):
         """After `update` of all rows, or of none where the weights have changed otherwise."""
-        bounds, before = self._bounds or [magnitude(self._weights, axis=1)], self._anchor
-        self._anchor, self.unit = self._grid.anchor_and_unit(functools.reduce(np.maximum, bounds))
+        anchor, self.unit[:] = self.grid.anchor_and_unit(
+            functools.reduce(np.maximum, self._bounds or [magnitude(self.weights, axis=1)])
+        )
         if not self._bounds:
-            snap(self._weights, self._anchor, self.values)
-        elif (moved := np.flatnonzero((self._anchor != before).any(axis=(0, 1)))).size:
-            columns = np.ascontiguousarray(self._weights[..., moved])
-            self.values[..., moved] = snap(columns, self._anchor[..., moved], columns)
-        self._bounds = []
+            snap(self.weights, anchor, self.values)
+        elif (moved := np.flatnonzero((anchor != self.anchor).any(axis=(0, 1)))).size:
+            columns = np.ascontiguousarray(self.weights[..., moved])
+            self.values[..., moved] = snap(columns, anchor[..., moved], columns)
+        self.anchor[:], self._bounds = anchor, []

@@ -39,4 +39,4 @@ class Streams:
 
 def permutation(generator, n):
     """Random order of `range(n)`: the stable argsort of n uniform draws. Shape (n,), int64."""
-    return np.argsort(generator.random(n), kind="stable").astype(np.int64)
+    return np.argsort(generator.random(n), kind="stable").astype(np.int64, copy=False)
