@@ -4,105 +4,77 @@
 decimals; every text file ends its lines with a line feed. In none of them is a zero negative.
 """
 
-import contextlib
 import csv
 import hashlib
 import io
 import json
-import os
-import tempfile
+import re
 import zipfile
-from pathlib import Path
+from itertools import chain
 
 import numpy as np
 
+from kdlib import reading
 from kdlib.errors import UserError
+from kdlib.outputs import replacing
+from kdlib.pieces import pieces, positive_zeros
 
 DECIMALS = 6
-END_RECORD_BYTES = 22  # of a ZIP file without a comment
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
-@contextlib.contextmanager
-def _replacing(path):
-    """A binary file that takes `path`'s place when the block ends without an error, and leaves no trace otherwise."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)
-        raise
-
-
-def positive_zeros(array):
-    """`array` with 0.0 in place of -0.0: equal numbers are then equal bits.
-
-    Which of two equal numbers min, max, unique and sort return, and which zero a BLAS does, differs between machines.
-    """
-    return np.where(array == 0, array.dtype.type(0), array) if array.dtype.kind == "f" else array
-
-
-def _canonical(array):
-    """`array` in C order, little-endian, its zeros positive."""
-    array = positive_zeros(np.asarray(array))
-    array = np.ascontiguousarray(array).reshape(array.shape)
-    return array.astype(array.dtype.newbyteorder("<"))
+def _arrays(named):
+    """(name, array, little-endian dtype) in the order of the names. What has `nbytes` is one, or is read as one."""
+    for name, array in sorted(named.items()):
+        array = array if hasattr(array, "nbytes") else np.asarray(array)
+        yield name, array, np.dtype(array.dtype).newbyteorder("<")
 
 
 def digest(arrays):
     """SHA-256, in hex, of {name: array} as `write_npz` writes it."""
     result = hashlib.sha256()
-    for name, array in sorted(arrays.items()):
-        array = _canonical(array)
-        result.update(f"{name} {array.dtype.str} {array.shape}\n".encode() + array.tobytes())
+    for name, array, dtype in _arrays(arrays):
+        result.update(f"{name} {dtype.str} {array.shape}\n".encode())
+        for piece in pieces(array):
+            result.update(piece.tobytes())
     return result.hexdigest()
 
 
 def write_npz(path, arrays):
-    """Write {name: array} to `path`. No object arrays. Raises ValueError for one, OSError if the disk is full."""
-    with _replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(arrays):
+    """Write {name: array} to `path`. No object arrays. Raises ValueError for one, OSError if the disk is full.
+
+    An array may be any object that `kdlib.pieces.pieces` takes: it is written piece by piece.
+    """
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array, dtype in _arrays(arrays):
+            if dtype.hasobject:
+                raise ValueError(f"{name}: object arrays are pickles")
             member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             member.create_system, member.external_attr = 3, 0o644 << 16
-            content = io.BytesIO()
-            np.lib.format.write_array(content, _canonical(arrays[name]), (1, 0), allow_pickle=False)
-            # writestr knows the size beforehand; what `open` writes for an unknown one differs between Pythons
-            archive.writestr(member, content.getbuffer())
+            header, descr = io.BytesIO(), np.lib.format.dtype_to_descr(dtype)
+            told = {"descr": descr, "fortran_order": False, "shape": array.shape}
+            np.lib.format.write_array_header_1_0(header, told)
+            # What `open` writes for a size that it does not know beforehand differs between Pythons.
+            member.file_size = len(header.getbuffer()) + array.nbytes
+            with archive.open(member, "w") as stream:
+                stream.write(header.getbuffer())
+                for piece in pieces(array):
+                    stream.write(piece.tobytes())
 
 
-def _members(file):
-    """{name: array}. Each is read to its end, which checks its CRC; how many there are stands in the last record."""
-    with zipfile.ZipFile(file) as archive:
-        content = {member.filename: archive.read(member) for member in archive.infolist()}
-    file.seek(-END_RECORD_BYTES, os.SEEK_END)
-    if int.from_bytes(file.read()[10:12], "little") != len(content):
-        raise ValueError("members are missing from its directory")
-    return {
-        name.removesuffix(".npy"): positive_zeros(np.lib.format.read_array(io.BytesIO(data), allow_pickle=False))
-        for name, data in content.items()
-    }
+def read_npz(path, required=(), sealed=False):
+    """{name: array} of the `.npz` at `path`, zeros positive, but of those that are mapped: see `kdlib.reading.arrays`.
 
-
-def read_npz(path, required=()):
-    """{name: array} of the `.npz` at `path`, zeros positive.
-
-    Raises UserError if it is missing, damaged, not an `.npz`, has a pickle in it, or lacks one of the `required` names.
+    Raises UserError if it is missing, damaged, too large, no `.npz`, has a pickle in it, or lacks a `required` name.
     """
     try:
-        with open(path, "rb") as file:
-            arrays = _members(file)
+        with reading.opened(path) as file:
+            found = reading.arrays(file, sealed).items()
+            arrays = {name: positive_zeros(array) if array.flags.writeable else array for name, array in found}
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run the stage that writes it, or `dvc repro`") from None
-    except MemoryError:
+    except (MemoryError, UserError):
         raise
     except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -123,10 +95,14 @@ def _rounded(value):
     return round(float(value), DECIMALS) + 0.0 if isinstance(value, float | np.floating) else value
 
 
+def write_bytes(path, content):
+    with replacing(path) as file:
+        file.write(content)
+
+
 def write_text(path, text):
-    """Write `text` in UTF-8, its line ends as they are."""
-    with _replacing(path) as file:
-        file.write(text.encode())
+    """Write `text` in UTF-8, its line ends as they are; of half of a surrogate pair, which has no UTF-8, its number."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path, value):
@@ -134,10 +110,25 @@ def write_json(path, value):
     write_text(path, json.dumps(_rounded(value), indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
+def _harmless(cell):
+    """Of a text: what a spreadsheet takes for a formula has an apostrophe before it, a tag of HTML no `<`.
+
+    `dvc plots` puts cells into a page as they are.
+    """
+    if not isinstance(cell, str):
+        return cell
+    if cell[:1] in tuple("=+-@\t\r") and not NUMBER.fullmatch(cell):
+        cell = f"'{cell}"
+    return TAG.sub("‹", cell)
+
+
 def write_csv(path, rows):
-    """Write a non-empty list of dicts with the same keys, floats rounded to 6 decimals; the first row's order."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_rounded(row) for row in rows)
-    write_text(path, text.getvalue())
+    """Write dicts with the same keys, one or more, floats rounded to 6 decimals; the first row's order."""
+    rows = iter(rows)
+    first = next(rows)
+    with replacing(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(map(_harmless, first))
+        writer.writerows([_harmless(_rounded(row[key])) for key in first] for row in chain([first], rows))
+        text.detach()  # which flushes

@@ -5,19 +5,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kdlib.artifacts import digest, read_npz, write_npz
+from kdlib.data.faults import ABSENT, HIDDEN, PARTS, fault
+from kdlib.data.names import check_name
 from kdlib.data.scaled import Scaled
+from kdlib.data.streamed import Ends
 from kdlib.errors import UserError
-
-PARTS = ("train", "validation", "test")
-HIDDEN = len(PARTS)  # in `assignment`: of the training part, without its label
 
 
 @dataclass
 class Dataset:
     """The content of `data/dataset.npz`: n examples and S splits of all of them into PARTS.
 
-    x: (n, features) as loaded. y: (n,) classes. assignment: (S, n) uint8, the index in PARTS, or HIDDEN. offset, scale:
-    (S, features) float64, fitted on the training part of each split. digest: SHA-256 of all the rest, in hex.
+    x: (n, features) as loaded. y: (n,) classes, -1 of a row without one. assignment: (S, n) uint8, the index in PARTS,
+    HIDDEN or ABSENT. offset, scale: (S, features) float64, fitted on the training part of each split. encoding: JSON of
+    the `Encoding` that made x of a raw table, or "" where x is what the source holds. digest: SHA-256 of all the rest,
+    in hex.
     """
 
     x: np.ndarray
@@ -28,6 +30,7 @@ class Dataset:
     class_names: list
     feature_names: list
     image_shape: tuple
+    encoding: str = ""
     digest: str = field(default="")
 
     @property
@@ -40,10 +43,14 @@ class Dataset:
         hidden = (assigned == HIDDEN) & (part == "train")
         return np.flatnonzero((assigned == PARTS.index(part)) | hidden)
 
+    def present(self, split=0):
+        """Indices of the examples that are in a part of the split."""
+        return np.flatnonzero(self.assignment[split] != ABSENT)
+
     def scaled(self, rows, split=0):
         """These rows with the scaling of the split, as `Scaled`, of images if they are."""
         x = self.x.reshape(-1, *self.image_shape) if self.image_shape else self.x
-        return Scaled(x, rows, self.offset[split], self.scale[split])
+        return Scaled(x, rows, self.offset[split], self.scale[split], self.digest)
 
     def inputs(self, rows, split=0):
         """These rows of x with the scaling of the split, (n, features) float64."""
@@ -61,6 +68,11 @@ class Dataset:
         """Indices of the training examples whose label is known."""
         return np.flatnonzero(self.assignment[split] == PARTS.index("train"))
 
+    def with_label(self, rows, split=0):
+        """Those of the rows whose label is known to train on."""
+        known = self.assignment[split, rows] == PARTS.index("train")
+        return rows if known.all() else rows[known]
+
     def transfer_set(self, class_names=None, split=0):
         """Indices of the training examples of these classes, or of all. Raises UserError if there is no such class."""
         rows = self.rows("train", split)
@@ -75,31 +87,44 @@ class Dataset:
     def _arrays(self):
         names = ("x", "y", "assignment", "offset", "scale", "class_names", "feature_names")
         shape = {"image_shape": np.array(self.image_shape, dtype=np.int64)}
-        return shape | {name: np.asarray(getattr(self, name)) for name in names}
+        shape |= {"encoding": np.array(self.encoding)} if self.encoding else {}
+        return shape | {name: getattr(self, name) if name == "x" else np.asarray(getattr(self, name)) for name in names}
 
-    def sealed(self):
-        """Itself, with the digest of its content."""
-        self.digest = digest(self._arrays())
-        return self
+    def seal(self):
+        """Give it the digest of its content, in one pass. Returns what is wrong with it, or None."""
+        x = Ends(self.x)
+        self.digest = digest(self._arrays() | {"x": x})
+        return fault(self, x.ends)
 
-    def save(self, path):
-        self.sealed()
+    def save(self, path, sealed=False):
+        """sealed: nothing has changed since `seal`."""
+        if not sealed:
+            self.seal()
         write_npz(path, self._arrays() | {"digest": np.array(self.digest)})
 
     @classmethod
     def load(cls, path):
-        """Raises UserError if the file is missing, damaged or not such a dataset."""
+        """Raises UserError if the file is missing, damaged or not such a dataset.
+
+        The file is read once from end to end, for the digest and for the least and greatest values. What is mapped of
+        it (`kdlib.reading.MAPPED`) is not held.
+        """
         plain = ("x", "y", "assignment", "offset", "scale")
-        arrays = read_npz(path, [*plain, "class_names", "feature_names", "image_shape", "digest"])
+        arrays = read_npz(path, [*plain, "class_names", "feature_names", "image_shape", "digest"], sealed=True)
         try:
             dataset = cls(
                 *(arrays[name] for name in plain),
                 *([str(name) for name in arrays[key]] for key in ("class_names", "feature_names")),
                 tuple(int(n) for n in arrays["image_shape"]),
-                str(arrays["digest"]),
+                str(arrays.get("encoding", "")),
             )
         except (TypeError, ValueError) as error:
             raise UserError(f"{path}: not a dataset ({error}); run the stage prepare again") from None
-        if dataset.digest != digest(dataset._arrays()):
+        wrong = dataset.seal()
+        if dataset.digest != str(arrays["digest"]):
             raise UserError(f"{path}: its content does not have the digest that it names; run the stage prepare again")
+        if wrong:
+            raise UserError(f"{path}: not a dataset ({wrong}); run the stage prepare again")
+        for name in dataset.class_names:
+            check_name(f"{path}: a class", name)
         return dataset

@@ -19,14 +19,13 @@ def partitions(y, tested, shares, splits, seed):
     """
     assignment = np.where(tested, TEST, TRAIN)[None].repeat(splits, axis=0).astype(np.uint8)
     free, both = np.flatnonzero(~tested), shares[0] + shares[1]
-    inner = shares[0] / both, shares[1] / both
     if splits == 1:
-        ratios = inner if tested.any() else (*shares, 1 - shares[0] - shares[1])
-        parts = stratified_split(y[free], ratios, seed, "prepare/split", REMEDY)
+        ratios = (shares[0] / both, shares[1] / both) if tested.any() else (*shares, 1 - shares[0] - shares[1])
+        parts = stratified_split(y[free] if tested.any() else y, ratios, seed, "prepare/split", REMEDY)
         for code, part in enumerate(parts):
             assignment[0, free[part]] = code
         return assignment
-    part, share = (VALIDATION, inner[1]) if tested.any() else (TEST, 1 - both)
+    part, share = VALIDATION if tested.any() else TEST, held_out_share(tested, shares)
     for split, held_out in enumerate(_held_out(y[free], share, splits, seed)):
         assignment[split, free[held_out]] = part
         if part == TEST:
@@ -38,11 +37,22 @@ def partitions(y, tested, shares, splits, seed):
     return assignment
 
 
+def held_out_share(tested, shares):
+    """Of what is free, the share that each of several splits holds out, to test or else to choose by."""
+    both = shares[0] + shares[1]
+    return shares[1] / both if tested.any() else 1 - both
+
+
+def disjoint_splits(share, splits):
+    """How many of the splits hold out rows that no other of them does."""
+    return min(splits, int((1 + 1e-9) / share))
+
+
 def _held_out(y, share, splits, seed):
     """Indices of S subsets of this share, in rounds of as many as are disjoint."""
-    found, fit = [], int((1 + 1e-9) / share)
+    found = []
     while len(found) < splits:
-        count = min(fit, splits - len(found))
+        count = disjoint_splits(share, splits - len(found))
         ratios = [share] * count + [max(0.0, 1 - count * share)]
         purpose = f"prepare/held out/{len(found)}"
         *disjoint, _ = stratified_split(y, ratios, seed, purpose, REMEDY, spare=1)

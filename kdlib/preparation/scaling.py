@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from kdlib.numerics import exact
+from kdlib.data.streamed import ends
+from kdlib.numerics.sums import Sums
 
 NOISE = 1 / 2**44  # of the magnitude: 256 times a float64's rounding
+BLOCK = 1 << 20  # numbers of which float64 copies are made at once
 TINY = 1e-300  # 1 / (TINY std) is finite for the least std of values in [0, 1], about 1 / sqrt(n)
 
 
@@ -17,23 +19,36 @@ def fit_scaling(x, kind, image):
     A feature is constant, and gets its least value and the scale 1, if its range (greatest - least) is at most
     2^-44 of its largest magnitude, which rounding may make of equal numbers, or at most 1e-300, whose inverse may
     overflow.
-    x: (n, features), magnitudes of at most 1e300, without -0.0.
+    x: (n, features), uint8, or float64 of magnitudes of at most 1e300, without -0.0; or `kdlib.data.streamed.Rows`. It
+    is read in blocks, once for minmax, three times for standard.
     """
-    x = x.astype(np.float64)
     if kind == "auto":
         kind = "minmax" if image else "standard"
     if kind == "none":
         return np.zeros(x.shape[1]), np.ones(x.shape[1])
-    axis = (0, 1) if image and kind == "minmax" else 0
-    least, greatest = (np.broadcast_to(value, x.shape[1:]) for value in (x.min(axis=axis), x.max(axis=axis)))
+    least, greatest = ends(x)[:, 0].astype(np.float64)
+    if image and kind == "minmax":
+        least, greatest = (np.full_like(least, value) for value in (least.min(), greatest.max()))
     spread = greatest - least
     constant = spread <= np.maximum(NOISE * np.maximum(np.abs(least), np.abs(greatest)), TINY)
     spread = np.where(constant, 1.0, spread)
     if kind == "minmax":
         return least.copy(), 1 / spread
-    # In [0, 1], so that no square overflows; transposed, so that each feature has an exact sum of its own.
-    part = (np.where(constant, 0.0, x - least) / spread).T
-    mean = exact.mean(part, axis=1)
-    centred = part - mean[:, None]
-    deviation = np.sqrt(exact.mean(centred * centred, axis=1))
-    return least + spread * mean, 1 / (spread * np.where(constant, 1.0, deviation))
+
+    def parts():
+        """In [0, 1], so that no square overflows; transposed, so that each feature has an exact sum of its own."""
+        rows = max(1, BLOCK // len(spread))
+        for start in range(0, len(x), rows):
+            yield (np.where(constant, 0.0, x[start : start + rows] - least) / spread).T
+
+    # A feature that is not constant has a 0 and a 1: between these is the largest square of a difference, too.
+    sums = Sums(np.where(constant, 0.0, 1.0)[:, None], len(x))
+    for part in parts():
+        sums.add(part)
+    mean = sums.total() / len(x)
+    farthest = np.where(constant, 0.0, np.maximum(mean, 1 - mean))
+    sums = Sums((farthest * farthest)[:, None], len(x))
+    for part in parts():
+        part -= mean[:, None]
+        sums.add(part * part)
+    return least + spread * mean, 1 / (spread * np.where(constant, 1.0, np.sqrt(sums.total() / len(x))))

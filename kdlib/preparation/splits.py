@@ -41,4 +41,8 @@ def stratified_split(y, ratios, seed, purpose, remedy="raise the smallest ratio"
         members = members[permutation(stream(seed, purpose, index), len(members))]
         for part, piece in zip(parts, np.split(members, np.cumsum(row)[:-1]), strict=True):  # integers
             part.append(piece)
-    return [np.sort(np.concatenate(part)) for part in parts]
+    found = []
+    while parts:
+        found.append(np.concatenate(parts.pop(0)))
+        found[-1].sort()
+    return found

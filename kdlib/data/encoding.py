@@ -1,0 +1,142 @@
+"""How the columns of a raw table become features: numbers, dates, truth values, categories, and what is missing."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from kdlib.data.cells import LARGEST, MISSING, PARSERS, numbers
+from kdlib.data.names import check_name
+from kdlib.errors import UserError
+
+KINDS = (*PARSERS, "category")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. kind: of KINDS. missing: whether a feature of its own says that the value is missing.
+
+    fill: what stands where a number, date or truth value is missing. categories: values that have a feature each. rare:
+    values that share one. Any other value of a category, or a missing one, is zeros.
+    """
+
+    name: str
+    kind: str
+    fill: float = 0.0
+    missing: bool = False
+    categories: tuple = ()
+    rare: tuple = ()
+
+    @property
+    def feature_names(self):
+        names = [f"{self.name}={value}" for value in self.categories] if self.kind == "category" else [self.name]
+        names += [f"{self.name} is rare"] if self.rare else []
+        return names + ([f"{self.name} is missing"] if self.missing else [])
+
+    def values(self, table):
+        """(n,) float64: the numbers, or the place of the value's feature, -1 if it has none; NaN where missing."""
+        quick = as_numbers(table, self.name) if self.kind == "number" else None
+        if quick is not None and (np.abs(quick) <= LARGEST).all():
+            return quick
+        cells, known = table.cells(self.name), {}
+        places = {value: k for k, value in enumerate(self.categories)}
+        places |= dict.fromkeys(self.rare, len(self.categories))
+        for text in dict.fromkeys(cells):
+            if text in MISSING:
+                known[text] = math.nan
+            elif self.kind == "category":
+                known[text] = places.get(text, -1)
+            else:
+                known[text] = value = PARSERS[self.kind](text)
+                if value is None or not abs(value) <= LARGEST:
+                    where = table.where(cells.index(text), self.name)
+                    limit = "" if value is None else f" of at most {LARGEST:g}"
+                    raise UserError(f"{where}: {text[:40]!a} is no {self.kind}{limit}{_hint(text)}")
+        return np.fromiter(map(known.__getitem__, cells), np.float64, len(cells))
+
+    def encode(self, table, out):
+        """Write its features to `out`, (n, features)."""
+        values = self.values(table)
+        missing = np.isnan(values)
+        if self.kind == "category":
+            shown = out.shape[1] - self.missing
+            out[:, :shown] = values[:, None] == np.arange(shown)
+        else:
+            out[:, 0] = np.where(missing, self.fill, values)
+        if self.missing:
+            out[:, -1] = missing
+
+
+def as_numbers(table, name):
+    """(n,) float64, as `kdlib.data.cells.numbers` gives of a column's cells, or None."""
+    if name not in table.arrays:
+        return numbers(table.cells(name))
+    values = table.arrays[name]().astype(np.float64) + 0.0
+    return None if np.isnan(values).any() else values
+
+
+def _hint(text):
+    return "; write a decimal point for its comma" if PARSERS["number"](text.replace(",", ".", 1)) is not None else ""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The columns that become features, in their order. Made by `kdlib.preparation.columns.fit`."""
+
+    columns: tuple
+
+    @cached_property
+    def feature_names(self):
+        return [name for column in self.columns for name in column.feature_names]
+
+    def encode(self, table):
+        """(n, features) float64, finite, of a `Table`; columns are found by name, and others than these are not read.
+
+        Raises UserError for a column that is not there, and for a cell that is not of its column's kind.
+        """
+        out, at = np.empty((len(table), len(self.feature_names))), 0
+        for column in self.columns:
+            width = len(column.feature_names)
+            column.encode(table, out[:, at : at + width])
+            at += width
+        return out
+
+    def to_json(self):
+        """The same text for the same encoding, ASCII alone; floats are written so that they come back bit for bit."""
+        return json.dumps([asdict(column) for column in self.columns], sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text):
+        """Raises UserError if the text is not an encoding's."""
+        try:
+            columns = tuple(_column(entry) for entry in json.loads(text))
+            if not columns or len({column.name for column in columns}) != len(columns):
+                raise ValueError("it has no columns, or two of one name")
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UserError(f"not an encoding of a table ({str(error)[:100]})") from None
+        return cls(columns)
+
+
+def _column(entry):
+    """`Column` of a dict. Raises TypeError or ValueError if it is none."""
+    column = Column(**entry)
+    values = [*column.categories, *column.rare]
+    for name in (column.name, *values):
+        if type(name) is not str:
+            raise TypeError(f"got {name!a} as a name")
+        check_name("a name", name)
+    lists = type(column.categories) is list and type(column.rare) is list and len(set(values)) == len(values)
+    plain = type(column.fill) is float and abs(column.fill) <= LARGEST and type(column.missing) is bool
+    if not (lists and plain and column.kind in KINDS and bool(values) == (column.kind == "category")):
+        raise ValueError(f"the column {column.name!a} is not what it has to be")
+    return replace(column, categories=tuple(column.categories), rare=tuple(column.rare))
+
+
+def encodes(text, feature_names):
+    """Whether it is the JSON of an encoding with these features, or ""."""
+    try:
+        return not text or Encoding.from_json(text).feature_names == feature_names
+    except UserError:
+        return False
