@@ -2,38 +2,28 @@
 
 import numpy as np
 
-from kdlib.learning.network import layer_views
-
-BLOCK = 65536  # elements of a block: its arrays stay in the cache while all passes of an update go over them
+from kdlib.numerics import blocks, kernels, ranks, shared
+from kdlib.numerics.dense import Layers
+from kdlib.numerics.levels import mirrors
 
 
 class Backpropagation:
     """Forward and backward passes over batches, in buffers that are allocated once for each batch size.
 
-    `gradient` (R, parameters) is laid out as `network.parameters`. The layers' products work on mirrors of the
-    weights, which follow the parameters where these change by `blocks`; after other changes call `mirror`.
+    The layers' products work on mirrors of the weights, which follow the parameters where an optimizer changes these
+    with `layers`; after other changes call `mirror`. `gradient` (R, parameters) is laid out as `network.parameters`.
     Reference: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors" (1986).
     """
 
-    def __init__(self, network, rows):
-        """rows: of the largest batch."""
+    def __init__(self, network, rows, bits=None):
+        """rows: of the largest batch. bits: None, or of weights whose products are those of their `Levels`."""
         self.network = network
-        self.dense = [network.arithmetic.dense(layer, rows) for layer in network.layers]
-        self.gradient = np.zeros_like(network.parameters)
-        self._gradients = layer_views(self.gradient, network.sizes)
-        self._buffers, self._blocks = {}, list(self._cut())
-
-    def _cut(self):
-        """(columns, dense, rows) of blocks of about BLOCK elements, whole rows of weights, the biases with the last."""
-        start = 0
-        for dense, (weights, _) in zip(self.dense, self.network.layers, strict=True):
-            replicas, fan_in, fan_out = weights.shape
-            height = max(1, BLOCK // (replicas * fan_out))
-            for top in range(0, fan_in, height):
-                bottom = min(top + height, fan_in)
-                end = start + (bottom - top + (bottom == fan_in)) * fan_out
-                yield slice(start, end), dense, slice(top, bottom)
-                start = end
+        self.layers = Layers(network.arithmetic.dense, network.sizes, network.parameters, rows)
+        self.dense, self.gradient = self.layers.dense, self.layers.gradient
+        if bits:
+            for dense, mirror in zip(self.dense, mirrors(network.layers, bits), strict=True):
+                dense.mirror = mirror
+        self._buffers, self._compiled = {}, {}
 
     def _batch(self, rows):
         """For each layer its result, that as the next one's operand, and the gradient by it, each (R, rows, width)."""
@@ -42,46 +32,52 @@ class Backpropagation:
             self._buffers[rows] = [tuple(np.empty(shape, self.gradient.dtype) for _ in range(3)) for shape in shapes]
         return self._buffers[rows]
 
+    def _passes(self, rows):
+        """The compiled passes for so many rows, or None."""
+        key = kernels.current, rows
+        if key not in self._compiled:
+            self._compiled[key] = kernels.current.passes(self.layers, rows)
+        return self._compiled[key]
+
     def forward(self, operand, masks=None):
         """operand: of the first layer, (R, batch, features) -> logits (R, batch, classes), float32.
 
         masks: for dropout, an array (R, batch, width) of zeros and 1 / (1 - rate), or None, for each hidden layer.
         """
-        self._masks = masks or [None] * (len(self.dense) - 1)
-        self._operands, buffers = [operand], self._batch(operand[0].shape[1])
-        for index, (dense, (z, snapped, _)) in enumerate(zip(self.dense, buffers, strict=True)):
-            dense.forward(self._operands[-1], out=z)
+        rows, masks = operand[0].shape[1], masks or [None] * (len(self.dense) - 1)
+        if passes := self._passes(rows):
+            return passes.forward(operand, masks)
+        self._masks, self._operands = masks, [operand]
+        for index, (dense, (z, snapped, _)) in enumerate(zip(self.dense, self._batch(rows), strict=True)):
+            dense.product(self._operands[-1], out=z)
             if index < len(self._masks):
-                np.maximum(z, 0, out=z)
-                if self._masks[index] is not None:
-                    z *= self._masks[index]
-                self._operands.append(self.dense[index + 1].operand(z, snapped, nonnegative=True))
+                following = self.dense[index + 1]
+                self._operands.append(following.activate(z, dense.biases, self._masks[index], snapped))
+        z += dense.biases
         return z
 
-    def backward(self, delta):
-        """delta: gradient of the loss by the logits of the last `forward`, (R, batch, classes). Fills `gradient`."""
-        buffers = self._batch(delta.shape[1])
-        delta = delta.astype(self.gradient.dtype, copy=False)
+    def backward(self, delta, rows=None):
+        """delta: gradient of the loss by the logits of the last `forward`, (R, batch, classes). Fills `gradient`.
+
+        rows: of a batch of which these are the `kdlib.numerics.ranks` share; None: it is the whole.
+        """
+        if passes := self._passes(delta.shape[1]):
+            passes.backward(delta)
+            return
+        buffers, of_several = self._batch(delta.shape[1]), ranks.current.size > 1
+        deltas = [delta.astype(self.gradient.dtype, copy=False)]
         for index in reversed(range(len(self.dense))):
-            self.dense[index].gradients(self._operands[index], delta, *self._gradients[index])
+            if not of_several:
+                self.dense[index].gradients(self._operands[index], deltas[0], *self.layers.gradients[index])
             if index > 0:
                 z, _, below = buffers[index - 1]
-                self.dense[index].backward(delta, out=below)
-                # A unit that is off or dropped has z = 0; one that is on has z > 0, and passes its mask on.
-                below *= z > 0
+                self.dense[index].backward(deltas[0], out=below)
+                blocks.pass_on(below, z)
                 if self._masks[index - 1] is not None:
                     below *= self._masks[index - 1]
-                delta = below
-
-    def blocks(self):
-        """Slices of the parameters' columns, all of them, each to be changed before the next one is asked for."""
-        if self.gradient.size > BLOCK:
-            for columns, dense, rows in self._blocks:
-                yield columns
-                dense.mirror.update(rows)
-        else:
-            yield slice(None)
-        self.mirror()
+                deltas.insert(0, below)
+        if of_several:
+            shared.gradient(ranks.current, self.layers, self._operands, deltas, rows)
 
     def mirror(self):
         for dense in self.dense:

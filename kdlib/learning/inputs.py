@@ -1,19 +1,28 @@
 """Batches of training examples as the first layer's operands."""
 
+import functools
+import math
+
 import numpy as np
 
+from kdlib.data import scaled
 from kdlib.data.scaled import Scaled
 from kdlib.errors import UserError
 from kdlib.learning.augmentation import shifted
 from kdlib.learning.stack import parts
+from kdlib.numerics import blocks, kernels
+from kdlib.pieces import advise
 
-BLOCK = 4096  # rows that are scaled at once
+GATHERED = np.uint8, np.float32, np.float64  # in this machine's order of bytes
 CROWDING = 128  # a row's inputs have at least 7 bits of its largest
 
 
 def largest(x):
     """Largest magnitude of each feature, (features,). x: (n, ...) numbers, or `Scaled` ones."""
-    return x.largest() if isinstance(x, Scaled) else np.max(np.abs(x.reshape(len(x), -1)), axis=0)
+    if isinstance(x, Scaled):
+        return x.largest
+    flat, rows = x.reshape(len(x), -1), range(0, len(x), scaled.BLOCK)
+    return np.maximum.reduce([np.max(np.abs(flat[start : start + scaled.BLOCK]), axis=0) for start in rows])
 
 
 def outlying(x):
@@ -39,7 +48,8 @@ def _taking(x):
 class Inputs:
     """The training examples, of which batches are scaled, moved, dropped and snapped.
 
-    Of a single split that is not moved the whole is snapped once. Raises UserError for magnitudes beyond what the
+    Of a single split that is not moved the whole is snapped once, unless compiled loops make the rows of a batch from a
+    large one as quickly. Raises UserError for magnitudes beyond what the
     arithmetic trains on.
     """
 
@@ -48,23 +58,64 @@ class Inputs:
 
         dense: the first layer's products. shift: pixels, drawn from the generators, one for each network.
         """
-        self._operand, self._dtype, self._whole = dense.operand, network.parameters.dtype, None
+        self._operand, self._dtype = dense.operand, network.parameters.dtype
         self._networks, self._takes = parts(len(splits), network.replicas), []
         for x, own in zip(splits, self._networks, strict=True):
             _check(largest(x), network.arithmetic.limit)
             take = _taking(x)
             self._takes.append(shifted(take, x.shape[1:], shift, generators[own]) if shift else take)
-        if len(splits) == 1 and not shift:
-            blocks = [np.arange(start, min(start + BLOCK, len(x))) for start in range(0, len(x), BLOCK)]
-            self._whole = self._operand(np.concatenate([take(rows).astype(self._dtype) for rows in blocks]))
+        self._shift, self._all = shift, splits
+        plain = not shift and all(isinstance(x, Scaled) for x in splits)
+        self._splits, self._grid = splits if plain else None, dense.grids[0] if dense.grids else None
+        held = not plain or math.prod(x.shape) <= kernels.current.HELD  # integers
+        self._held = held and len(splits) == 1 and not shift
+        if plain and not self._held:
+            advise(splits[0].x, random=True)
 
-    def __call__(self, indices, mask=None):
-        """indices: (R, batch) -> the operand. mask: None, or zeros and factors for each input, (R, batch, features)."""
-        if mask is None and self._whole:
+    @functools.cached_property
+    def _whole(self):
+        """The operand of all rows, made in blocks, so that no copy of it is held beside it."""
+        (take,), n, whole = self._takes, len(self._all[0]), None
+        for rows in scaled.blocks(n):
+            parts = self._operand(take(rows).astype(self._dtype))
+            if whole is None:
+                whole = tuple(None if part is None else np.empty((n, part.shape[1]), part.dtype) for part in parts)
+            for part, all_rows in zip(parts, whole, strict=True):
+                if part is not None:
+                    all_rows[rows] = part
+        return whole
+
+    def __call__(self, indices, mask=None, *share):
+        """indices: (R, rows) -> the operand. mask: None, or zeros and factors for each input, (R, rows, features).
+
+        share: nothing, or of what batch they are which rows, see `shifted`.
+        """
+        if mask is None and self._held:
             return tuple(None if part is None else part.take(indices, axis=0) for part in self._whole)
+        if mask is None and self._splits:
+            return self._gathered(indices)
         pairs = zip(self._takes, self._networks, strict=True)
-        x = np.concatenate([take(indices[own]) for take, own in pairs]).astype(self._dtype)
+        share = share if self._shift else ()
+        x = np.concatenate([take(indices[own], *share) for take, own in pairs]).astype(self._dtype)
         return self._operand(x if mask is None else (x * mask).astype(self._dtype))
+
+    def source(self):
+        """The splits as `Scaled` rows of one array, of a kind that compiled loops gather from, or None."""
+        splits = self._all
+        if len(splits) == 1 and not isinstance(splits[0], Scaled):
+            features = math.prod(splits[0].shape[1:])  # integers
+            splits = [Scaled(splits[0], np.arange(len(splits[0])), np.zeros(features), np.ones(features))]
+        of_one = all(isinstance(x, Scaled) and x.x is splits[0].x for x in splits)
+        return splits if of_one and splits[0].x.dtype in GATHERED else None
+
+    def _gathered(self, indices):
+        out = np.empty((*indices.shape, self._splits[0].scale.size), self._dtype)
+        unit = None if self._grid is None else np.empty((*indices.shape, 1), self._dtype)
+        for x, own in zip(self._splits, self._networks, strict=True):
+            rows, flat = x.rows.take(indices[own]), x.x.reshape(len(x.x), -1)
+            gather = kernels.current.gather if flat.dtype in GATHERED else blocks.gather
+            gather(flat, rows, x.offset, x.scale, self._grid, out[own], unit if unit is None else unit[own])
+        return out, unit
 
 
 def _check(magnitudes, limit):

@@ -16,24 +16,21 @@ Where the formulas depart from the papers:
 
 import numpy as np
 
+from kdlib.numerics import blocks, kernels
 
-def softmax(logits, arithmetic, temperature=1.0):
-    """exp(z_i / T) / sum_j exp(z_j / T). logits: (..., classes) -> probabilities of the same shape.
+
+def softmax(logits, arithmetic, temperature=None):
+    """exp(z_i / T) / sum_j exp(z_j / T), T = 1 if None. logits: (..., classes) -> probabilities of the same shape.
 
     Reference: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), equation 1.
     """
-    shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
-    if isinstance(temperature, np.ndarray) or temperature != 1.0:
-        shifted /= temperature
-    powers = arithmetic.exp(shifted)
-    powers /= arithmetic.unit_sum(powers)
-    return powers
+    return blocks.softmax(logits, temperature, arithmetic)
 
 
-def log_softmax(logits, arithmetic, temperature=1.0):
+def log_softmax(logits, arithmetic, temperature=None):
     """log(softmax(logits / T)), without overflow. logits: (..., classes) -> the same shape."""
-    shifted = (logits - np.maximum.reduce(logits, axis=-1, keepdims=True)) / temperature
-    return shifted - arithmetic.log(arithmetic.unit_sum(arithmetic.exp(shifted)))
+    shifted, total = kernels.current.shifted(logits, temperature, arithmetic)
+    return shifted - arithmetic.log(total)
 
 
 def _log_or_zero(p, arithmetic):
@@ -48,9 +45,7 @@ def cross_entropy(logits, targets, arithmetic):
 
 def cross_entropy_gradient(logits, targets, arithmetic):
     """p - t."""
-    gradient = softmax(logits, arithmetic)
-    gradient -= targets
-    return gradient
+    return arithmetic.softmax_gradient(logits, targets)
 
 
 def smooth_labels(one_hot, epsilon):
@@ -66,10 +61,7 @@ def kd_divergence(logits_student, soft_targets, temperature, arithmetic):
 
 def kd_gradient(logits_student, soft_targets, temperature, arithmetic):
     """(student_T - teacher_T) / T. Hinton et al. (2015), equation 2: without T^2 it shrinks as 1 / T^2."""
-    gradient = softmax(logits_student, arithmetic, temperature)
-    gradient -= soft_targets
-    gradient /= temperature
-    return gradient
+    return arithmetic.softmax_gradient(logits_student, soft_targets, temperature)
 
 
 def logit_mse(logits_student, logits_teacher, arithmetic):

@@ -1,18 +1,25 @@
 """The artifact of a trained stack: weights, learning curve, where it comes from and, of a teacher, logits."""
 
 import json
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from kdlib.artifacts import digest, read_npz, write_npz
+from kdlib.data.scaled import blocks
 from kdlib.errors import UserError
 from kdlib.learning import losses
-from kdlib.learning.network import INFERENCE_ROWS, Network
+from kdlib.learning.network import Network
 from kdlib.learning.stack import parts
 from kdlib.learning.sweeps import Sweep
 from kdlib.learning.training import CURVES
 from kdlib.numerics.arithmetic import Exact
+from kdlib.pieces import advise, all_finite, scratch
+
+LARGEST = 1e100  # loss in a curve: its square is finite
+TYPES = {"model": str, "one_for_all": bool, "bytes": int, "options": dict, "folds": int, "seed": int}  # in `origin`
+ORIGINS = TYPES.keys() - {"one_for_all"}, {"model", "one_for_all"}, {"model", "one_for_all", "bytes"}
 
 
 @dataclass
@@ -21,6 +28,8 @@ class Model:
 
     logits: of a teacher, (S, n, classes) of all examples of the dataset, or None. sweep: the `Sweep` that chose, or
     None. recipe: {key of params.yaml: value}, of what `evaluate` compares. teacher: `digest` of the teacher, or "".
+    origin: of a teacher that is no network, {"model": its name, and what else `kdlib.teachers` tells of it}.
+    deployed: (parameters,) of `Sweep.deployed_network`, maybe of a setting that its split has not chosen, or None.
     """
 
     network: Network
@@ -29,6 +38,8 @@ class Model:
     sweep: Sweep = None
     recipe: dict = field(default_factory=dict)
     teacher: str = ""
+    origin: dict = field(default_factory=dict)
+    deployed: np.ndarray = None
 
     def digest(self):
         """SHA-256, in hex, of the logits: a teacher is what it says."""
@@ -49,66 +60,64 @@ def ensemble_logits(logits):
 
 
 def split_logits(network, dataset):
-    """What each split's members say together of all examples under its scaling, (S, n, classes) float32."""
-    result, blocks = [], range(0, len(dataset.y), INFERENCE_ROWS)
+    """What each split's members say together of its examples under its scaling, (S, n, classes) float32; else 0."""
+    advise(dataset.x, random=False)
+    result = scratch((dataset.splits, len(dataset.y), network.sizes[-1]), np.float32)
     for split, own in enumerate(parts(dataset.splits, network.replicas)):
-        rows = [np.arange(start, min(start + INFERENCE_ROWS, len(dataset.y))) for start in blocks]
-        logits = [network.part(own).logits(dataset.inputs(block, split)) for block in rows]
-        result.append(ensemble_logits(np.concatenate(logits, axis=1)))
-    return np.stack(result)
-
-
-def joined(networks, curves, chosen, replicas):
-    """(network, curve) of the chosen settings of all splits. networks: of each split, settings by replicas.
-
-    Curves of fewer epochs than others are filled with NaN.
-    """
-    first = networks[0]
-    network = Network(first.sizes, len(networks) * replicas, first.arithmetic)
-    epochs = max(curve[CURVES[0]].shape[1] for curve in curves)
-    curve = {name: np.full((network.replicas, epochs), np.nan) for name in CURVES}
-    for split, (own, setting) in enumerate(zip(parts(len(networks), network.replicas), chosen, strict=True)):
-        of = slice(setting * replicas, (setting + 1) * replicas)
-        network.parameters[own] = networks[split].parameters[of]
-        for name, values in curves[split].items():
-            curve[name][own, : values.shape[1]] = values[of]
-    return network, curve
+        for of in blocks(dataset.present(split)):
+            result[split, of] = ensemble_logits(network.part(own).logits(dataset.inputs(of, split)))
+    return result
 
 
 def save_model(path, model, dataset):
     """Write a `Model` that was trained on `dataset`."""
-    arrays = model.network.arrays() | model.curve
+    arrays = model.network.arrays() if model.network else {}
+    arrays |= model.curve
     arrays |= {"logits": model.logits} if model.logits is not None else {}
     arrays |= model.sweep.arrays() if model.sweep else {}
-    origin = {"dataset_digest": dataset.digest, "recipe": json.dumps(model.recipe, sort_keys=True)}
-    origin |= {"teacher_digest": model.teacher} if model.teacher else {}
-    write_npz(path, arrays | {name: np.array(value) for name, value in origin.items()})
+    arrays |= {"deployed": model.deployed} if model.deployed is not None else {}
+    named = {"dataset_digest": dataset.digest, "recipe": json.dumps(model.recipe, sort_keys=True)}
+    named |= {"teacher_digest": model.teacher} if model.teacher else {}
+    named |= {"origin": json.dumps(model.origin, sort_keys=True)} if model.origin else {}
+    write_npz(path, arrays | {name: np.array(value) for name, value in named.items()})
 
 
-def load_model(path, dataset):
+def _is_origin(found):
+    """Whether it is what `kdlib.teachers` tells of a teacher."""
+    typed = found.keys() in ORIGINS and all(type(value) is TYPES[key] for key, value in found.items())
+    return typed and found["model"].isprintable() and found.get("bytes", 1) > 0
+
+
+def load_model(path, dataset, teaches=False):
     """`Model` of the file. Any model can be a teacher: of a file without weights, network is None and curve empty.
 
-    Raises UserError if it is missing, damaged, foreign, or of another dataset.
+    teaches: whether its logits are needed. Raises UserError if it is missing, damaged, foreign, or of another dataset.
     """
     arrays = read_npz(path, ["dataset_digest"])
     of = str(arrays["dataset_digest"])
     if of != dataset.digest:
-        raise UserError(
-            f"{path}: belongs to the dataset {of[:12]}, not to this one ({dataset.digest[:12]}); train it again"
-        )
+        raise UserError(f"{path}: belongs to the dataset {of[:12]}, this one is {dataset.digest[:12]}; train it again")
     logits, shape = arrays.get("logits"), (dataset.splits, len(dataset.y), len(dataset.class_names))
-    if logits is not None and (logits.shape != shape or logits.dtype.kind != "f" or not np.isfinite(logits).all()):
+    if logits is not None and (logits.shape != shape or logits.dtype.kind != "f" or not all_finite(logits)):
         raise UserError(f"{path}: logits are {logits.dtype} {logits.shape}, not finite floats {shape}")
+    if teaches and logits is None:
+        raise UserError(f"{path}: lacks logits; a teacher needs its logits on every example")
     curve = {name: arrays[name] for name in CURVES if name in arrays}
     for name, array in curve.items():
-        if array.ndim != 2 or array.dtype.kind != "f":
-            raise UserError(f"{path}: {name} is {array.dtype} {array.shape}, not floats (replicas, epochs)")
-    if "weights_0" not in arrays:
-        return Model(None, curve, logits)
+        numbers = array.ndim == 2 and array.size and array.dtype == np.float64
+        most = 1 if name.endswith("accuracy") else LARGEST
+        if not numbers or not np.isfinite(array[:, 0]).all() or (np.abs(array) > most).any():
+            raise UserError(
+                f"{path}: {name} is {array.dtype} {array.shape}, not numbers up to {LARGEST:g} of replicas by epochs"
+            )
     try:
-        recipe = dict(json.loads(str(arrays.get("recipe", "{}"))))
-    except (TypeError, ValueError):
-        raise UserError(f"{path}: recipe is not an object in JSON; train it again") from None
+        recipe, origin = (dict(json.loads(str(arrays.get(name, "{}")))) for name in ("recipe", "origin"))
+    except (RecursionError, TypeError, ValueError):
+        raise UserError(f"{path}: recipe or origin is not an object in JSON; train it again") from None
+    if origin and not _is_origin(origin):
+        raise UserError(f"{path}: origin is not of a teacher that was asked; run train_teacher again")
+    if "weights_0" not in arrays:
+        return Model(None, curve, logits, origin=origin)
     try:
         network, sweep = Network.from_arrays(arrays, Exact), Sweep.from_arrays(arrays)
     except (LookupError, ValueError) as error:
@@ -117,6 +126,14 @@ def load_model(path, dataset):
     sizes = "-".join(map(str, network.sizes))
     if (network.sizes[0], network.sizes[-1]) != ends or not np.isfinite(network.parameters).all():
         raise UserError(f"{path}: {sizes} are not finite weights from {ends[0]} features to {ends[1]} classes")
+    if curve.keys() != set(CURVES):
+        raise UserError(f"{path}: lacks {', '.join(sorted(set(CURVES) - curve.keys()))}; train it again")
     if network.replicas % dataset.splits or len(sweep.loss) != dataset.splits:
         raise UserError(f"{path}: {network.replicas} networks are not of {dataset.splits} splits; train it again")
-    return Model(network, curve, logits, sweep, recipe, str(arrays.get("teacher_digest", "")))
+    deployed, shape = arrays.get("deployed"), network.parameters.shape[1:]
+    if deployed is not None and (deployed.dtype != np.float32 or deployed.shape != shape or not all_finite(deployed)):
+        raise UserError(f"{path}: deployed is {deployed.dtype} {deployed.shape}, not finite float32 {shape}: run again")
+    teacher = str(arrays.get("teacher_digest", ""))
+    if not re.fullmatch("[0-9a-f]*", teacher):
+        raise UserError(f"{path}: teacher_digest is not in hex; train it again")
+    return Model(network, curve, logits, sweep, recipe, teacher, deployed=deployed)

@@ -5,7 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 
-INFERENCE_ROWS = 4096
+from kdlib.data.scaled import Scaled, blocks
+from kdlib.numerics.dense import layer_views
+from kdlib.numerics.levels import mirrors
+
+INFERENCE_ROWS = 1024
 
 
 def parameter_count(sizes):
@@ -16,17 +20,6 @@ def parameter_count(sizes):
 def multiply_adds(sizes):
     """Multiply-adds of the matrix products for one example."""
     return sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))  # integers
-
-
-def layer_views(flat, sizes):
-    """The layers in a flat stack (R, parameters), as views: [(weights (R, in, out), biases (R, 1, out)), ...]."""
-    layers, start = [], 0
-    for fan_in, fan_out in pairwise(sizes):
-        middle, end = start + fan_in * fan_out, start + (fan_in + 1) * fan_out
-        weights = flat[:, start:middle].reshape(-1, fan_in, fan_out)
-        layers.append((weights, flat[:, middle:end].reshape(-1, 1, fan_out)))
-        start = end
-    return layers
 
 
 class Network:
@@ -53,6 +46,15 @@ class Network:
         part.layers = layer_views(part.parameters, self.sizes)
         return part
 
+    def on_levels(self, bits):
+        """Itself; or, if bits is not None, a copy whose weights are on their `kdlib.numerics.levels`."""
+        if bits is None:
+            return self
+        result = self.part(np.arange(self.replicas))
+        for (weights, _), mirror in zip(result.layers, mirrors(self.layers, bits), strict=True):
+            weights[:] = mirror.values
+        return result
+
     def initialize(self, generators):
         """Draw each replica's weights from its own generator, uniform with variance 2 / fan_in (He et al. 2015)."""
         for weights, biases in self.layers:
@@ -77,26 +79,32 @@ class Network:
             (arrays[f"weights_{i}"], arrays[f"biases_{i}"])
             for i in range(sum(n.startswith("weights_") for n in arrays))  # integers
         ]
+        shapes = [weights.shape for weights, _ in layers]
+        # Before anything is made of their product, which may be far larger than the layers.
+        if any(len(s) != 3 or 0 in s for s in shapes) or any(a[::2] != b[:2] for a, b in pairwise(shapes)):
+            raise ValueError(f"the layers {shapes} do not follow one another")
         replicas, features = layers[0][0].shape[:2]
         network = cls((features, *(weights.shape[2] for weights, _ in layers)), replicas, arithmetic)
         for views, stored in zip(network.layers, layers, strict=True):
             for view, array in zip(views, stored, strict=True):
                 if view.shape != array.shape or array.dtype.kind != "f":
                     raise ValueError(f"a layer is {array.dtype} {array.shape}, not float {view.shape}")
-                view[:] = array
+                with np.errstate(over="ignore"):
+                    view[:] = array
         return network
 
     def logits(self, x):
-        """x: (n, features), or (R, n, features) -> logits (R, n, classes). No dropout.
+        """x: (n, features), `Scaled` ones, or (R, n, features) -> logits (R, n, classes). No dropout.
 
         In exact arithmetic they are float64, and a row has the same logits alone and beside any other rows.
         """
-        x = np.asarray(x, dtype=self.arithmetic.logits_dtype)
+        if isinstance(x, Scaled):
+            return np.concatenate([self.logits(x.take(rows)) for rows in blocks(len(x))], axis=1)
         x = x if x.ndim == 3 else x[None]
-        blocks = []
-        for start in range(0, x.shape[1], INFERENCE_ROWS):
-            a = x[:, start : start + INFERENCE_ROWS]
+        found = []
+        for start in range(0, max(1, x.shape[1]), INFERENCE_ROWS):
+            a = np.asarray(x[:, start : start + INFERENCE_ROWS], dtype=self.arithmetic.logits_dtype)
             for index, (weights, biases) in enumerate(self.layers):
                 a = self.arithmetic.matmul(a if index == 0 else np.maximum(a, 0), weights) + biases
-            blocks.append(a)
-        return np.concatenate(blocks, axis=1)
+            found.append(a)
+        return np.concatenate(found, axis=1)

@@ -8,16 +8,23 @@ its targets for each network: `value` -> (R, n) in nats, and `gradient` -> (R, n
 import numpy as np
 
 from kdlib.errors import UserError
-from kdlib.learning import losses
+from kdlib.learning import lazy, losses
 from kdlib.learning.stack import each
+
+ONE = np.ones((1, 1, 1))
 
 
 def _stacked(targets, arithmetic):
-    return targets.reshape(-1, *targets.shape[-2:]).astype(arithmetic.logits_dtype)
+    if isinstance(targets, np.ndarray):
+        targets = targets.reshape(-1, *targets.shape[-2:])
+    return lazy.each(targets, lambda values: values.astype(arithmetic.logits_dtype), "")
 
 
 class CrossEntropy:
-    """Cross-entropy with `one_hot` rows, (n, classes) or (G, n, classes), or with any other distributions."""
+    """Cross-entropy with `one_hot` rows, (n, classes) or (G, n, classes), or with any other distributions.
+
+    Of this and of `Distillation` what is too large for memory may be `kdlib.learning.lazy`.
+    """
 
     def __init__(self, one_hot, arithmetic):
         self.arithmetic, self.targets = arithmetic, (_stacked(one_hot, arithmetic),)
@@ -27,6 +34,13 @@ class CrossEntropy:
 
     def gradient(self, logits, one_hot):
         return losses.cross_entropy_gradient(logits, one_hot, self.arithmetic)
+
+    def terms(self, networks):
+        """The gradient as the sum of weight (softmax - targets) / T: [(index of the targets, T, weight), ...].
+
+        T and weight: (1, 1, 1), or (R, 1, 1) of so many networks. None: it is no such sum.
+        """
+        return [(0, ONE, ONE)]
 
 
 class Distillation:
@@ -55,17 +69,28 @@ class Distillation:
         self.scale = self.temperature * self.temperature if scale_by_t2 and loss != "mse" else np.ones((1, 1, 1))
         one_hot, logits = _stacked(one_hot, arithmetic), _stacked(logits_teacher, arithmetic)
         if standardize_logits:
-            logits = losses.standardize(logits, arithmetic)[0]
+            logits = lazy.each(logits, lambda values: losses.standardize(values, arithmetic)[0], "standardized")
         if loss == "kd":
-            entries = max(len(logits), len(self.temperature))
-            temperature = each(self.temperature, entries).astype(arithmetic.logits_dtype)
-            logits = losses.softmax(np.repeat(logits, entries // len(logits), axis=0), arithmetic, temperature)
+            logits = self._softened(logits)
         self.targets = (one_hot, logits)
-        unlabeled = one_hot.max(axis=-1, keepdims=True) == 0
-        if unlabeled.any():
+        unlabeled = lazy.each(one_hot, lambda values: values.max(axis=-1, keepdims=True) == 0, "unlabeled")
+        if lazy.anywhere(unlabeled):
             if loss == "dkd":
                 raise ValueError("dkd needs a label for each example")
             self.targets += (unlabeled,)
+
+    def _softened(self, logits):
+        """The teacher's softmax at each of the temperatures."""
+        entries = max(len(logits), len(self.temperature))
+        temperature = each(self.temperature, entries).astype(self.arithmetic.logits_dtype)
+        if isinstance(logits, np.ndarray):
+            logits = np.repeat(logits, entries // len(logits), axis=0)
+            return losses.softmax(logits, self.arithmetic, temperature)
+
+        def softmax(g, values):
+            return losses.softmax(values, self.arithmetic, temperature[g % len(temperature)])
+
+        return logits.mapped(softmax, ["softened", self.temperature], entries)
 
     def _factors(self, networks, unlabeled):
         """(temperature, weight of the soft part, of the hard part), (R, 1, 1) or (R, n, 1), or 1 in place of R."""
@@ -94,6 +119,14 @@ class Distillation:
         soft = self._soft(soft_logits, one_hot, teacher, temperature)
         hard = losses.cross_entropy(logits, one_hot, self.arithmetic)
         return soft_weight[..., 0] * soft + hard_weight[..., 0] * hard
+
+    def terms(self, networks):
+        if self.loss != "kd" or self.standardize or len(self.targets) > 2:
+            return None
+        if not self.alpha.any():
+            return [(0, ONE, ONE)]
+        temperature, soft_weight, hard_weight = self._factors(networks, None)
+        return [(1, temperature, soft_weight), *([(0, ONE, hard_weight)] if hard_weight.any() else ())]
 
     def gradient(self, logits, one_hot, teacher, unlabeled=None):
         if unlabeled is None and not self.alpha.any():

@@ -8,7 +8,13 @@ import math
 
 import numpy as np
 
-DECAY = math.ldexp(1.0, -26)
+from kdlib.learning import rules
+from kdlib.numerics import kernels
+
+# Subnormal numbers are slow, and some libraries switch them off for the whole process. With this anchor a moment is
+# rounded to multiples of 2^-100 in float32, and what is below a half of that becomes zero; a mean that decays by less
+# than DECAY before the next time stays above the subnormals, below 2^-126.
+FLUSH, DECAY = math.ldexp(1.5, -77), math.ldexp(1.0, -26)
 
 
 class Optimizer:
@@ -18,50 +24,31 @@ class Optimizer:
     """
 
     def __init__(self, parameters, decay, moments, powers=()):
-        self.moments = [np.zeros_like(parameters) for _ in range(moments)]
+        self.moments = {name: np.zeros_like(parameters) for name in moments}
         self._powers, self._steps = np.ones(len(powers)), np.zeros(1, dtype=np.int64)
         self._bases = np.array(powers)
-        named = {f"moment_{k}": moment for k, moment in enumerate(self.moments)}
+        named = {f"moment_{k}": moment for k, moment in enumerate(self.moments.values())}
         self.state = named | {"powers": self._powers, "steps": self._steps}
-        self._scratch = np.empty((len(parameters), 0), parameters.dtype)
         self._period, power = 1, decay
         while power * decay > DECAY and self._period < 1024:
             self._period, power = self._period + 1, power * decay
 
-    def step(self, parameters, gradient, learning_rate, blocks=(slice(None),)):
-        """gradient: as `parameters`; it is overwritten. learning_rate: a number, or (R, 1).
+    def step(self, parameters, gradient, learning_rate, layers=None):
+        """gradient: as `parameters`; it is overwritten. learning_rate: a number, or (R, 1). layers: of `update`."""
+        constants, anchor = self.next(learning_rate, parameters.dtype)
+        kernels.current.update(self.rule, constants, {"p": parameters, "g": gradient} | self.moments, layers, anchor)
 
-        blocks: slices of columns, one after another, all of them.
-        """
+    def next(self, learning_rate, dtype):
+        """(constants of the rule, anchor to flush the moments to, or None) of the next step, which counts as taken."""
         self._steps += 1
         self._powers *= self._bases
-        self._begin(learning_rate, parameters.dtype)
-        flush = self._steps[0] % self._period == 0
-        for columns in blocks:
-            moments = [moment[:, columns] for moment in self.moments]
-            block = parameters[:, columns]
-            if self._scratch.shape[1] < block.shape[1]:
-                self._scratch = np.empty_like(block)
-            self._update(block, gradient[:, columns], moments, self._scratch[:, : block.shape[1]])
-            if flush:
-                for moment in moments:
-                    flush_to_zero(moment)
+        anchor = dtype.type(FLUSH) if self._steps.item() % self._period == 0 else None
+        return self._constants(learning_rate, dtype), anchor
 
 
 def as_factor(value, dtype):
     """A number, or an array of this dtype: what NumPy makes of a number beside an array of parameters."""
     return value.astype(dtype) if isinstance(value, np.ndarray) else value
-
-
-def flush_to_zero(moment):
-    """Round to a multiple of the last place of an anchor 1.5 * 2^-77, so that what is below a half of it becomes zero.
-
-    Subnormal numbers are slow, and some libraries switch them off for the whole process. In float32 the last place is
-    2^-100, and a mean that decays by less than 2^-26 before the next call stays above the subnormals, below 2^-126.
-    """
-    anchor = moment.dtype.type(math.ldexp(1.5, -77))
-    moment += anchor
-    moment -= anchor
 
 
 class SGD(Optimizer):
@@ -72,23 +59,14 @@ class SGD(Optimizer):
     """
 
     def __init__(self, parameters, momentum=0.9, nesterov=False, weight_decay=0.0):
-        super().__init__(parameters, momentum, 1)
-        self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
+        super().__init__(parameters, momentum, ("velocity",))
+        self.momentum, self.weight_decay = momentum, weight_decay
+        self.rule = rules.sgd(nesterov, bool(weight_decay))
 
-    def _begin(self, learning_rate, dtype):
-        self.learning_rate = as_factor(learning_rate, dtype)
-
-    def _update(self, parameters, gradient, moments, scratch):
-        (velocity,) = moments
-        if self.weight_decay:
-            gradient += np.multiply(parameters, self.weight_decay, out=scratch)
-        velocity *= self.momentum
-        velocity += gradient
-        direction = velocity
-        if self.nesterov:
-            gradient += np.multiply(velocity, self.momentum, out=scratch)
-            direction = gradient
-        parameters -= np.multiply(direction, self.learning_rate, out=scratch)
+    def _constants(self, learning_rate, dtype):
+        return {
+            "rate": as_factor(learning_rate, dtype), "momentum": self.momentum, "decay": self.weight_decay,
+        }  # fmt: skip
 
 
 class Adam(Optimizer):
@@ -101,34 +79,19 @@ class Adam(Optimizer):
     decoupled = False
 
     def __init__(self, parameters, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0):
-        super().__init__(parameters, min(beta_1, beta_2), 2, powers=(beta_1, beta_2))
+        super().__init__(parameters, min(beta_1, beta_2), ("mean", "square"), powers=(beta_1, beta_2))
         self.beta_1, self.beta_2, self.epsilon, self.weight_decay = beta_1, beta_2, epsilon, weight_decay
+        self.rule = rules.adam(self.decoupled, bool(weight_decay))
 
-    def _begin(self, learning_rate, dtype):
+    def _constants(self, learning_rate, dtype):
         power_1, power_2 = self._powers.tolist()
-        self.decay = as_factor(learning_rate * self.weight_decay, dtype)
         # learning_rate m^ / (sqrt(v^) + epsilon) = rate m / (sqrt(v) + floor)
         correction = math.sqrt(1 - power_2)
-        self.rate = as_factor(learning_rate * correction / (1 - power_1), dtype)
-        self.floor = self.epsilon * correction
-
-    def _update(self, parameters, gradient, moments, scratch):
-        mean, square = moments
-        if self.weight_decay and self.decoupled:
-            parameters -= np.multiply(parameters, self.decay, out=scratch)
-        elif self.weight_decay:
-            gradient += np.multiply(parameters, self.weight_decay, out=scratch)
-        mean *= self.beta_1
-        mean += np.multiply(gradient, 1 - self.beta_1, out=scratch)
-        square *= self.beta_2
-        gradient *= gradient
-        gradient *= 1 - self.beta_2
-        square += gradient
-        np.sqrt(square, out=scratch)
-        scratch += self.floor
-        np.divide(mean, scratch, out=scratch)
-        scratch *= self.rate
-        parameters -= scratch
+        return {
+            "rate": as_factor(learning_rate * correction / (1 - power_1), dtype), "floor": self.epsilon * correction,
+            "beta_1": self.beta_1, "rest_1": 1 - self.beta_1, "beta_2": self.beta_2, "rest_2": 1 - self.beta_2,
+            "decay": as_factor(learning_rate * self.weight_decay, dtype) if self.decoupled else self.weight_decay,
+        }  # fmt: skip
 
 
 class AdamW(Adam):
@@ -147,3 +110,16 @@ def optimizer(parameters, recipe):
     """The update rule that a `Recipe` names, for these parameters (R, n)."""
     momentum = {"momentum": recipe.momentum, "nesterov": recipe.nesterov} if recipe.optimizer == "sgd" else {}
     return OPTIMIZERS[recipe.optimizer](parameters, weight_decay=recipe.weight_decay, **momentum)
+
+
+def factors(update, rates, parameters):
+    """The next steps of an optimizer at these learning rates: their rule's constants, and what flushes the moments.
+
+    (steps, constants, R), and anchors (steps,), 0 where nothing is flushed. rates: numbers, or (R, 1) each. parameters:
+    (R, P).
+    """
+    taken = [update.next(rate, parameters.dtype) for rate in rates]
+    numbers = np.empty((len(taken), len(taken[0][0]), len(parameters)), parameters.dtype)
+    for k, name in enumerate(taken[0][0]):
+        numbers[:, k] = np.reshape([constants[name] for constants, _ in taken], (len(taken), -1))
+    return numbers, np.array([anchor or 0 for _, anchor in taken], parameters.dtype)

@@ -13,10 +13,11 @@ class Recipe:
 
     hidden: widths of the hidden layers. learning_rate: a number, or a tuple of G; see `kdlib.learning.stack`.
     optimizer: a key of `kdlib.learning.optimizers.OPTIMIZERS`; momentum and nesterov are of sgd alone. schedule:
-    `constant`, or `linear` to zero. input_dropout, dropout: probability to drop an input or a hidden unit. max_norm:
-    None, or the greatest L2 norm of a unit's incoming weights. shift: pixels by which images are moved at most, see
-    `kdlib.learning.augmentation.shifted`. patience: None, or stop a replica after so many epochs without a lower
-    validation loss, and keep its best epoch.
+    `constant`, or `linear` to zero. warmup: share of the steps in which the rate rises from zero. input_dropout,
+    dropout: probability to drop an input or a hidden unit. max_norm: None, or the greatest L2 norm of a unit's
+    incoming weights. shift: pixels by which images are moved at most, see `kdlib.learning.augmentation.shifted`.
+    patience: None, or stop a replica after so many epochs without a lower validation loss, and keep its best epoch.
+    bits: None, or of the levels on which the weights end, see `kdlib.numerics.levels`.
     """
 
     hidden: tuple = ()
@@ -28,22 +29,29 @@ class Recipe:
     nesterov: bool = False
     weight_decay: float = 0.0
     schedule: str = "constant"
+    warmup: float = 0.0
     input_dropout: float = 0.0
     dropout: float = 0.0
     max_norm: float | None = None
     shift: int = 0
     patience: int | None = None
+    bits: int | None = None
 
     def steps(self, examples):
         """Steps of an epoch over so many examples."""
         return -(-examples // self.batch_size)
 
     def learning_rate_at(self, step, steps, networks=1):
-        """Linear: from `learning_rate` at step 0 to zero after the last of `steps`. A number, or (R, 1) for a stack."""
+        """By schedule and warm-up, where the last of `steps` is followed by zero. A number, or (R, 1) for a stack.
+
+        The warm-up of Goyal et al., "Accurate, Large Minibatch SGD" (2017), section 2.2, by the step.
+        """
         rate = self.learning_rate
         if isinstance(rate, tuple):
             rate = each(np.array(rate)[:, None], networks)
-        return rate if self.schedule == "constant" else rate * (1 - step / steps)
+        rate = rate if self.schedule == "constant" else rate * (1 - step / steps)
+        rising = self.warmup * steps
+        return rate * ((step + 1) / rising) if step + 1 < rising else rate
 
     def lengthened(self, examples, labeled):
         """The recipe for the `labeled` of the `examples` (counts), in epochs as many times longer as they are fewer.

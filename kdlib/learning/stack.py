@@ -14,9 +14,9 @@ def each(values, networks):
 
 
 def ordered(target, order):
-    """target: (G, n, ...) of n examples; order: (R, n) of indices -> (R, n, ...)."""
+    """target: (G, n, ...) of n examples, or `kdlib.learning.lazy`; order: (R, m) of indices -> (R, m, ...)."""
     entry = np.arange(len(order)) * len(target) // len(order)
-    return target[entry[:, None], order]
+    return target[entry[:, None], order] if isinstance(target, np.ndarray) else target.ordered(entry, order)
 
 
 def parts(count, networks):

@@ -6,7 +6,12 @@ from itertools import product
 import numpy as np
 
 from kdlib.errors import UserError
+from kdlib.learning.network import Network
+from kdlib.learning.stack import parts
+from kdlib.learning.training import CURVES
 from kdlib.numerics import exact
+
+LARGEST = 1e100  # magnitude of a setting, and of a loss that has not diverged
 
 
 def grid(**values):
@@ -44,6 +49,16 @@ class Sweep:
         usable = np.flatnonzero(~self.diverged())
         return int(usable[np.argmin(exact.mean(self.mean_loss()[:, usable], axis=0))])
 
+    def deployed_network(self):
+        """(setting, split, replica) of the network that leaves: of the `deployed` setting's, of least validation loss.
+
+        Splits have validation rows of their own, easier ones here than there, so that its loss is no estimate of what
+        it is worth: that is the mean over the splits.
+        """
+        setting = self.deployed()
+        split, replica = np.unravel_index(np.argmin(self.loss[:, setting]), self.loss[:, setting].shape)
+        return setting, int(split), int(replica)
+
     def arrays(self):
         named = {f"sweep_{name}": np.array(values) for name, values in self.settings.items()}
         return named | {"sweep_loss": self.loss, "sweep_accuracy": self.accuracy}
@@ -53,7 +68,31 @@ class Sweep:
         """Of `arrays`. Raises LookupError or ValueError if they hold no sweep."""
         named = {name.removeprefix("sweep_"): array for name, array in arrays.items() if name.startswith("sweep_")}
         loss, accuracy = named.pop("loss"), named.pop("accuracy")
+        values = {name: v.astype(np.float64) for name, v in named.items() if v.ndim == 1 and v.dtype.kind in "if"}
+        if values.keys() != named.keys() or not all((np.abs(v) <= LARGEST).all() for v in values.values()):
+            raise ValueError("a sweep whose settings are not numbers")
+        if any(array.dtype != np.float64 for array in (loss, accuracy)) or 0 in loss.shape:
+            raise ValueError(f"a sweep of losses {loss.dtype} {loss.shape} and accuracies {accuracy.dtype}")
+        if (np.abs(loss[np.isfinite(loss)]) > LARGEST).any() or (np.abs(accuracy) > 1).any():
+            raise ValueError("a sweep of losses and accuracies that no training has")
         sizes = {len(values) for values in named.values()} | {loss.shape[1]}
         if loss.ndim != 3 or loss.shape != accuracy.shape or len(sizes) != 1:
             raise ValueError(f"a sweep of {sizes} settings with losses {loss.shape}, accuracies {accuracy.shape}")
         return cls({name: tuple(values.tolist()) for name, values in named.items()}, loss, accuracy)
+
+
+def joined(networks, curves, chosen, replicas):
+    """(network, curve) of the chosen settings of all splits. networks: of each split, settings by replicas.
+
+    Curves of fewer epochs than others are filled with NaN.
+    """
+    first = networks[0]
+    network = Network(first.sizes, len(networks) * replicas, first.arithmetic)
+    epochs = max(curve[CURVES[0]].shape[1] for curve in curves)
+    curve = {name: np.full((network.replicas, epochs), np.nan) for name in CURVES}
+    for split, (own, setting) in enumerate(zip(parts(len(networks), network.replicas), chosen, strict=True)):
+        of = slice(setting * replicas, (setting + 1) * replicas)
+        network.parameters[own] = networks[split].parameters[of]
+        for name, values in curves[split].items():
+            curve[name][own, : values.shape[1]] = values[of]
+    return network, curve

@@ -5,20 +5,21 @@ import math
 import numpy as np
 
 from kdlib.errors import UserError
-from kdlib.learning import losses
+from kdlib.learning.agreement import disagreement
 from kdlib.learning.augmentation import dropout_masks
 from kdlib.learning.backpropagation import Backpropagation
+from kdlib.learning.epoch import Epoch, orders, rows_held
 from kdlib.learning.inputs import Inputs
 from kdlib.learning.network import Network, multiply_adds
 from kdlib.learning.optimizers import optimizer
-from kdlib.learning.stack import ordered, parts
+from kdlib.learning.steps import compiled_steps
 from kdlib.learning.stopping import EarlyStopping
-from kdlib.numerics import exact
+from kdlib.learning.validation import mean_of_finite, validate
+from kdlib.numerics import blocks, kernels, ranks
 from kdlib.numerics.arithmetic import Exact
-from kdlib.numerics.streams import REPLICAS, permutation
-from kdlib.numerics.threads import few_threads
+from kdlib.numerics.streams import REPLICAS
+from kdlib.numerics.threads import paced
 
-BLOCK = 8192  # losses that are computed at once, in the cache
 CURVES = ("training_loss", "validation_loss", "validation_accuracy")
 
 
@@ -40,33 +41,41 @@ def train(x, objective, validation, recipe, streams, progress=None, checkpoint=N
     x, validation = ([given] if not isinstance(given, list) else given for given in (x, validation))
     run = Run(x, objective, recipe, streams)
     network, backpropagation, update, stopping = run.network, run.backpropagation, run.update, run.stopping
-    n, steps, done = len(x[0]), recipe.steps(len(x[0])), 0
+    n, done = len(x[0]), 0
     if checkpoint:
-        data = [part if isinstance(part, np.ndarray) else vars(part) for part in x], validation
-        content = [data, recipe, streams, type(objective).__name__, vars(objective), survive]
+        content = [x, validation, recipe, streams, type(objective).__name__, vars(objective), survive]
         done = checkpoint.resume(content, run.state, run.generators)
         backpropagation.mirror()
-    # What overflows is met by `run.check`.
-    with np.errstate(all="ignore"), few_threads(recipe.batch_size * multiply_adds(network.sizes)):
+    threads = paced(recipe.batch_size * multiply_adds(network.sizes), objective.arithmetic.threads_matter)
+    work = run.steps - done * len(run.batches), network.parameters.size, objective.arithmetic
+    suited = kernels.suited(update.rule, *work, lambda back_end: disagreement(back_end, recipe))
+    alone = ranks.current.size == 1
+    rules = suited if alone and not recipe.bits else kernels.using(blocks)  # numba knows no levels and no ranks
+    with np.errstate(all="ignore"), rules, threads as after_step:  # what overflows is met by `run.check`
+        inputs = Inputs(x, network, backpropagation.dense[0], recipe.shift, run.shifts)
+        compiled = compiled_steps(run, objective, inputs)
         for epoch in range(done, recipe.epochs):
-            order = np.stack([permutation(generator, n) for generator in run.orders])
-            targets = [ordered(target, order) for target in objective.targets]
-            for step, start in enumerate(range(0, n, recipe.batch_size), epoch * steps):
-                batch = slice(start, min(start + recipe.batch_size, n))
-                rows = batch.stop - start
-                dropped, *masks = dropout_masks(run.drops, rows, network.sizes[:-1], run.rates)
-                inputs = run.inputs(order[:, batch], dropped)
-                run.logits[:, batch] = backpropagation.forward(inputs, masks)
-                delta = objective.gradient(run.logits[:, batch], *(t[:, batch] for t in targets))
+            order = orders(run.orders, n)[:, run.own]
+            pieces = Epoch(objective, order, run.logits, n)
+            first = epoch * len(run.batches)
+            if compiled:
+                compiled(order, pieces, first)
+            for step, (rows, share, batch) in enumerate(() if compiled else run.batches, first):
+                dropped, *masks = dropout_masks(run.drops, rows, network.sizes[:-1], run.rates, share)
+                operand = inputs(order[:, batch], dropped, rows, share)
+                logits, targets = pieces.batch(batch.start, batch.stop)
+                logits[...] = backpropagation.forward(operand, masks)
+                delta = objective.gradient(logits, *targets)
                 delta /= rows
-                backpropagation.backward(delta)
-                rate = recipe.learning_rate_at(step, recipe.epochs * steps, network.replicas)
-                update.step(network.parameters, backpropagation.gradient, rate, backpropagation.blocks())
+                backpropagation.backward(delta, rows)
+                rate = recipe.learning_rate_at(step, run.steps, network.replicas)
+                update.step(network.parameters, backpropagation.gradient, rate, backpropagation.layers)
                 if recipe.max_norm:
                     backpropagation.constrain(recipe.max_norm)
-            loss = mean_loss(objective, run.logits, targets)
+                after_step()
+            loss = pieces.loss()
             run.check(np.where(stopping.running, loss, 0), epoch, survive)
-            validation_loss, accuracy = validate(network, validation)
+            validation_loss, accuracy = validate(network.on_levels(recipe.bits), validation)
             for name, values in zip(CURVES, (loss, validation_loss, accuracy), strict=True):
                 run.curve[name][:, epoch] = stopping.mask(values)
             if progress:
@@ -79,6 +88,7 @@ def train(x, objective, validation, recipe, streams, progress=None, checkpoint=N
         network.parameters[:] = network.parameters.astype(np.float32)
         # The last step is not behind the last loss: only the parameters tell whether it overflowed.
         run.check(np.max(np.abs(network.parameters), axis=1), recipe.epochs - 1, survive)
+        network.parameters[:] = network.on_levels(recipe.bits).parameters
         network.parameters[run.diverged] = np.nan
     return network, run.curve
 
@@ -95,22 +105,27 @@ class Run:
                 "arithmetic: got exact, which needs float32 products; NumPy's BLAS here multiplies in fewer bits:"
                 " switch that off, install another NumPy, or set fast"
             )
+        if ranks.current.size > 1 and objective.arithmetic is not Exact:
+            raise UserError("arithmetic: got fast, whose sums depend on how many ranks there are; set exact")
         self.streams, self.recipe, n = streams, recipe, len(x[0])
         sizes = (math.prod(x[0].shape[1:]), *recipe.hidden, objective.targets[0].shape[-1])  # integers
         self.network = network = Network(sizes, len(streams.replicas), objective.arithmetic)
         network.initialize(streams.generators("weights"))
-        self.backpropagation = Backpropagation(network, min(recipe.batch_size, n))
+        self.backpropagation = Backpropagation(network, min(recipe.batch_size, n), recipe.bits)
         self.update = optimizer(network.parameters, recipe)
         self.stopping = EarlyStopping(network, recipe.patience)
-        self.orders, self.drops, shifts = map(streams.generators, ("batches", "dropout", "shift"))
+        self.orders, self.drops, self.shifts = map(streams.generators, ("batches", "dropout", "shift"))
         self.rates = [recipe.input_dropout] + [recipe.dropout] * len(recipe.hidden)
-        self.inputs = Inputs(x, network, self.backpropagation.dense[0], recipe.shift, shifts)
-        self.logits = np.empty((network.replicas, n, sizes[-1]), dtype=network.arithmetic.logits_dtype)
+        self.own, self.batches = ranks.current.batches(n, recipe.batch_size)
+        self.steps = recipe.epochs * len(self.batches)
+        most, own = -(-recipe.batch_size // ranks.current.size), self.batches[-1][-1].stop
+        rows = rows_held(network.replicas, sizes[-1], most, own)
+        self.logits = np.empty((network.replicas, rows, sizes[-1]), dtype=network.arithmetic.logits_dtype)
         self.curve = {name: np.full((network.replicas, recipe.epochs), np.nan) for name in CURVES}
         self.diverged = np.zeros(network.replicas, bool)
         self.state = {"parameters": network.parameters, **self.update.state, **self.stopping.state, **self.curve}
         self.state["diverged"] = self.diverged
-        self.generators = [*self.orders, *self.drops, *shifts]
+        self.generators = [*self.orders, *self.drops, *self.shifts]
 
     def check(self, values, epoch, survive):
         """Mark the networks whose mean loss, or largest parameter, is NaN or infinite: UserError if not `survive`."""
@@ -123,27 +138,3 @@ class Run:
                 f"training diverged: the loss of replica {replica}{f' of split {split}' if split else ''} became"
                 f" {values[first]} in epoch {epoch + 1}: lower learning_rate (now {rate[first % len(rate)]:g})"
             )
-
-
-def mean_loss(objective, logits, targets):
-    """Mean over the examples, (R,) in nats. logits, targets: (R, n, ...)."""
-    rows = max(1, BLOCK // len(logits))
-    blocks = [slice(start, start + rows) for start in range(0, logits.shape[1], rows)]
-    values = [objective.value(*(a[:, b] for a in (logits, *targets))) for b in blocks]
-    return exact.mean(np.concatenate(values, axis=1), axis=1)
-
-
-def mean_of_finite(values):
-    finite = values[np.isfinite(values)]
-    return float(exact.mean(finite[None], axis=1)[0]) if finite.size else math.nan
-
-
-def validate(network, validation):
-    """(mean cross-entropy in nats, accuracy) of each network, (R,) each. validation: [(x, one_hot), ...], of splits."""
-    found = []
-    for (x, one_hot), own in zip(validation, parts(len(validation), network.replicas), strict=True):
-        logits = network.part(own).logits(x).astype(np.float64)
-        correct = np.argmax(logits, axis=-1) == np.argmax(one_hot, axis=-1)
-        loss = losses.cross_entropy(logits, one_hot, Exact)
-        found.append((exact.mean(loss, axis=1), exact.mean(correct.astype(np.float64), axis=1)))
-    return tuple(np.concatenate(values) for values in zip(*found, strict=True))
