@@ -1,0 +1,125 @@
+"""scikit-learn's classifiers by name, fitted so that what they say depends on seed, split and fold alone."""
+
+import inspect
+import pickle
+from difflib import get_close_matches
+
+import numpy as np
+
+from kdlib.errors import UserError
+from kdlib.numerics.streams import REPLICAS, stream
+from kdlib.teachers.calibration import temperature
+from kdlib.teachers.floor import logits_of
+from kdlib.teachers.folds import fitted_on, fold_of, folds
+
+
+def _known():
+    """{name: class} of scikit-learn's classifiers that are built from options alone. Raises UserError without it."""
+    try:
+        from sklearn.utils import all_estimators
+    except ImportError:
+        raise UserError("teacher.model: a classifier of scikit-learn needs it: pip install scikit-learn") from None
+    return {name: kind for name, kind in all_estimators(type_filter="classifier") if not _required(kind)}
+
+
+def _parameters(kind):
+    return {
+        n: p for n, p in inspect.signature(kind.__init__).parameters.items() if n != "self" and p.kind != p.VAR_KEYWORD
+    }
+
+
+def _required(kind):
+    return [name for name, parameter in _parameters(kind).items() if parameter.default is parameter.empty]
+
+
+def build(name, options):
+    """The classifier `name` of scikit-learn with these options ({name: value}), not fitted.
+
+    Nothing is imported by its name: it is looked up among scikit-learn's own. Raises UserError, naming what is allowed.
+    """
+    known = _known()
+    if name not in known:
+        raise UserError(
+            f"teacher.model: got {name!r}; allowed are mlp, a file such as data/raw/teacher.npz, and {len(known)}"
+            f" classifiers of scikit-learn, such as {', '.join(get_close_matches(name, known, 5, cutoff=0))}"
+        )
+    allowed = _parameters(known[name])
+    for option in options:
+        if option not in allowed:
+            raise UserError(f"teacher.options.{option}: unknown; {name} has {', '.join(allowed)}")
+    return known[name](**options)
+
+
+def _set(estimator, ending, value, unset_only=False):
+    """Set its parameters of this name, and those of the estimators inside it."""
+    found = {k: v for k, v in estimator.get_params().items() if k == ending or k.endswith(f"__{ending}")}
+    estimator.set_params(**{k: value for k, v in found.items() if v is None or not unset_only})
+
+
+def fitted(classifier, x, y, number, seed, folds):
+    """A clone, fitted. number: of the split and the fold, from which its `random_state` follows unless it has one.
+
+    What has no probabilities gets them from its decision_function, calibrated on `folds` folds of the same rows (Platt
+    1999). It predicts on one thread: a forest adds up its trees' answers in the order in which they finish.
+    """
+    from sklearn.base import clone
+    from sklearn.calibration import CalibratedClassifierCV
+
+    own = clone(classifier)
+    _set(own, "random_state", int(stream(seed, "teacher/random_state", number).random() * (1 << 31)), unset_only=True)
+    if not hasattr(own, "predict_proba"):
+        if not hasattr(own, "decision_function"):
+            raise UserError(f"teacher.model: {type(own).__name__} says classes alone, no probabilities to teach by")
+        fold = fold_of(y, folds, seed, number)
+        pairs = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
+        own = CalibratedClassifierCV(own, cv=pairs, ensemble=False)
+    try:
+        own.fit(x, y)
+    except MemoryError:
+        raise
+    except Exception as error:  # of options that do not fit scikit-learn raises anything
+        reason = " ".join(str(error).split())
+        raise UserError(f"teacher.options: {type(classifier).__name__} cannot be fitted: {reason}") from None
+    _set(own, "n_jobs", None)
+    return own
+
+
+def probabilities(estimator, x, classes):
+    """(n, classes) float64, zeros of a class that it has not seen. Its classes are numbers from 0."""
+    result = np.zeros((len(x), classes))
+    result[:, estimator.classes_] = estimator.predict_proba(x)
+    return result
+
+
+def out_of_fold(classifier, x, y, fold, count, classes, seed, split=0):
+    """(calibrated logits (n, classes) float32, the model of all training rows). y: (n,) classes of the training rows.
+
+    fold: (n,), see `kdlib.teachers.folds.folds`.
+    """
+    logits, examples = np.zeros((len(x), classes), dtype=np.float32), np.count_nonzero(fold != count)
+    for k in range(count + 1):
+        asked, taught = np.flatnonzero(fold == k), fitted_on(fold, k, count)
+        if len(asked) or k == count:
+            model = fitted(classifier, x[taught], y[taught], split * REPLICAS + k, seed, count)
+        if len(asked):
+            logits[asked] = logits_of(probabilities(model, x[asked], classes), examples)
+    known = np.flatnonzero(fold != count)
+    return logits / np.float32(temperature(logits[known], y[known])), model
+
+
+def answers(name, options, dataset, count, seed):
+    """(logits (S, n, classes), bytes of a fitted model as a pickle) of a classifier by its name, for each split."""
+    classifier, classes, sizes = build(name, options), len(dataset.class_names), []
+    logits = np.zeros((dataset.splits, len(dataset.y), classes), dtype=np.float32)
+    for split, fold in enumerate(folds(dataset, count, seed)):
+        rows = dataset.present(split)
+        x, y = dataset.inputs(rows, split), dataset.y[rows]
+        logits[split, rows], model = out_of_fold(classifier, x, y, fold[rows], count, classes, seed, split)
+        sizes.append(len(pickle.dumps(model, protocol=5)))
+    return logits, sizes[0]
+
+
+def refitted(name, options, dataset, count, seed):
+    """The model that answered the first split's validation rows, fitted again."""
+    x = dataset.inputs(dataset.labeled())
+    return fitted(build(name, options), x, dataset.y[dataset.labeled()], count, seed, count)

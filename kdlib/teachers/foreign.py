@@ -1,0 +1,105 @@
+"""Answers that another model gave, in a file, and the file of the rows to ask it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from kdlib.artifacts import digest, read_npz, write_npz
+from kdlib.errors import UserError
+from kdlib.numerics import exact
+from kdlib.pieces import all_finite, scratch
+from kdlib.teachers.floor import check_probabilities, logits_of
+from kdlib.teachers.folds import folds
+
+SAID, MORE = ("logits", "probabilities"), ("digest", "class_names", "id", "bytes", "dataset_digest")
+DOUBT = 3.0  # standard errors
+
+
+def export(path, dataset, count, seed):
+    """Write the rows of the dataset in the order in which to ask another model.
+
+    x: (n, features), or images (n, height, width), as loaded. y: (n,) classes. fold: (S, n), see
+    `kdlib.teachers.folds.folds`. id: (n,) numbers of the rows. digest: of x. class_names, feature_names.
+    """
+    arrays = {"x": dataset.x.reshape(-1, *dataset.image_shape) if dataset.image_shape else dataset.x, "y": dataset.y}
+    arrays |= {"fold": folds(dataset, count, seed), "id": np.arange(len(dataset.y)), "digest": _digest(dataset)}
+    names = {key: np.array(getattr(dataset, key)) for key in ("class_names", "feature_names")}
+    write_npz(path, arrays | names)
+
+
+def _digest(dataset):
+    return np.array(digest({"x": dataset.x}))
+
+
+def read(path, dataset):
+    """(logits (S, n, classes) float32, origin) of the file: `logits` or `probabilities`, (S, n, classes), or (n,
+    classes) of one model for all splits; and if they are there `digest`, `class_names` and `id`, as `export` wrote
+    them, rows in any order with `id`; `bytes`, of the model.
+
+    Raises UserError where it is not for the rows of this dataset, telling what was expected.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: not found; teacher.model names it")
+    arrays = read_npz(path)
+    said = [name for name in SAID if name in arrays]
+    if len(said) != 1 or set(arrays) - {*SAID, *MORE}:
+        held = ", ".join(sorted(arrays)) or "nothing"
+        raise UserError(f"{path}: holds {held}; needs logits or probabilities, and may have {', '.join(MORE)}")
+    values, name = arrays[said[0]], f"{path}: {said[0]}"
+    n, classes = len(dataset.y), len(dataset.class_names)
+    shapes = (dataset.splits, n, classes), (n, classes)
+    if values.shape not in shapes or values.dtype.kind not in "fiu":
+        raise UserError(
+            f"{name} are {values.dtype} {values.shape}; needs numbers {shapes[0]}, splits, rows and classes, or"
+            f" {shapes[1]} of one model for all splits"
+        )
+    _check_names(path, arrays, dataset)
+    if "id" in arrays:
+        values = values[..., _order(path, arrays["id"], n), :]
+    if said[0] == "probabilities":
+        check_probabilities(values, name)
+        values = logits_of(values, len(dataset.labeled()))
+    elif not all_finite(values):
+        raise UserError(f"{name}: row {np.argwhere(~np.isfinite(values))[0][-2]} is not finite")
+    origin = {"model": "foreign", "one_for_all": values.ndim == 2}
+    origin |= {"bytes": int(arrays["bytes"])} if "bytes" in arrays else {}
+    logits = scratch(shapes[0], np.float32)
+    logits[...] = values
+    return logits, origin
+
+
+def _check_names(path, arrays, dataset):
+    for key, expected in {"digest": str(_digest(dataset)), "dataset_digest": dataset.digest}.items():
+        if key in arrays and str(arrays[key]) != expected:
+            raise UserError(
+                f"{path}: {key}: {str(arrays[key])[:12]} is of other rows, or of another order; the dataset's is"
+                f" {expected[:12]}: export the rows again"
+            )
+    if "class_names" in arrays:
+        found = [str(name) for name in arrays["class_names"].ravel()]
+        if found != dataset.class_names:
+            raise UserError(f"{path}: class_names: got {', '.join(found)}; needs {', '.join(dataset.class_names)}")
+    if "bytes" in arrays and (arrays["bytes"].dtype.kind not in "iu" or arrays["bytes"].size != 1):
+        raise UserError(f"{path}: bytes: got {arrays['bytes'].dtype} {arrays['bytes'].shape}; needs one whole number")
+
+
+def _order(path, ids, n):
+    """Where the row of each number is."""
+    if ids.shape != (n,) or not np.array_equal(np.sort(ids), np.arange(n)):
+        raise UserError(f"{path}: id: got {ids.dtype} {ids.shape}; needs each of 0 to {n - 1} once")
+    return np.argsort(ids, kind="stable")
+
+
+def seen(logits, dataset):
+    """(accuracy on training, on validation rows) if by the first it has been fitted on the rows that it teaches.
+
+    That is, where the difference is over three standard errors; None elsewhere. logits: (S, n, classes).
+    """
+    found = []
+    for split, own in enumerate(logits):
+        right = (np.argmax(own, axis=1) == dataset.y).astype(np.float64)
+        sets = dataset.labeled(split), dataset.rows("validation", split)
+        found.append([exact.mean(right[None, rows], axis=1)[0] for rows in sets])
+    train, validation = exact.mean(np.array(found).T, axis=1)
+    spread = [p * (1 - p) / len(rows) for p, rows in zip((train, validation), sets, strict=True)]
+    return (float(train), float(validation)) if train - validation > DOUBT * np.sqrt(spread[0] + spread[1]) else None
