@@ -1,44 +1,88 @@
-"""Tools for trained models: `python -m kdlib latency models/student.npz`."""
+"""Tools for trained models: `python -m kdlib predict models/deployed.npz rows.csv`, `latency models/student.npz`."""
 
 import argparse
-import sys
 import time
 
 import numpy as np
 
 from kdlib.artifacts import read_npz
-from kdlib.errors import UserError
+from kdlib.data.dataset import Dataset
+from kdlib.deployment.predict import predict
+from kdlib.errors import UserError, ending_in_a_line, printable
+from kdlib.learning.models import load_model
 from kdlib.learning.network import Network, parameter_count
 from kdlib.numerics.arithmetic import Fast
 
-ROUNDS = 200
+ROUNDS, SECONDS = 200, 5.0  # of each model and batch, whichever is over first
 
 
-def latency(path, batch):
-    """Print the time of one example and of a batch through one network of `path`, in float32: median and quartiles."""
-    arrays = read_npz(path, ["weights_0"])
+def network(path, arrays):
+    """(what it is, function to be timed, features): of a teacher all members of a split, of others one network."""
     try:
         stack = Network.from_arrays(arrays, Fast)
     except (LookupError, ValueError) as error:
         raise UserError(f"{path}: not a network's weights ({error})") from None
-    network = Network(stack.sizes, 1, Fast)
-    network.parameters[:] = stack.parameters[:1]
-    print(f"{path}: {'-'.join(map(str, network.sizes))}, {parameter_count(network.sizes):,} parameters")
+    members = stack.replicas // len(arrays["logits"]) if "logits" in arrays else 1
+    own = Network(stack.sizes, members, Fast)
+    own.parameters[:] = stack.parameters[:members]
+    count = members * parameter_count(own.sizes)
+    return f"{members} x {'-'.join(map(str, own.sizes))}, {count:,} parameters", own.logits, own.sizes[0]
+
+
+def classifier(path, dataset):
+    """The same of a classifier of scikit-learn, fitted again as its recipe says: no model is kept as a pickle."""
+    from kdlib.teachers.classifiers import refitted
+
+    data = Dataset.load(dataset)
+    recipe = load_model(path, data).origin
+    if "options" not in recipe:
+        raise UserError(f"{path}: holds another model's answers, not the model: time it where it runs")
+    model = refitted(recipe["model"], recipe["options"], data, recipe["folds"], recipe["seed"])
+    return f"{recipe['model']}, {recipe['bytes']:,} bytes", model.predict_proba, data.x.shape[1]
+
+
+def timed(answer, rows, features):
+    """Quartiles of the microseconds that `answer` takes for so many random rows, (3,)."""
+    x = np.random.default_rng(0).random((rows, features), dtype=np.float32)
+    times, begun = [], time.perf_counter()
+    while len(times) < ROUNDS and (len(times) < 3 or time.perf_counter() - begun < SECONDS):
+        start = time.perf_counter()
+        answer(x)
+        times.append(1e6 * (time.perf_counter() - start))
+    return np.quantile(times[len(times) // 10 :], (0.25, 0.5, 0.75))
+
+
+def latency(path, batch, dataset):
+    """Print the time of one example and of a batch through one model of `path`, in float32: median and quartiles."""
+    arrays = read_npz(path)
+    if "weights_0" not in arrays and "origin" not in arrays:
+        raise UserError(f"{path}: holds neither weights nor the recipe of a classifier")
+    about, answer, features = network(path, arrays) if "weights_0" in arrays else classifier(path, dataset)
+    print(f"{printable(path)}: {about}")
     for rows in (1, batch):
-        x = np.random.default_rng(0).random((rows, network.sizes[0]), dtype=np.float32)
-        times = []
-        for _ in range(ROUNDS):
-            start = time.perf_counter()
-            network.logits(x)
-            times.append(1e6 * (time.perf_counter() - start))
-        low, median, high = np.quantile(times[ROUNDS // 10 :], (0.25, 0.5, 0.75))
-        print(f"  {rows:5d} examples: {median:9.1f} us, quartiles {low:.1f} to {high:.1f}")
+        low, median, high = timed(answer, rows, features)
+        each = f", {median / rows:.2f} a row" if rows > 1 else ""
+        print(f"  {rows:5d} examples: {median:9.1f} us, quartiles {low:.1f} to {high:.1f}{each}")
+
+
+def page():
+    """Run the stage page, in a folder with params.yaml."""
+    try:
+        from stages import page, parser, run
+    except ImportError as error:
+        raise UserError(f"page: needs {error.name}: pip install pydantic pyyaml") from None
+    run(page.main, parser(page.__doc__).parse_args([]))
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m kdlib", description=__doc__)
-    commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("latency", help="time one network of each file on this machine; nothing is written")
+    commands = parser.add_subparsers(required=True, dest="command")
+    command = commands.add_parser("predict", help="class and probabilities of each row of a file, as CSV")
+    command.add_argument("model", metavar="MODEL", help="models/deployed.npz or models/deployed_int8.npz")
+    command.add_argument("rows", metavar="ROWS", help="a .csv with a header, a .parquet, or an .npz with x")
+    command.add_argument("--output", metavar="FILE", default="predictions.csv", help="(default: %(default)s)")
+    commands.add_parser("page", help="metrics/page.html of what the stages wrote, as `python -m stages.page` does")
+    command = commands.add_parser("latency", help="time one model of each file on this machine; nothing is written")
     command.add_argument("models", nargs="+", metavar="FILE", help="models/student.npz, models/teacher.npz, ...")
     command.add_argument(
         "--batch",
@@ -48,12 +92,18 @@ def main():
         default=1024,
         help="examples in the batch (default: %(default)s)",
     )
+    help_ = "to fit a classifier of scikit-learn again (default: %(default)s)"
+    command.add_argument("--dataset", metavar="FILE", default="data/dataset.npz", help=help_)
     arguments = parser.parse_args()
-    try:
-        for path in arguments.models:
-            latency(path, arguments.batch)
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    with ending_in_a_line():
+        if arguments.command == "predict":
+            count = predict(arguments.model, arguments.rows, arguments.output)
+            print(f"{printable(arguments.output)}: {count:,} rows")
+        elif arguments.command == "page":
+            page()
+        else:
+            for path in arguments.models:
+                latency(path, arguments.batch, arguments.dataset)
 
 
 if __name__ == "__main__":
