@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kdlib.data.scaled import blocks
+from kdlib.errors import UserError
 from kdlib.learning.stack import parts
+from kdlib.pieces import all_finite, scratch
 
 NETWORKS = ("teacher", "baseline", "student")
 EVALUATED = ("validation", "test")
@@ -13,6 +16,7 @@ EVALUATED = ("validation", "test")
 @dataclass(frozen=True)
 class Answers:
     """logits: {network: {part: [(R, n, classes), of each split]}}; the teacher's R is 1. labels: {part: [(n,), ...]}.
+    Besides NETWORKS there is `quantized` where the student was.
 
     shown: of each split, the validation examples of the transfer set's classes, (n,) bool. new: of each split, the test
     examples that no split before it tests on, (n,) bool.
@@ -43,17 +47,46 @@ class Answers:
         return np.concatenate(logits, axis=1), np.concatenate(labels)
 
 
-def answers(dataset, models, transfer_classes=None):
-    """`Answers` of {network: Model}; the teacher's are the logits of its artifact."""
+def _filled(rows, answer):
+    """(R, n, classes): `answer` of some of the rows, (m,) -> (R, m, classes), block by block, as a `scratch` array."""
+    found = None
+    for block in blocks(len(rows)):
+        said = answer(rows[block])
+        if found is None:
+            found = scratch((len(said), len(rows), said.shape[-1]), said.dtype)
+        found[:, block] = said
+    return found
+
+
+def _asking(dataset, split, answer):
+    """Function of rows to the `answer` of their inputs."""
+    return lambda rows: answer(dataset.inputs(rows, split))
+
+
+def answers(dataset, models, transfer_classes=None, quantized=()):
+    """`Answers` of {network: Model}; the teacher's are the logits of its artifact.
+
+    quantized: the student's networks as integers, one after another, each with a function `logits` of its inputs.
+    """
     rows = {part: [dataset.rows(part, split) for split in range(dataset.splits)] for part in EVALUATED}
-    logits = {name: {part: [] for part in EVALUATED} for name in NETWORKS}
+    named = (*NETWORKS, "quantized") if quantized else NETWORKS
+    logits = {name: {part: [] for part in EVALUATED} for name in named}
     for part, of_splits in rows.items():
         for split, own in enumerate(of_splits):
-            logits["teacher"][part].append(models["teacher"].logits[split, own][None])
+            taught = models["teacher"].logits[split]
+            logits["teacher"][part].append(_filled(own, lambda of, taught=taught: taught[of][None]))
             for name in NETWORKS[1:]:
                 network = models[name].network
                 stack = network.part(parts(dataset.splits, network.replicas)[split])
-                logits[name][part].append(stack.logits(dataset.inputs(own, split)))
+                with np.errstate(all="ignore"):
+                    said = _filled(own, _asking(dataset, split, stack.logits))
+                if not all_finite(said):
+                    raise UserError(f"the {name}'s logits on the {part} split are not finite: train it again")
+                logits[name][part].append(said)
+            if quantized:
+                stack = quantized[parts(dataset.splits, len(quantized))[split]]
+                asking = _asking(dataset, split, lambda x, stack=stack: np.stack([one.logits(x) for one in stack]))
+                logits["quantized"][part].append(_filled(own, asking))
     labels = {part: [dataset.y[own] for own in of_splits] for part, of_splits in rows.items()}
     taught = np.isin(dataset.class_names, transfer_classes or dataset.class_names)
     shown = [taught[own] for own in labels["validation"]]

@@ -15,9 +15,11 @@ import numpy as np
 
 from kdlib.evaluation import metrics
 from kdlib.evaluation.intervals import wilson_interval
+from kdlib.learning.lazy import of_rows
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
+from kdlib.learning.validation import validate
 from kdlib.numerics import elementary, exact
 from kdlib.numerics.arithmetic import Exact
 from kdlib.numerics.streams import Streams
@@ -53,15 +55,25 @@ def diagnose(accuracy, nll, examples, majority, classes, linear=None):
     return None
 
 
-def advice(network, collapsed):
-    """What fits, given the names of all networks that have `collapsed`. Control and student have the same recipe."""
+def advice(network, collapsed, model=""):
+    """What fits, given the names of all networks that have `collapsed`. Control and student have the same recipe.
+
+    model: the teacher's name, where it is no network.
+    """
+    if network == "teacher" and model == "foreign":
+        return "its answers may be of other rows, or of another order: give them with the digest of the exported rows"
+    if network == "teacher" and model:
+        return "choose other teacher.options, or another teacher.model"
     if network == "teacher":
         return "lower teacher.learning_rate, or set prepare.scaling: standard"
     if network == "student" and "baseline" not in collapsed:
         if "teacher" in collapsed:
             return "its teacher has, too"
-        return "the baseline has not: T² scales the gradient, so lower distill.temperature or student.learning_rate"
-    return "lower student.learning_rate, set prepare.scaling: standard, or raise student.epochs"
+        return (
+            "the baseline has not: T² scales the gradient; set student.warmup: 0.1, or lower distill.temperature or"
+            " student.learning_rate"
+        )
+    return "lower student.learning_rate, set prepare.scaling: standard or student.patience, or raise student.epochs"
 
 
 def linear_accuracy(x, one_hot, validation):
@@ -72,8 +84,9 @@ def linear_accuracy(x, one_hot, validation):
     rows = np.flatnonzero(one_hot.any(axis=1))
     rows = rows[:: -(-len(rows) // LINEAR_ROWS)]
     recipe = replace(LINEAR, epochs=LINEAR_STEPS // LINEAR.steps(len(rows)))
-    _, curve = train(x[rows], CrossEntropy(one_hot[rows], Exact), validation, recipe, Streams(0, "linear"))
-    return float(curve["validation_accuracy"][0, -1])
+    some = tuple(of[:1] for of in validation)  # the curve is not read
+    network, _ = train(x[rows], CrossEntropy(one_hot[rows], Exact), some, recipe, Streams(0, "linear"))
+    return float(validate(network, [validation])[1][0])
 
 
 def examine(dataset, models, answers):
@@ -86,13 +99,17 @@ def examine(dataset, models, answers):
     labels = [own[shown] for own, shown in zip(answers.labels["validation"], answers.shown, strict=True)]
     majority = max(int(np.bincount(own).max()) / len(own) for own in labels)
     taught = dataset.labeled()
-    taught = taught[np.isin(dataset.y[taught], labels[0])]
+    taught = taught[np.isin(dataset.y[taught], np.unique(labels[0]))]
+    taught = taught[:: -(-len(taught) // LINEAR_ROWS)]
     rows = dataset.rows("validation")[first]
-    validation = dataset.inputs(rows), dataset.one_hot(rows)
-    linear = linear_accuracy(dataset.inputs(taught), dataset.one_hot(taught), validation)
+    validation = dataset.scaled(rows), of_rows(dataset, rows, 0)
+    linear = linear_accuracy(dataset.scaled(taught), dataset.one_hot(taught), validation)
     reasons = {}
     for name, model in models.items():
-        seen = [stack[:, shown] for stack, shown in zip(answers.logits[name]["validation"], answers.shown, strict=True)]
+        seen = [
+            stack if shown.all() else stack[:, shown]
+            for stack, shown in zip(answers.logits[name]["validation"], answers.shown, strict=True)
+        ]
         pairs = list(zip(seen, labels, strict=True))
         accuracy, nll = ([m(*pair) for pair in pairs] for m in (metrics.accuracy, metrics.negative_log_likelihood))
         could_hold = model.network and min(model.network.sizes[1:-1], default=classes) >= classes - 1
@@ -101,4 +118,5 @@ def examine(dataset, models, answers):
         reason = diagnose(*rest, len(labels[0]), majority, classes) or of_first
         if reason:
             reasons[name] = reason
-    return {name: {"reason": reason, "advice": advice(name, reasons)} for name, reason in reasons.items()}
+    model = models["teacher"].origin.get("model", "")
+    return {name: {"reason": reason, "advice": advice(name, reasons, model)} for name, reason in reasons.items()}

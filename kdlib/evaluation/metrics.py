@@ -1,6 +1,7 @@
 """What is measured. Logits are (R, n, classes), labels (n,); results are (R,), one for each replica, in float64.
 
-All sums are exact (`kdlib.numerics.exact`), whatever arithmetic trained the network.
+All sums are exact (`kdlib.numerics.exact`), whatever arithmetic trained the network. Logits may be larger than memory:
+of (R, n, classes) a block of rows is in work at a time.
 """
 
 import numpy as np
@@ -10,6 +11,18 @@ from kdlib.numerics import exact
 from kdlib.numerics.arithmetic import Exact
 
 CALIBRATION_BINS = 15
+BLOCK = 1 << 18  # logits that are in work at a time
+
+
+def _blocks(logits):
+    rows = max(1, BLOCK // (logits.shape[0] * logits.shape[-1]))
+    return [slice(start, start + rows) for start in range(0, logits.shape[-2], rows)]
+
+
+def _each(function, logits, *others):
+    """(R, n): a function of float64 logits (R, m, classes), and of the same m of the others, (..., m, ?)."""
+    found = [function(logits[:, b].astype(np.float64), *(other[b] for other in others)) for b in _blocks(logits)]
+    return np.concatenate(found, axis=1)
 
 
 def predictions(logits):
@@ -28,14 +41,21 @@ def _one_hot(labels, classes):
 
 def negative_log_likelihood(logits, labels):
     """Mean of - log p(label), in nats."""
-    one_hot = _one_hot(labels, logits.shape[-1])
-    return exact.mean(losses.cross_entropy(logits.astype(np.float64), one_hot, Exact), axis=1)
+
+    def loss(logits, labels):
+        return losses.cross_entropy(logits, _one_hot(labels, logits.shape[-1]), Exact)
+
+    return exact.mean(_each(loss, logits, labels), axis=1)
 
 
 def brier_score(logits, labels):
     """Mean over the examples of sum_i (p_i - t_i)^2, between 0 and 2. Brier (1950)."""
-    difference = losses.softmax(logits.astype(np.float64), Exact) - _one_hot(labels, logits.shape[-1])
-    return exact.mean(exact.sum(difference * difference, axis=-1), axis=1)
+
+    def score(logits, labels):
+        difference = losses.softmax(logits, Exact) - _one_hot(labels, logits.shape[-1])
+        return exact.sum(difference * difference, axis=-1)
+
+    return exact.mean(_each(score, logits, labels), axis=1)
 
 
 def reliability(logits, labels):
@@ -43,13 +63,12 @@ def reliability(logits, labels):
 
     Reference: Guo et al., "On Calibration of Modern Neural Networks" (2017), section 2.
     """
-    confidence = np.maximum.reduce(losses.softmax(logits.astype(np.float64), Exact), axis=-1)
+    confidence = _each(lambda block: np.maximum.reduce(losses.softmax(block, Exact), axis=-1), logits)
     correct = (predictions(logits) == labels).astype(np.float64)
     # The bin (k / 15, (k + 1) / 15] has the number k.
     bins = np.minimum(np.maximum(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0), CALIBRATION_BINS - 1)
-    inside = [(bins == k).astype(np.float64) for k in range(CALIBRATION_BINS)]
     return tuple(
-        np.stack([exact.sum(member * values, axis=1) for member in inside], axis=1)
+        np.stack([exact.sum((bins == k) * values, axis=1) for k in range(CALIBRATION_BINS)], axis=1)
         for values in (np.ones_like(confidence), confidence, correct)
     )
 
@@ -75,8 +94,11 @@ def agreement(logits, logits_teacher):
 
 def teacher_divergence(logits, logits_teacher):
     """Mean of KL(teacher || student) at temperature 1, in nats. Stanton et al. (2021), equation 4."""
-    targets = losses.softmax(logits_teacher.astype(np.float64)[None], Exact)
-    return exact.mean(losses.kd_divergence(logits.astype(np.float64), targets, 1.0, Exact), axis=1)
+
+    def divergence(logits, teacher):
+        return losses.kd_divergence(logits, losses.softmax(teacher.astype(np.float64)[None], Exact), 1.0, Exact)
+
+    return exact.mean(_each(divergence, logits, logits_teacher), axis=1)
 
 
 def bias_shift(logits, labels, absent):

@@ -3,6 +3,7 @@
 import math
 from html import escape
 
+from kdlib.errors import printable
 from kdlib.numerics import elementary
 
 COLORS = {"teacher": "#0072b2", "baseline": "#7f7f7f", "student": "#d55e00"}  # told apart by the colour-blind too
@@ -12,9 +13,8 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 14, 34, 46
 
 def text(x, y, content, anchor="middle", size=12, extra=""):
     """A label at x, y in pixels; extra: further attributes, each with a space before it."""
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}"{extra}>{escape(str(content))}</text>'
-    )
+    shown = escape(printable(str(content)))  # XML has no control characters, escaped or not
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}"{extra}>{shown}</text>'
 
 
 def _log10(x):

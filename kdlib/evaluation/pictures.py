@@ -7,6 +7,7 @@ from kdlib.evaluation.panel import COLORS, HEIGHT, WIDTH, Panel, document, svg, 
 
 FEWEST = 5  # examples of a bin that is drawn
 LONGEST = 24  # letters of a class name
+MOST = 40  # classes in a confusion matrix: a picture of 1,000 has 100 MB
 
 
 def curves(title_rows):
@@ -48,8 +49,9 @@ def summary(rows, verdict):
     """What came of it: rows of `rows.summary_rows`, and below them `verdict`, a line for each side of ": "."""
     low, high = min(r["low"] for r in rows), max(r["high"] for r in rows)
     margin = 0.1 * (high - low) or 0.05
-    names = [[f"{r['parameters']:,} parameters", f"{r['bytes']:,} bytes"] if r["parameters"] else [] for r in rows]
-    names = [[row["network"], *lines] for row, lines in zip(rows, names, strict=True)]
+    names = [
+        [row["network"], *(f"{row[key]:,} {key}" for key in ("parameters", "bytes") if row[key] != "")] for row in rows
+    ]
     label = "accuracy %, 95 % interval of the examples"
     y_range = 100 * (low - margin), 100 * (high + margin)
     panel = Panel("accuracy on the test split", "", label, (-0.5, len(rows) - 0.5), y_range, names=names)
@@ -72,7 +74,19 @@ def _pixels(name):
 
 
 def confusion(counts, names):
-    """Confusion matrix with the share of each label's examples. counts: (classes, classes) by label and prediction."""
+    """Confusion matrix with the share of each label's examples. counts: (classes, classes) by label and prediction.
+
+    Of more than MOST classes it has those that are most often not recognised.
+    """
+    totals, note = [sum(row) for row in counts], ""  # integers
+    if len(names) > MOST:
+        note = f"; the {MOST} of {len(names):,} classes with most errors"
+        kept = sorted(sorted(range(len(names)), key=lambda k: counts[k][k] - totals[k])[:MOST])
+        names, totals, counts = (
+            [names[k] for k in kept],
+            [totals[k] for k in kept],
+            [[counts[i][j] for j in kept] for i in kept],
+        )
     names = [_shortened(str(name)) for name in names]
     side, around = max(34, 160 // len(names)), max(map(_pixels, names))
     upright = around > side
@@ -89,16 +103,15 @@ def confusion(counts, names):
         turn = f' transform="rotate(-90 {x + 4:.1f} {y})"' if upright else ""
         parts.append(text(x + 4 if upright else x, y, name, "start" if upright else "middle", 11, turn))
         parts.append(text(left - 6, top + side * (i + 0.5) + 4, name, "end", size=11))
-        total = sum(counts[i])  # integers
         for j, count in enumerate(counts[i]):
-            share = count / total if total else 0.0
+            share = count / totals[i] if totals[i] else 0.0
             cell = f'x="{left + side * j}" y="{top + side * i}" width="{side}" height="{side}"'
             parts.append(f'<rect {cell} fill="#0072b2" fill-opacity="{math.sqrt(share):.3f}" stroke="#ddd"/>')
             if count:
                 color = ' fill="white"' if share > 0.3 else ""
                 percent = f"{100 * share:.0f}" if share >= 0.01 else f"{100 * share:.1f}"
                 parts.append(text(left + side * (j + 0.5), top + side * (i + 0.5) + 4, percent, size=11, extra=color))
-    parts.append(text(width / 2, top + size + 20, "percent of the label's examples, all replicas", size=11))
+    parts.append(text(width / 2, top + size + 20, f"percent of the label's examples, all replicas{note}", size=11))
     return svg(width, top + size + 34, parts)
 
 

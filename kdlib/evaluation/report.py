@@ -14,10 +14,10 @@ BETTER = {("accuracy", "higher"): "better", ("accuracy", "lower"): "worse"}
 BETTER |= {("nll", "higher"): "worse", ("nll", "lower"): "better"}
 
 
-def cost(network, members):
+def cost(sizes, members=1):
     """Parameters, bytes of the float32 weights and multiply-adds for one example, of `members` networks together."""
-    parameters = members * parameter_count(network.sizes)
-    products = members * multiply_adds(network.sizes)
+    parameters = members * parameter_count(sizes)
+    products = members * multiply_adds(sizes)
     return {"parameters": parameters, "bytes": FLOAT32_BYTES * parameters, "multiply_adds": products}
 
 
@@ -44,12 +44,12 @@ def measure_absent(answers, network, absent):
     return result, shifts
 
 
-def gain(answers, part, key, train_examples):
-    """Of the student over the baseline: over splits if there are several, over replicas of one otherwise."""
-    student, baseline = (answers.measured(name, part, metrics.MEASURES[key]) for name in ("student", "baseline"))
+def gain(answers, part, key, train_examples, pair=("student", "baseline")):
+    """Of the first of a pair over the second: over splits if there are several, over replicas of one otherwise."""
+    ours, theirs = (answers.measured(name, part, metrics.MEASURES[key]) for name in pair)
     if answers.splits == 1:
-        return paired_gain(student[0], baseline[0])
-    differences = [exact.mean((s - b)[None], axis=1)[0] for s, b in zip(student, baseline, strict=True)]
+        return paired_gain(ours[0], theirs[0])
+    differences = [exact.mean((s - b)[None], axis=1)[0] for s, b in zip(ours, theirs, strict=True)]
     return corrected_resampled_gain(np.array(differences), train_examples, len(answers.labels[part][0]))
 
 
@@ -68,10 +68,33 @@ def pooled(answers):
     return result
 
 
-def report(dataset, models, answers, transfer_classes=None):
-    """The content of details.json. models: {network: Model}. Its units: fractions, nats, bytes."""
+def of_quantized(answers, quantized, train_examples):
+    """Measures of the student's networks as integers, fidelity to the teacher and to the networks that they round."""
+    logits, result = answers.logits, {"bits": quantized[0].bits}
+    for part in EVALUATED:
+        values = {key: answers.measured("quantized", part, measure) for key, measure in metrics.MEASURES.items()}
+        for key, measure in metrics.FIDELITY.items():
+            stacks = [logits[name][part] for name in ("quantized", "teacher", "student")]
+            values[key] = [measure(ours, teacher[0]) for ours, teacher, _ in zip(*stacks, strict=True)]
+            values[f"{key}_student"] = [
+                np.concatenate([measure(own[None], of) for own, of in zip(ours, student, strict=True)])
+                for ours, _, student in zip(*stacks, strict=True)
+            ]
+        result[part] = {key: over_splits(value) for key, value in values.items()}
+    pair = ("quantized", "student")
+    result["gain"] = {p: {"accuracy": gain(answers, p, "accuracy", train_examples, pair)} for p in EVALUATED}
+    size = sum(array.nbytes for array in quantized[0].arrays().values())  # integers
+    return result | cost(quantized[0].sizes) | {"bytes": size}
+
+
+def report(dataset, models, answers, transfer_classes=None, quantized=()):
+    """The content of details.json. models: {network: Model}. quantized: as for `answers`.
+
+    Its units: fractions, nats, bytes.
+    """
     examples = {"validation": len(answers.labels["validation"][0]), "test": answers.test_examples}
-    result = {"splits": answers.splits, "examples": examples, "train_examples": len(dataset.rows("train"))}
+    trained_on = int(np.count_nonzero(dataset.y[dataset.rows("train")] >= 0))
+    result = {"splits": answers.splits, "examples": examples, "train_examples": trained_on}
     absent = ~np.isin(dataset.class_names, transfer_classes or dataset.class_names)
     if absent.any():
         result["absent_examples"] = {p: int(np.count_nonzero(absent[answers.labels[p][0]])) for p in EVALUATED}
@@ -90,17 +113,21 @@ def report(dataset, models, answers, transfer_classes=None):
             result[name][part] = {key: over_splits(value) for key, value in values.items()}
         if models[name].network:
             members = models[name].network.replicas // dataset.splits if name == "teacher" else 1
-            result[name] |= cost(models[name].network, members)
-    if models["teacher"].network:
-        keys = ("parameters", "bytes", "multiply_adds")
-        result["compression"] = {key: result["teacher"][key] / result["student"][key] for key in keys}
+            result[name] |= cost(models[name].network.sizes, members)
+    result["teacher"] |= {k: v for k, v in models["teacher"].origin.items() if k in ("model", "one_for_all", "bytes")}
+    known = [key for key in ("parameters", "bytes", "multiply_adds") if key in result["teacher"]]
+    if known:
+        result["compression"] = {key: result["teacher"][key] / result["student"][key] for key in known}
+    if quantized:
+        result["quantized"] = of_quantized(answers, quantized, result["train_examples"])
     collapsed = health.examine(dataset, models, answers)
     if collapsed:
         result["collapsed"] = collapsed
     result["gain"] = {
         p: {k: gain(answers, p, k, result["train_examples"]) for k in ("accuracy", "nll")} for p in EVALUATED
     }
-    for gains in result["gain"].values():
+    of_rounding = result["quantized"]["gain"].values() if quantized else ()
+    for gains in (*result["gain"].values(), *of_rounding):
         for key, found in gains.items():
             found["verdict"] = BETTER.get((key, found["verdict"]), found["verdict"])
             if {"baseline", "student"} & collapsed.keys():
@@ -114,4 +141,10 @@ def headline(result):
     head = {f"{name}_accuracy": test[name]["accuracy"]["mean"] for name in NETWORKS}
     head |= {f"{name}_nll": test[name]["nll"]["mean"] for name in NETWORKS[1:]}
     head |= {"gain": gained["mean"], "verdict": gained["verdict"]}
-    return head | ({"compression": result["compression"]["parameters"]} if "compression" in result else {})
+    head |= {"teacher": result["teacher"]["model"]} if "model" in result["teacher"] else {}
+    if "quantized" in result:
+        head["quantized_accuracy"] = result["quantized"]["test"]["accuracy"]["mean"]
+    ratios = result.get("compression", {})
+    if "parameters" in ratios:
+        return head | {"compression": ratios["parameters"]}
+    return head | {f"compression_{key}": value for key, value in ratios.items()}

@@ -54,10 +54,10 @@ def reliability_rows(answers):
 
 
 def confusion_rows(dataset, answers):
-    """One row for each example that a split tests on: label, and prediction of a student, as class names."""
+    """A row for each example that a split tests on: label, and prediction of a student, as class names; an iterator."""
     names, (logits, labels) = dataset.class_names, answers.pooled("student")
     pairs = zip(labels, metrics.predictions(logits)[0], strict=True)
-    return [{"label": names[label], "predicted": names[predicted]} for label, predicted in pairs]
+    return ({"label": names[label], "predicted": names[predicted]} for label, predicted in pairs)
 
 
 def summary_rows(result):

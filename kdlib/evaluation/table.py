@@ -12,19 +12,21 @@ def _cell(value, factor=1.0, digits=2):
 GAINS = {"accuracy": ("accuracy", 100, " points", 2), "nll": ("NLL", 1, " nats", 4)}
 
 
-def gain_line(result, split, key):
-    """What the student gained by a measure, a key of GAINS, and the verdict in words."""
+def gain_line(result, split, key, pair=("student", "baseline")):
+    """What the first of a pair gained by a measure, a key of GAINS, over the second, and the verdict in words."""
     name, factor, unit, digits = GAINS[key]
     gain = result["gain"][split][key]
-    verdict = f"the student is {gain['verdict']}" if gain["verdict"] in ("better", "worse") else gain["verdict"]
+    verdict = f"the {pair[0]} is {gain['verdict']}" if gain["verdict"] in ("better", "worse") else gain["verdict"]
     error = f" ± {factor * gain['standard_error']:.{digits}f}" if "standard_error" in gain else ""
     mean = round(factor * gain["mean"], digits) + 0.0
-    return f"{split} {name}, student - baseline: {mean:+.{digits}f}{error}{unit}: {verdict}"
+    return f"{split} {name}, {pair[0]} - {pair[1]}: {mean:+.{digits}f}{error}{unit}: {verdict}"
 
 
 def table(result):
     """The result in Markdown, which reads as well on a terminal."""
-    head = ("", *NETWORKS)
+    quantized = result.get("quantized")
+    columns = [result[name] for name in NETWORKS] + [quantized] * bool(quantized)
+    head = ("", *NETWORKS, *([f"int{quantized['bits']}"] if quantized else []))
     rows = []
     for split in EVALUATED:
         for label, key, factor, digits in (
@@ -37,12 +39,15 @@ def table(result):
             ("Brier score", "brier", 1, 4),
             ("agrees with teacher %", "agreement", 100, 2),
             ("KL from teacher, nats", "kl", 1, 4),
+            ("agrees with student %", "agreement_student", 100, 2),
         ):
-            cells = [result[n][split].get(key) for n in NETWORKS]
+            cells = [column[split].get(key) for column in columns]
             if any(cells):
                 rows.append((f"{split} {label}", *(_cell(c, factor, digits) if c else "" for c in cells)))
-    for label, key in (("parameters", "parameters"), ("bytes", "bytes"), ("multiply-adds", "multiply_adds")):
-        rows.append((label, *(f"{result[n][key]:,}" if key in result[n] else "" for n in NETWORKS)))
+    for label in ("parameters", "bytes", "bytes on disk", "multiply-adds"):
+        cells = [column.get(label.replace("-", "_").replace(" ", "_")) for column in columns]
+        if any(cells):
+            rows.append((label, *(f"{cell:,}" if cell else "" for cell in cells)))
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = [
@@ -53,18 +58,24 @@ def table(result):
     ]
     lines.append("")
     lines += [gain_line(result, split, key) for split in EVALUATED for key in GAINS]
+    if quantized:
+        lines += [gain_line(quantized, split, "accuracy", (head[-1], "student")) for split in EVALUATED]
     if "compression" in result:
-        ratios = result["compression"]
-        lines.append(
-            f"compression: {ratios['parameters']:.1f} x fewer parameters,"
-            f" {ratios['multiply_adds']:.1f} x fewer multiply-adds"
-        )
+        ratios = {k: v for k, v in result["compression"].items() if k != "bytes" or "model" in result["teacher"]}
+        lines.append("compression: " + ", ".join(f"{v:.1f} x fewer {k.replace('_', '-')}" for k, v in ratios.items()))
     n, splits = result["examples"]["test"], result["splits"]
     over = f"over {splits} splits, by the corrected resampled t-test" if splits > 1 else "over replicas on one split"
     lines.append(f"± in the table is the std, below it the standard error, {over};")
     low, high = wilson_interval(result["student"]["test"]["accuracy"]["mean"] * n, n)
     interval = f"from {100 * low:.2f} to {100 * high:.2f} %"
     lines.append(f"{n:,} test examples alone leave the student's accuracy a 95 % interval {interval}")
+    if "model" in result["teacher"]:
+        lines.append(f"teacher: {result['teacher']['model']}; the promise of same bytes begins at its logits")
+    if result["teacher"].get("one_for_all"):
+        lines.append(
+            "note: one teacher's answers for all splits; if it was fitted on rows that a split tests on, the accuracies"
+            " of teacher and student there are too high"
+        )
     for name, found in result.get("collapsed", {}).items():
         lines.append(f"warning: the {name} {found['reason']}; {found['advice']}")
     return "\n".join(lines)
