@@ -1,20 +1,37 @@
 """The stages of the pipeline: shells around `kdlib`. Each reads params and `.npz`, and writes `.npz`, JSON and CSV."""
 
+from stages import interrupts
+
+# isort: split
 import argparse
+import contextlib
+import functools
 import logging
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdlib.errors import UserError
+from kdlib.errors import UserError, ending_in_a_line, printable
+from kdlib.numerics import kernels, ranks, threads
+from kdlib.outputs import apart, exclusive
 from stages.params import load_params
 
 DATASET = "data/dataset.npz"
 TEACHER = "models/teacher.npz"
 BASELINE = "models/baseline.npz"
 STUDENT = "models/student.npz"
+QUANTIZED = "models/quantized.npz"
+DEPLOYED = "models/deployed.npz"
+INTEGERS = "models/deployed_int8.npz"
+ONNX = "models/student.onnx"
+ONNX_INT8 = "models/student_int8.onnx"
+HEADER = "models/student.h"
 PREDICTIONS = "data/predictions.npz"
 METRICS = "metrics"
+PAGE = "metrics/page.html"
+STARTED = {"PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK"}  # in the environment of what an mpiexec has started
+LEFT_OUT = ("quantized",)  # `evaluate --quantized=` with no path: without the column of the integers
 
 
 @dataclass(frozen=True)
@@ -25,8 +42,24 @@ class Paths:
     teacher: str = TEACHER
     baseline: str = BASELINE
     student: str = STUDENT
+    quantized: str = QUANTIZED
+    deployed: str = DEPLOYED
+    integers: str = INTEGERS
+    onnx: str = ONNX
+    onnx_int8: str = ONNX_INT8
+    header: str = HEADER
     predictions: str = PREDICTIONS
     metrics: str = METRICS
+    page: str = PAGE
+
+    def check(self, config):
+        """Raises UserError for a path whose file has another ending than it has by default, or for two that are one."""
+        given = {name: path for name, path in vars(self).items() if path or name not in LEFT_OUT}
+        for name, path in given.items():
+            ending = Path(getattr(PATHS, name)).suffix
+            if not path.endswith(ending):
+                raise UserError(f"--{name}: got {path!r}; needs a path that ends with {ending}")
+        apart({f"--{name}": path for name, path in {"config": config, **given}.items()})
 
 
 PATHS = Paths()
@@ -42,30 +75,73 @@ def parser(description, *names):
     return result
 
 
+def writes(*names):
+    """Decorator of `main(params, paths)`: as long as it runs, no other process writes what `names` of paths name.
+
+    Of several ranks the first one writes.
+    """
+
+    def decorate(main):
+        @functools.wraps(main)
+        def alone(params, paths=PATHS):
+            with contextlib.ExitStack() as stack:
+                for name in names if ranks.current.first else ():
+                    path = getattr(paths, name)
+                    stack.enter_context(exclusive(f"{path}/metrics.json" if name == "metrics" else path))
+                return main(params, paths)
+
+        return alone
+
+    return decorate
+
+
+class _Printable(logging.Formatter):
+    """A record is one line, and a terminal obeys nothing in it."""
+
+    def format(self, record):
+        return printable(super().format(record))
+
+
 def start_logging(params):
+    if not ranks.current.first:
+        logging.disable()
+        return
+    logging.raiseExceptions = False  # a full disk, too, is told in one line: by what cannot do without it
     handlers = [logging.StreamHandler()]
-    if params.logging.file:
-        Path(params.logging.file).parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(params.logging.file, encoding="utf-8"))
-    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=params.logging.level, format=form, datefmt="%H:%M:%S", handlers=handlers, force=True)
+    if file := params.logging.file:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        if Path(file).exists() and not Path(file).is_file():
+            raise UserError(f"logging.file: {file} is not a regular file")
+        handlers.append(logging.FileHandler(file, encoding="utf-8", errors="backslashreplace"))
+    form = _Printable("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
+    for handler in handlers:
+        handler.setFormatter(form)
+    logging.basicConfig(level=params.logging.level, handlers=handlers, force=True)
 
 
-def run(main, arguments):
-    """Call `main(params, paths)`; a mistake of the user's or of the file system ends in one line and exit code 1."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
-    try:
+def run(main, arguments, trains=None):
+    """Call `main(params, paths)`; a mistake of the user's or of the system's ends in one line and exit code 1.
+
+    trains: function of params that tells whether main trains a network: that several ranks can do.
+    """
+    with ending_in_a_line():
+        interrupts.are_exceptions()
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
         params = load_params(arguments.config, arguments.set)
-        start_logging(params)
         given = {name: value for name, value in vars(arguments).items() if name in vars(PATHS)}
-        return main(params, Paths(**given))
-    except UserError as error:
-        message = str(error)
-    except OSError as error:
-        message = f"{error.filename or 'a file'}: {error.strerror or error}"
-    except KeyboardInterrupt:
-        message = "interrupted; no file is half written"
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(1)
+        paths = Paths(**given)
+        paths.check(arguments.config)
+        kernels.choose(params.execution.kernels)
+        threads.limit(params.execution.threads)
+        count, started, context = params.execution.ranks or 1, STARTED & os.environ.keys(), contextlib.nullcontext()
+        if trains and trains(params) and (started or count > 1):
+            from stages import ranked  # here: who trains alone needs nothing of it
+
+            if not started:
+                return ranked.start(count)
+            context = ranked.joined(params.execution)
+        with context:
+            start_logging(params)
+            return main(params, paths)

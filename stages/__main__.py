@@ -1,16 +1,33 @@
-"""All five stages in one process, without DVC: the same files, with the same bytes.
+"""All eight stages in one process, without DVC: the same files, with the same bytes.
 
 Reads params.yaml (or --config) and writes data/, models/ and metrics/ in the working directory.
 """
 
 from kdlib.artifacts import write_json
-from stages import PATHS, distill, evaluate, parser, prepare, run, train_baseline, train_teacher
+from kdlib.errors import UserError
+from stages import (
+    PATHS,
+    distill,
+    evaluate,
+    export,
+    page,
+    parser,
+    prepare,
+    quantize,
+    run,
+    train_baseline,
+    train_teacher,
+    writes,
+)
 
 
+@writes(*vars(PATHS))
 def main(params, paths=PATHS):
-    for stage in (prepare, train_teacher, train_baseline, distill):
+    for stage in (prepare, train_teacher, train_baseline, distill, quantize, export):
         stage.main(params, paths)
-    return evaluate.main(params, paths)
+    result = evaluate.main(params, paths)
+    page.main(params, paths)
+    return result
 
 
 if __name__ == "__main__":
@@ -20,6 +37,8 @@ if __name__ == "__main__":
     arguments = options.parse_args()
 
     def main_and_output(params, paths):
+        if arguments.output and not arguments.output.endswith(".json"):
+            raise UserError(f"--output: got {arguments.output!r}; needs the path of a .json")
         result = main(params, paths)
         if arguments.output:
             write_json(arguments.output, result)

@@ -2,24 +2,22 @@
 
 import logging
 
-import numpy as np
-
 from kdlib.data.dataset import Dataset
 from kdlib.errors import UserError
-from kdlib.learning.losses import smooth_labels
 from kdlib.learning.models import load_model
-from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.sweeps import grid
 from kdlib.numerics.arithmetic import ARITHMETICS
-from stages import PATHS, parser, run
-from stages.fit import Job, fit, labeled_only, named, one_hot, transfer_sets
+from stages import PATHS, parser, run, writes
+from stages.fit import Job, fit, labeled_only, named, transfer_sets
+from stages.targets import Labels, Taught
 
 log = logging.getLogger("distill")
 
 
+@writes("student")
 def main(params, paths=PATHS):
     dataset = Dataset.load(paths.dataset)
-    teacher = load_model(paths.teacher, dataset)
+    teacher = load_model(paths.teacher, dataset, teaches=params.distill.loss != "ls")
     arithmetic, rates = ARITHMETICS[params.arithmetic], params.student.learning_rate
     options = params.distill.model_dump()
     smoothing, temperatures, alphas = (options.pop(key) for key in ("smoothing", "temperature", "alpha"))
@@ -28,26 +26,17 @@ def main(params, paths=PATHS):
     labeled, control = labeled_only(dataset, rows, recipes[0])
     if params.distill.loss == "ls":
         rows, recipes, settings = labeled, control, grid(learning_rate=rates)
-
-        def objective(splits):
-            return CrossEntropy(smooth_labels(one_hot(dataset, rows, splits), smoothing), arithmetic)
-
+        target = Labels(arithmetic, smoothing)
     else:
         if params.distill.loss == "dkd" and any(len(a) < len(b) for a, b in zip(labeled, rows, strict=True)):
             raise UserError(
-                "distill.loss: dkd needs every label; set prepare.labeled_fraction to 1, or choose kd or mse"
+                "distill.loss: dkd needs every label; set prepare.labeled_fraction to 1 and prepare.transfer to null,"
+                " or choose kd or mse"
             )
-        if teacher.logits is None:
-            raise UserError(f"{paths.teacher}: lacks logits; a teacher needs its logits on every example")
         heard, settings = teacher.digest(), grid(temperature=temperatures, alpha=alphas, learning_rate=rates)
-
-        def objective(splits):
-            logits = np.stack([teacher.logits[split, rows[split]] for split in splits])
-            swept = {"temperature": temperatures * len(splits), "alpha": alphas * len(temperatures) * len(splits)}
-            return Distillation(one_hot(dataset, rows, splits), logits, arithmetic, **swept, **options)
-
+        target = Taught(arithmetic, teacher.logits, rows, heard, options)
     job = Job(
-        "student", paths.student, rows, recipes, objective, settings, params.replicas,
+        "student", paths.student, rows, recipes, target, settings, params.replicas,
         named=named(params, dataset), teacher=heard,
     )  # fmt: skip
     parameters = fit(job, params, dataset).network.parameters.shape[1]
@@ -60,4 +49,4 @@ def main(params, paths=PATHS):
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", "teacher", "student").parse_args())
+    run(main, parser(__doc__, "dataset", "teacher", "student").parse_args(), lambda params: True)

@@ -1,16 +1,23 @@
 """Stage evaluate: measure teacher, baseline and student -> metrics/metrics.json, CSV, SVG; data/predictions.npz"""
 
 import logging
+import os
+
+import numpy as np
 
 from kdlib.artifacts import write_csv, write_json, write_npz, write_text
 from kdlib.data.dataset import Dataset
+from kdlib.deployment.deployed import About, load
+from kdlib.deployment.stack import load_stack
 from kdlib.errors import UserError
 from kdlib.evaluation import answers, metrics, pictures, report, rows
 from kdlib.evaluation.table import gain_line, table
 from kdlib.learning.models import load_model
-from stages import PATHS, parser, run
+from kdlib.pieces import Converted
+from stages import PATHS, parser, run, writes
 
 log = logging.getLogger("evaluate")
+EXPORTED = ("quantized", "deployed", "integers")  # `--quantized=` with no path: without the column of the integers
 
 
 def refuse_mixed(models, params, paths, dataset):
@@ -20,6 +27,8 @@ def refuse_mixed(models, params, paths, dataset):
             raise UserError(f"{getattr(paths, name)}: lacks weights_0 or recipe; train it again")
     student, baseline = models["student"], models["baseline"]
     teacher = models["teacher"].digest()
+    if baseline.teacher:
+        raise UserError(f"{paths.baseline}: names a teacher, as a student does; a baseline has heard none")
     if student.teacher not in ("", teacher):
         raise UserError(
             f"{paths.student}: its teacher has the logits {student.teacher[:12]}, {paths.teacher} has {teacher[:12]};"
@@ -40,39 +49,51 @@ def refuse_mixed(models, params, paths, dataset):
             )
 
 
+@writes("predictions", "metrics")
 def main(params, paths=PATHS):
     dataset = Dataset.load(paths.dataset)
-    models = {name: load_model(getattr(paths, name), dataset) for name in answers.NETWORKS}
-    if models["teacher"].logits is None:
-        raise UserError(f"{paths.teacher}: lacks logits; a teacher needs its logits on every example")
+    models = {name: load_model(getattr(paths, name), dataset, name == "teacher") for name in answers.NETWORKS}
     refuse_mixed(models, params, paths, dataset)
-    said = answers.answers(dataset, models, params.prepare.transfer_classes)
-    result = report.report(dataset, models, said, params.prepare.transfer_classes)
+    quantized = load_stack(paths.quantized, models["student"].network) if paths.quantized else []
+    said = answers.answers(dataset, models, params.prepare.transfer_classes, quantized)
+    result = report.report(dataset, models, said, params.prepare.transfer_classes, quantized)
+    if quantized:
+        for name, path in (("student", paths.deployed), ("quantized", paths.integers)):
+            if load(path).about != About.of(dataset, models["student"]):
+                raise UserError(f"{path}: not of this student; run the stage quantize again")
+            result[name]["bytes_on_disk"] = os.path.getsize(path)
     losses, accuracies = (rows.curve_rows(models, name) for name in ("validation_loss", "validation_accuracy"))
     reliability, summary, sweep = rows.reliability_rows(said), rows.summary_rows(result), rows.sweep_rows(models)
-    write_csv(f"{paths.metrics}/validation_loss.csv", losses)
-    write_csv(f"{paths.metrics}/validation_accuracy.csv", accuracies)
-    write_csv(f"{paths.metrics}/reliability.csv", reliability)
-    write_csv(f"{paths.metrics}/confusion.csv", rows.confusion_rows(dataset, said))
-    write_csv(f"{paths.metrics}/summary.csv", summary)
-    write_csv(f"{paths.metrics}/sweep.csv", sweep)
-    charts = [("validation loss", "nats", losses), ("validation accuracy", "fraction", accuracies)]
-    write_text(f"{paths.metrics}/learning_curves.svg", pictures.curves(charts))
-    write_text(f"{paths.metrics}/reliability.svg", pictures.reliability(reliability))
-    write_text(f"{paths.metrics}/summary.svg", pictures.summary(summary, gain_line(result, "test", "accuracy")))
+    tables = {
+        "validation_loss": losses, "validation_accuracy": accuracies, "reliability": reliability,
+        "confusion": rows.confusion_rows(dataset, said), "summary": summary, "sweep": sweep,
+    }  # fmt: skip
     counts = metrics.confusion(*said.pooled("student"))[0].tolist()
-    write_text(f"{paths.metrics}/confusion.svg", pictures.confusion(counts, dataset.class_names))
-    write_text(f"{paths.metrics}/sweep.svg", pictures.sweep(sweep))
+    charts = [("validation loss", "nats", losses), ("validation accuracy", "fraction", accuracies)]
+    drawn = {
+        "learning_curves": pictures.curves(charts),
+        "reliability": pictures.reliability(reliability),
+        "summary": pictures.summary(summary, gain_line(result, "test", "accuracy")),
+        "confusion": pictures.confusion(counts, dataset.class_names),
+        "sweep": pictures.sweep(sweep),
+    }
     stacks = {f"{name}_{part}": of for name, parts in said.logits.items() for part, of in parts.items()}
     named = {f"{key}_{split}": stack for key, of in stacks.items() for split, stack in enumerate(of)}
-    write_npz(paths.predictions, {name: array.astype("float32") for name, array in named.items()})
+    predictions = {name: Converted(array, np.float32) for name, array in named.items()}
+    shown = table(result)
+    # All is made before anything is written, so that a mistake leaves the old files.
+    for name, own in tables.items():
+        write_csv(f"{paths.metrics}/{name}.csv", own)
+    for name, text in drawn.items():
+        write_text(f"{paths.metrics}/{name}.svg", text)
+    write_npz(paths.predictions, predictions)
     write_json(f"{paths.metrics}/details.json", result)
     write_json(f"{paths.metrics}/metrics.json", report.headline(result))
     for name, found in result.get("collapsed", {}).items():
         log.warning("the %s %s; %s", name, found["reason"], found["advice"])
-    print(table(result))
+    print(shown)
     return result
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", *answers.NETWORKS, "predictions", "metrics").parse_args())
+    run(main, parser(__doc__, "dataset", *answers.NETWORKS, *EXPORTED, "predictions", "metrics").parse_args())

@@ -1,13 +1,14 @@
 """Reading `params.yaml`: its values, or one line that says what is wrong with them."""
 
 import re
-from pathlib import Path
 from typing import get_args
 
 import yaml
 from pydantic import ValidationError
 
+from kdlib import reading
 from kdlib.errors import UserError
+from stages import document
 from stages.schema import Params
 
 
@@ -44,7 +45,7 @@ def _change(content, change):
     if not equals or not isinstance(content, dict):
         raise UserError(f"--set {change}: got no KEY=VALUE of a key such as student.epochs=20")
     try:
-        content[key] = yaml.safe_load(value)
+        content[key] = document.load(value)
     except yaml.YAMLError:
         raise UserError(f"--set {change}: {value!r} is not YAML") from None
 
@@ -55,12 +56,12 @@ def load_params(path, changes=()):
     Raises UserError, naming the key, what it got and what is allowed.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        with reading.opened(path) as file:
+            content = document.load(file.read(document.BYTES + 1))
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run from a folder that has one, or name it with --config") from None
-    except (ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not YAML: {reason}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not YAML: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds {type(content).__name__}, not keys and values")
     for change in changes:

@@ -2,25 +2,47 @@
 
 import logging
 
-from kdlib.data.dataset import PARTS
+from kdlib.data.dataset import Dataset
+from kdlib.data.faults import PARTS
+from kdlib.errors import UserError
 from kdlib.preparation import sources
 from kdlib.preparation.assembly import prepare
-from stages import PATHS, parser, run
+from kdlib.preparation.transfer import extended, read_unlabeled
+from stages import PATHS, parser, run, writes
 
 log = logging.getLogger("prepare")
 
 
+@writes("dataset")
 def main(params, paths=PATHS):
-    examples = sources.load(params.prepare.dataset, params.prepare.target)
-    options = params.prepare.model_dump(exclude={"dataset", "target", "transfer_classes"})
-    dataset = prepare(examples, params.seed, **options)
+    source = params.prepare.model_dump(include={"target", "drop", "categories"})
+    examples = sources.load(params.prepare.dataset, **source)
+    options = params.prepare.model_dump(exclude={"dataset", "transfer_classes", "transfer", *source})
+    dataset, more = prepare(examples, params.seed, **options), params.prepare.transfer
+    if more:
+        unlabeled = read_unlabeled(more.rows, examples) if more.rows else None
+        dataset = extended(dataset, unlabeled, more.synthesis, more.times, params.seed)
+    if wrong := dataset.seal():
+        raise UserError(f"{params.prepare.dataset}: {wrong}")
     transfer = dataset.transfer_set(params.prepare.transfer_classes)
-    dataset.save(paths.dataset)
+    dataset.save(paths.dataset, sealed=True)
     sizes = ", ".join(f"{len(dataset.rows(part))} {part}" for part in PARTS)
     sizes += f", {dataset.splits} splits" if dataset.splits > 1 else ""
     of_them = f" ({len(transfer)} in the transfer set)" if params.prepare.transfer_classes else ""
     log.info("%s: %s%s; digest %s", params.prepare.dataset, sizes, of_them, dataset.digest[:12])
+    return dataset
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset").parse_args())
+    options = parser(__doc__, "dataset")
+    options.add_argument("--export", metavar="FILE", help="write the rows there too, to ask another model: an .npz")
+    arguments = options.parse_args()
+
+    def main_and_export(params, paths):
+        main(params, paths)
+        if arguments.export:
+            from kdlib.teachers.foreign import export  # here: the stage itself depends on no teachers
+
+            export(arguments.export, Dataset.load(paths.dataset), params.teacher.folds, params.seed)
+
+    run(main_and_export, arguments)

@@ -1,64 +1,45 @@
 """The keys of `params.yaml` and what each may be. What each means stands there, beside it."""
 
-from pathlib import PurePosixPath, PureWindowsPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-BelowOne = Annotated[float, Field(ge=0, lt=1)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-def Swept(kind):  # noqa: N802 - a type
-    """One value or several, as a list."""
-    listed = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
-    return Annotated[list[kind], Field(min_length=1), listed]
-
-
-# YAML reads a class named 3 as a number.
-ClassName = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+from stages.values import (  # isort: skip
+    MOST, ROWS, TABLES, Augment, BelowOne, Beta, Bits, Count, Execution, Fraction, Logging, Name, NonNegative, Positive,
+    Replicas, Section, Source, Swept, Temperature, Transfer, tracked,
+)  # fmt: skip
 
 
 class Prepare(Section):
-    dataset: str
-    target: str | None
+    dataset: Source
+    target: Name | None
+    drop: list[Name]
+    categories: list[Name]
     splits: Annotated[int, Field(ge=1, le=1000)]
     train_ratio: Annotated[float, Field(gt=0, lt=1)]
     val_ratio: Annotated[float, Field(gt=0, lt=1)]
     max_samples: Count | None
     scaling: Literal["auto", "minmax", "standard", "none"]
     labeled_fraction: Annotated[float, Field(gt=0, le=1)]
-    transfer_classes: Annotated[list[ClassName], Field(min_length=1)] | None
-
-    @field_validator("dataset")
-    @classmethod
-    def _tracked(cls, dataset):
-        """DVC hashes `data/raw`, and would not see that a file elsewhere has changed."""
-        parts = PurePosixPath(dataset).parts
-        if dataset.endswith((".npz", ".csv")) and (parts[:2] != ("data", "raw") or ".." in parts):
-            raise ValueError(
-                f"got {dataset!r}, whose changes DVC would not see; a file must be in data/raw/: copy it to"
-                f" data/raw/{PureWindowsPath(dataset).name} and name that"
-            )
-        return dataset
+    transfer_classes: Annotated[list[Name], Field(min_length=1)] | None
+    transfer: Transfer | None
 
     @model_validator(mode="after")
     def _transfer_classes(self):
-        if self.transfer_classes is not None and self.labeled_fraction < 1:
-            raise ValueError("transfer_classes needs labeled_fraction: 1.0, or else the classes are not all known")
+        if self.transfer_classes is not None and (self.labeled_fraction < 1 or self.transfer):
+            raise ValueError("transfer_classes needs labeled_fraction: 1.0 and transfer: null; else not all are known")
         return self
 
     @model_validator(mode="after")
     def _named_target(self):
-        if self.dataset.endswith(".csv") and self.target is None:
-            raise ValueError("target must name the column of a .csv that has the classes")
+        if self.dataset.endswith(TABLES) and self.target is None:
+            raise ValueError("target must name the column of a table that has the classes")
+        if self.dataset.endswith(ROWS) and not (self.target or "").endswith(ROWS):
+            raise ValueError(f"target must name the .npy that has the classes of {self.dataset}")
+        if self.dataset.endswith(ROWS):
+            tracked(self.target)
+        if (self.drop or self.categories) and not self.dataset.endswith(TABLES) and ":" not in self.dataset:
+            raise ValueError(f"drop and categories are columns of a table, and {self.dataset} is none; leave both []")
         return self
 
     @model_validator(mode="after")
@@ -66,10 +47,6 @@ class Prepare(Section):
         if self.train_ratio + self.val_ratio >= 1:
             raise ValueError("train_ratio + val_ratio must be less than 1: the rest is the test split")
         return self
-
-
-class Augment(Section):
-    shift: Count
 
 
 class Training(Section):
@@ -82,6 +59,7 @@ class Training(Section):
     nesterov: bool
     weight_decay: NonNegative
     schedule: Literal["constant", "linear"]
+    warmup: BelowOne
     input_dropout: BelowOne
     dropout: BelowOne
     max_norm: Positive | None
@@ -93,45 +71,62 @@ class Training(Section):
 
         keys = {key: getattr(self, key) for key in Training.model_fields if key not in ("hidden", "augment")}
         keys |= {"learning_rate": self.learning_rate[0]} if isinstance(self.learning_rate, list) else {}
-        return Recipe(tuple(self.hidden), **keys, shift=self.augment.shift if self.augment else 0)
+        keys |= {"bits": getattr(self, "bits", None), "shift": self.augment.shift if self.augment else 0}
+        return Recipe(tuple(self.hidden), **keys)
 
 
 class Teacher(Training):
-    members: Count
+    model: Source
+    options: dict[str, Any] | None
+    folds: Annotated[int, Field(ge=2, le=100)]
+    members: Replicas
+
+    @model_validator(mode="after")
+    def _options_of_a_classifier(self):
+        if self.options and (self.model == "mlp" or self.model.endswith(".npz")):
+            raise ValueError(f"options are of a classifier of scikit-learn, and model is {self.model}; set null")
+        return self
 
 
 class Student(Training):
     learning_rate: Swept(Positive)
+    bits: Bits | None
 
 
 class Distill(Section):
     loss: Literal["kd", "mse", "dkd", "ls"]
-    temperature: Swept(Positive)
+    temperature: Swept(Temperature)
     alpha: Swept(Fraction)
     scale_by_t2: bool
-    beta: NonNegative
+    beta: Beta
     smoothing: BelowOne
     standardize_logits: bool
 
 
-class Logging(Section):
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-    file: str | None
+class Deploy(Section):
+    bits: Bits
 
 
 class Params(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     arithmetic: Literal["exact", "fast"]
-    replicas: Annotated[int, Field(ge=1, le=1000)]
+    replicas: Replicas
     checkpoint: Count | None
     prepare: Prepare
     teacher: Teacher
     student: Student
     distill: Distill
+    deploy: Deploy
     logging: Logging
+    execution: Execution
 
     @model_validator(mode="after")
-    def _augment(self):
+    def _sections_agree(self):
+        settings = len(self.distill.temperature) * len(self.distill.alpha) * len(self.student.learning_rate)
+        if settings > MOST:
+            raise ValueError(f"distill: {settings} settings of temperature, alpha and learning_rate; at most {MOST}")
+        if self.student.bits not in (None, self.deploy.bits):
+            raise ValueError(f"deploy.bits: got {self.deploy.bits}, student.bits {self.student.bits}; set both alike")
         for name in ("teacher", "student"):
             if getattr(self, name).augment and self.prepare.scaling == "standard":
                 raise ValueError(f"{name}.augment needs prepare.scaling: minmax or none, which pixels share")

@@ -1,0 +1,68 @@
+"""Stage page: what was trained, to look at and to train again in a browser -> metrics/page.html, one file"""
+
+import json
+import logging
+
+from kdlib import reading
+from kdlib.artifacts import read_npz, write_text
+from kdlib.data.dataset import Dataset
+from kdlib.deployment import deployed
+from kdlib.errors import UserError
+from kdlib.evaluation.answers import NETWORKS
+from kdlib.evaluation.table import table
+from kdlib.learning.models import load_model
+from kdlib.page.assembly import page
+from kdlib.page.content import content, room, worth
+from kdlib.page.lesson import lesson
+from stages import PATHS, parser, run, writes
+
+log = logging.getLogger("page")
+PICTURES = ("summary.svg", "sweep.svg")
+
+
+def written(path):
+    """The text that the stage evaluate wrote."""
+    try:
+        with reading.opened(path) as file:
+            return file.read().decode()
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run the stage evaluate, or `dvc repro`") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8; run the stage evaluate again") from None
+
+
+def measured(path):
+    """The report that the stage evaluate wrote, which the page shows as a table."""
+    try:
+        details = json.loads(written(path))
+        table(details)
+    except (AttributeError, LookupError, TypeError, RecursionError, json.JSONDecodeError):
+        raise UserError(f"{path}: not the stage evaluate's report; run it again") from None
+    return details
+
+
+@writes("page")
+def main(params, paths=PATHS):
+    dataset = Dataset.load(paths.dataset)
+    models = {name: load_model(getattr(paths, name), dataset, name == "teacher") for name in NETWORKS}
+    integers, predictions = deployed.load(paths.integers), read_npz(paths.predictions)
+    for name, model in models.items():
+        if model.sweep is None and name != "teacher":
+            raise UserError(f"{getattr(paths, name)}: lacks weights_0; train it again")
+    if models["student"].deployed is None or integers.about.dataset != dataset.digest:
+        raise UserError(f"{paths.integers}: not of {paths.student}; run the stages distill and quantize again")
+    details = measured(f"{paths.metrics}/details.json")
+    pictures = {name: written(f"{paths.metrics}/{name}") for name in PICTURES}
+    tried = models["student"].sweep.settings
+    if max(len(set(tried.get(name, ()))) for name in ("temperature", "alpha")) < 2:
+        del pictures["sweep.svg"]  # one point
+    asked = params.distill.model_dump() | {"seed": params.seed, "replicas": params.replicas}
+    asked["transfer_classes"] = params.prepare.transfer_classes
+    taught = lesson(dataset, models, params.student.recipe(), asked, room(dataset))
+    text = page(content(dataset, models, integers, predictions, taught) | {"worth": worth(details, pictures)})
+    write_text(paths.page, text)
+    log.info("%s: %d bytes, to be opened in a browser", paths.page, len(text.encode()))
+
+
+if __name__ == "__main__":
+    run(main, parser(__doc__, "dataset", *NETWORKS, "integers", "predictions", "metrics", "page").parse_args())

@@ -1,0 +1,56 @@
+"""What a training is going to be, checked before it begins."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from kdlib.errors import UserError
+from kdlib.learning.budget import estimate
+from kdlib.learning.inputs import CROWDING, outlying
+from kdlib.numerics import ranks
+from kdlib.numerics.arithmetic import ARITHMETICS
+from stages import workers
+from stages.parts import Part, begun, cut
+
+
+def plan(work):
+    """The `Part`s of a `stages.parts.Work`: splits of as many rows are one stack, in parts for workers, or if so begun.
+
+    Tells what each stack needs. Raises UserError for one that does not fit, and for shifts of what is no image.
+    """
+    job, params, dataset, stacks, log = work.job, work.params, work.dataset, {}, logging.getLogger(work.job.path)
+    for split, (rows, recipe) in enumerate(zip(job.rows, job.recipes, strict=True)):
+        stacks.setdefault((len(rows), recipe), []).append(split)
+    shift, shape = job.recipes[0].shift, dataset.image_shape
+    if shift and not shape:
+        raise UserError(f"{job.section}.augment: got shift, but the dataset has no images; set null")
+    if shift and shift >= min(shape):
+        raise UserError(f"{job.section}.augment: got shift {shift}, but the images are {shape}; lower it, or set null")
+    parts, apart = [], workers.wanted(params) or (ranks.current.first and params.checkpoint and begun(job.path))
+    apart = bool(ranks.current.told(np.array([bool(apart)]))[0])
+    for (examples, recipe), splits in stacks.items():
+        settings, replicas = range(len(job.settings["learning_rate"])), range(job.replicas)
+        stack = Part(recipe, tuple(splits), tuple(settings), tuple(replicas), f".{splits[0]}" if splits[0] else "")
+        networks = len(splits) * len(settings) * len(replicas)
+        if apart:
+            parts += cut(work, stack)
+            networks = min(networks, len(parts[-1].replicas) * params.execution.workers)  # at once
+        else:
+            parts.append(stack)
+        arithmetic = ARITHMETICS[params.arithmetic]
+        log.info(estimate(job.section, recipe, work.sizes(recipe), networks, examples, arithmetic))
+        if params.arithmetic == "exact":
+            warn_of_outliers(dataset.scaled(job.rows[splits[0]], splits[0]), dataset, log)
+    if apart and Path(f"{job.path}.checkpoint").exists():
+        log.warning("%s.checkpoint is not used: with execution.workers: 1 alone a training goes on from it", job.path)
+    return parts
+
+
+def warn_of_outliers(x, dataset, log):
+    if found := outlying(x):
+        log.warning(
+            "feature %s: its largest scaled value, %g, is over %d times as large as a usual feature's; in such rows the"
+            " other features are lost: mend the value, or set prepare.scaling to minmax or standard",
+            dataset.feature_names[found[0]], found[1], CROWDING,
+        )  # fmt: skip

@@ -1,0 +1,105 @@
+"""What a value of `params.yaml` may be, and its smallest sections: beyond these bounds is no meaning, or no end."""
+
+import re
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Bits = Literal[8, 4, 2]
+MOST = 1000  # replicas of a split, which `kdlib.numerics.streams` numbers so, and settings of a sweep
+Replicas = Annotated[int, Field(ge=1, le=MOST)]
+# Beyond it the softened probabilities are one class or all alike, to the last bit that a float has for them.
+Temperature = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
+Beta = Annotated[float, Field(ge=0, le=1e6)]
+
+
+def Swept(kind):  # noqa: N802 - a type
+    """One value or several, as a list."""
+    listed = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+    return Annotated[list[kind], Field(min_length=1), listed]
+
+
+# YAML reads a class or a column named 3 as a number.
+Name = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
+
+TABLES = (".csv", ".parquet")
+ROWS = ".npy"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def tracked(path):
+    """`path`, of what may be a file. DVC hashes `data/raw`, and would not see that a file elsewhere has changed."""
+    parts = PurePosixPath(path).parts
+    if path.endswith((".npz", ROWS, *TABLES)) and (parts[:2] != ("data", "raw") or ".." in parts):
+        raise ValueError(
+            f"got {path!r}, whose changes DVC would not see; a file must be in data/raw/: copy it to"
+            f" data/raw/{PureWindowsPath(path).name} and name that"
+        )
+    return path
+
+
+Source = Annotated[str, AfterValidator(tracked)]
+
+
+def _in_logs(file):
+    """A log goes on behind what a file holds: any other would be damaged."""
+    parts = PureWindowsPath(file).parts
+    if parts[:1] != ("logs",) or len(parts) < 2 or ".." in parts or not file.isprintable():
+        raise ValueError(f"got {file!r}; a log must be in logs/, such as logs/app.log")
+    return file
+
+
+LogFile = Annotated[str, AfterValidator(_in_logs)]
+
+
+class Augment(Section):
+    shift: Count
+
+
+class Transfer(Section):
+    rows: Source | None = None
+    synthesis: Literal["mixup", "munge"] | None = None
+    times: Annotated[int, Field(ge=1, le=100)] = 8
+
+    @model_validator(mode="after")
+    def _some(self):
+        if not (self.rows or self.synthesis) or not (self.rows or ".npz").endswith((".npz", *TABLES)):
+            raise ValueError("needs rows, a .npz, .csv or .parquet in data/raw/, or synthesis, mixup or munge, or both")
+        return self
+
+
+class Logging(Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    file: LogFile | None
+
+
+def _scheduler(address):
+    if not re.fullmatch(r"(tcp|tls)://([\w.-]+|\[[\da-fA-F:.]+\]):\d{1,5}", address, re.ASCII):
+        raise ValueError(f"got {address!r}; needs the address of a Dask scheduler, such as tcp://host:8786")
+    return address
+
+
+class Execution(Section):
+    kernels: Literal["auto", "numpy", "numba"]
+    threads: Count | None
+    ranks: Annotated[int, Field(ge=1, le=MOST)] | None
+    wait: Positive
+    workers: Annotated[int, Field(ge=1, le=1000)]
+    cluster: Annotated[str, AfterValidator(_scheduler)] | None
+
+    @model_validator(mode="after")
+    def _whose_workers(self):
+        if self.cluster and self.workers > 1:
+            raise ValueError(f"workers: got {self.workers} with a cluster, which has its own; set 1, or cluster null")
+        if (self.ranks or 1) > 1 and (self.cluster or self.workers > 1):
+            raise ValueError(f"ranks: got {self.ranks} with workers or a cluster; have either, and the other null or 1")
+        return self

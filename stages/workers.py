@@ -1,0 +1,121 @@
+"""Parts of a stack on other processes, of this machine or of a cluster's, by joblib.
+
+joblib and Dask pass objects between their processes as pickles, of which none is kept: whoever reaches a scheduler runs
+code on its workers and here.
+"""
+
+import contextlib
+import functools
+import os
+import platform
+import signal
+import threading
+import time
+import warnings
+from concurrent.futures import BrokenExecutor, CancelledError
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kdlib.errors import UserError
+from kdlib.learning.checkpoints import Checkpoint
+from kdlib.numerics import kernels, threads
+from stages import cluster
+from stages.parts import train_part
+
+KILLED = "execution: workers were killed {} times in a row, perhaps as memory ran out; give each more, or have fewer"
+LOST = 3  # times in a row that workers may end before one of them has finished a part
+MAPPED = 1 << 12  # bytes from which on loky's workers map an array, in place of a copy for each part
+_alone = threading.Lock()  # a Dask worker may have several threads, and the back end of kernels is the process's
+
+
+def wanted(params):
+    """Whether other processes are to train."""
+    return params.execution.workers > 1 or params.execution.cluster is not None
+
+
+@dataclass(frozen=True)
+class Asker:
+    """The process that hands out parts. threads: for each worker. pid, path: its number, and the output as an absolute
+    path, beside which are checkpoints; None if it may be on another machine.
+    """
+
+    versions: dict
+    threads: int | None
+    pid: int | None = None
+    path: str | None = None
+
+
+@functools.cache
+def _end_with(parent):
+    """This process, one of loky's, ends when the one of this number has ended."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    if os.name != "nt":  # there a process keeps the number of a parent that is dead
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _train(number, work, part, asker):
+    """(number, what `train_part` gives), in a worker. What loky has mapped is taken as plain arrays."""
+    if asker.pid not in (None, os.getpid()):  # where loky has no semaphores, joblib calls it here
+        _end_with(asker.pid)
+    cluster.refuse_others(platform.node(), cluster.versions(), asker.versions)
+    job = replace(work.job, rows=[np.asarray(rows) for rows in work.job.rows])
+    work = replace(work, job=job, dataset=replace(work.dataset, x=np.asarray(work.dataset.x)))
+    every = work.params.checkpoint if asker.path else None
+    with _alone:
+        kernels.choose(work.params.execution.kernels)
+        threads.limit(asker.threads)
+        checkpoint = Checkpoint(f"{asker.path}{part.file}", every) if every else None
+        return number, train_part(work, part, None, checkpoint)
+
+
+def _ignoring_interrupts(call, *arguments):
+    """What the call gives. A terminal sends an interrupt to all: the processes that it starts leave it to this one."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return call(*arguments)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _pool(work):
+    """(`Asker`, options of joblib's `parallel_config`)."""
+    execution = work.params.execution
+    if execution.cluster:
+        with cluster.connected(execution.cluster, work) as options:
+            yield Asker(cluster.versions(), execution.threads), options
+    else:
+        share = execution.threads or max(1, threads.available() // execution.workers)
+        options = {"backend": "loky", "n_jobs": execution.workers}
+        yield Asker(cluster.versions(), share, os.getpid(), os.path.abspath(work.job.path)), options
+
+
+def spread(work, parts, log):
+    """Yields (part, what `train_part` gives) of all parts as they are trained. Raises UserError as that does.
+
+    A part whose worker was killed is trained again, by loky's workers from its checkpoint.
+    """
+    from joblib import Parallel, delayed, parallel_config
+
+    left, failures = dict(enumerate(parts)), 0
+    warnings.filterwarnings("ignore", "[0-9]+ tasks", UserWarning, "joblib")  # what an interrupt leaves unused
+    while left:
+        try:
+            with _pool(work) as (asker, options):
+                with parallel_config(**options):
+                    parallel = Parallel(return_as="generator_unordered", batch_size=1, max_nbytes=MAPPED)
+                calls = [delayed(_train)(number, work, part, asker) for number, part in left.items()]
+                for number, result in _ignoring_interrupts(parallel, calls):
+                    failures = 0
+                    yield left.pop(number), result
+        except (BrokenExecutor, CancelledError):  # of loky; of Dask, where all workers that had the data have ended
+            failures += 1
+            if failures == LOST:
+                raise UserError(KILLED.format(LOST)) from None
+            log.warning("a worker was killed; what it trained is trained again")
