@@ -1,0 +1,72 @@
+"""Results and what changes them, as Markdown: `python .ci/summary.py [BASE]`, to $GITHUB_STEP_SUMMARY or the terminal.
+
+BASE is a revision of git to compare with; in a pull request it is the base branch, which is fetched.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from kdlib.errors import printable
+from kdlib.evaluation.table import table
+
+LONGEST = 100_000  # characters of a block; a step's summary may have 1 MiB
+
+
+def block(text):
+    """`text` as a block of code, which it cannot leave: its fence is longer than any row of backticks in it."""
+    text = "\n".join(map(printable, text.splitlines()))
+    cut = f"{text[:LONGEST]}\n…" if len(text) > LONGEST else text
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", cut)), default=0))
+    return f"{fence}\n{cut}\n{fence}"
+
+
+def said(*command):
+    """What a command says, or None if it fails."""
+    process = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace")
+    return process.stdout if process.returncode == 0 else None
+
+
+def results():
+    try:
+        return table(json.loads(Path("metrics/details.json").read_text("utf-8")))
+    except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        return f"metrics/details.json: cannot be shown ({type(error).__name__}: {error})"
+
+
+def fetched(branch):
+    """The name by which git has the newest commit of the remote's `branch`, also in a shallow clone; None if none."""
+    shallow = ["--depth=1"] * ((said("git", "rev-parse", "--is-shallow-repository") or "").strip() == "true")
+    refs = f"+refs/heads/{branch}:refs/remotes/origin/{branch}"
+    found = said("git", "fetch", "--quiet", "--no-tags", *shallow, "origin", refs)
+    return None if found is None else f"origin/{branch}"
+
+
+def differences(kind, base):
+    text = said(sys.executable, "-m", "dvc", kind, "diff", base)
+    return f"`dvc {kind} diff` fails" if text is None else text.strip() or "none"
+
+
+def summary(base, branch):
+    """Markdown. base: a revision; branch: or a branch of the remote `origin`; both may be empty."""
+    parts = ["## Results", block(results())]
+    base = base or (branch and fetched(branch))
+    if base is None:
+        parts += ["## Changes", "The base branch cannot be fetched."]
+    elif base:
+        for kind in ("params", "metrics"):
+            parts += [f"## Changes of {kind}", block(differences(kind, base))]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    text = summary("".join(sys.argv[1:2]), os.environ.get("GITHUB_BASE_REF"))
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with open(path, "a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    else:
+        print(text, end="")
