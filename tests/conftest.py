@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from browser import CHROMIUM, Browser
 
-from stages import distill, evaluate, prepare, train_baseline, train_teacher
+from stages import distill, evaluate, export, page, prepare, quantize, train_baseline, train_teacher
 from stages.schema import Params
 
 ROOT = Path(__file__).parents[1]
 MAINS = {
-    stage.__name__.split(".")[1]: stage.main for stage in (prepare, train_teacher, train_baseline, distill, evaluate)
+    stage.__name__.split(".")[1]: stage.main
+    for stage in (prepare, train_teacher, train_baseline, distill, quantize, export, evaluate, page)
 }
 
 
@@ -55,7 +57,7 @@ def files(folder):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """A folder in which all five stages ran with `quick()`. To be copied, not changed."""
+    """A folder in which all stages ran with `quick()`. To be copied, not changed."""
     folder, before = tmp_path_factory.mktemp("trained"), Path.cwd()
     os.chdir(folder)
     try:
@@ -154,6 +156,16 @@ def project(tmp_path_factory):
     result.dvc("repro")
     result.commit()
     return result
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """A `Browser`, or a skip with a word."""
+    if CHROMIUM is None or sys.platform == "win32":
+        pytest.skip("no Chromium that speaks over pipes (apt-get install chromium)")
+    found = Browser(tmp_path_factory.mktemp("chromium"))
+    yield found
+    found.close()
 
 
 @pytest.fixture(autouse=True)

@@ -66,6 +66,8 @@ def parameters():
 
 SYSTEMS = {
     "kdlib exact": "exact",
+    "kdlib fast, numba": "fast, numba",
+    "kdlib exact, numba": "exact, numba",
     "scikit-learn": "scikit-learn",
     "PyTorch eager": "PyTorch",
     "PyTorch compiled": "PyTorch compiled",
@@ -141,10 +143,22 @@ def described(node, owner=""):
 def api():
     """Every public function and class by floor and room, with the beginning of its docstring."""
     lines = []
-    for floor in ("evaluation", "learning", "preparation", "data", "numerics", ""):
+    floors = (
+        "page",
+        "deployment",
+        "evaluation",
+        "learning",
+        "teachers",
+        "preparation",
+        "data",
+        "numerics",
+        "numerics/compiled",
+        "",
+    )
+    for floor in floors:
         folder = ROOT / "kdlib" / floor
         lines += [
-            f"## kdlib{'.' * bool(floor)}{floor}",
+            f"## kdlib{'.' * bool(floor)}{floor.replace('/', '.')}",
             "",
             ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8"))),
         ]
@@ -168,9 +182,17 @@ PARTS = {
         "parameters: params.yaml": parameters,
         "matrix": lambda: (ROOT / "tests/reproducibility/results.md").read_text("utf-8").strip(),
         "profile": lambda: (ROOT / "benchmarks/profile.md").read_text("utf-8").strip(),
+        "worth": lambda: (ROOT / "benchmarks/worth.md").read_text("utf-8").strip(),
+        "defaults": lambda: (ROOT / "benchmarks/defaults.md").read_text("utf-8").strip(),
+        "sweep": lambda: (ROOT / "benchmarks/sweep.md").read_text("utf-8").strip(),
+        "ranks": lambda: (ROOT / "benchmarks/ranks.md").read_text("utf-8").strip(),
         "null": lambda: (ROOT / "benchmarks/null.md").read_text("utf-8").strip(),
+        "teachers": lambda: (ROOT / "benchmarks/teachers.md").read_text("utf-8").strip(),
         "accuracy": lambda: (ROOT / "benchmarks/accuracy.md").read_text("utf-8").strip(),
         "benchmark": benchmark,
+        "levels": lambda: (ROOT / "benchmarks/levels.md").read_text("utf-8").strip(),
+        "integers": lambda: (ROOT / "tests/reproducibility/integers.md").read_text("utf-8").strip(),
+        "deployment": lambda: (ROOT / "benchmarks/deployment.md").read_text("utf-8").strip(),
     },
     EXPERIMENT / "README.md": {"errors": paper_errors, "times": times},
     ROOT / "docs/api.md": {"api": api},

@@ -273,10 +273,31 @@ class TestCsv:
         assert self.text(folder, [{"v": np.float32(value)}]) == self.text(folder, [{"v": value}])
 
     @some
-    @given(names=st.lists(st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), min_size=1)))
+    @given(names=st.lists(st.text(st.characters(exclude_characters="\r\n\0<", exclude_categories=["Cs"]), min_size=1)))
     def test_a_csv_reader_gets_the_text_back(self, folder, names):
-        rows = [{"label": name, "predicted": name[::-1]} for name in ["first", *names]]
+        """Where it is no formula."""
+        names = [name for name in ["first", *names] if not {name[0], name[-1]} & set("=+-@\t")]
+        rows = [{"label": name, "predicted": name[::-1]} for name in names]
         assert list(csv.DictReader(io.StringIO(self.text(folder, rows), newline=""))) == rows
+
+    @pytest.mark.parametrize("name", ["=1+1", "+cmd", "-a", "@SUM(A1)", "\t=1", "-", "--1", "1"])
+    def test_a_text_is_no_formula_of_a_spreadsheet(self, folder, name):
+        cell = self.text(folder, [{"label": name}]).splitlines()[1].strip('"')
+        assert cell == (name if name == "1" else f"'{name}")
+
+    @pytest.mark.parametrize("name", ["-1", "+1", "-0.5", "-1e-3", "<=50K", ">50K", "a < b", "<5", "3-4"])
+    def test_a_number_and_a_comparison_are_as_they_are(self, folder, name):
+        assert self.text(folder, [{"label": name}]) == f"label\n{name}\n"
+
+    @pytest.mark.parametrize("name", ["</script><script>x", "<b>", "<!--", "a<img src=x>"])
+    def test_a_text_is_no_tag_of_html(self, folder, name):
+        """The page of `dvc plots` has the cells in a script, as they are."""
+        text = self.text(folder, [{"label": name, "<b>": "x"}])
+        assert "<" not in text
+        assert "‹" in text
+
+    def test_half_a_surrogate_pair_is_written(self, folder):
+        assert self.text(folder, [{"label": "\ud800"}]) == "label\n\\ud800\n"
 
     def test_lines_end_with_a_line_feed_alone(self, folder):
         assert self.text(folder, [{"a": "x", "b": 0.5}, {"a": "", "b": 1.5}]) == "a,b\nx,0.5\n,1.5\n"
@@ -297,12 +318,17 @@ class TestReplacing:
         assert list(files(tmp_path)) == [os.path.join("deep", "er", "a")]
 
     @pytest.mark.skipif(os.name == "nt", reason="no such permissions there")
-    def test_others_may_read_it(self, tmp_path, write):
-        write(tmp_path / "a")
-        assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+    @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+    def test_the_umask_says_who_may_read_it(self, tmp_path, write, mask):
+        before = os.umask(mask)
+        try:
+            write(tmp_path / "a")
+        finally:
+            os.umask(before)
+        assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~mask
 
     @pytest.mark.parametrize("old", [{}, {"a": b"old"}], ids=["absent", "old"])
-    @pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
+    @pytest.mark.parametrize("call", ["fsync", "replace"])
     def test_an_error_leaves_the_old_file_and_nothing_else(self, tmp_path, monkeypatch, write, old, call):
         for name, content in old.items():
             (tmp_path / name).write_bytes(content)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ import pytest
 import yaml
 from conftest import MAINS, ROOT, quick, quick_params
 
+from kdlib.artifacts import digest as content_digest
+from kdlib.artifacts import read_npz, write_npz
 from kdlib.learning.checkpoints import CODE, Checkpoint, digest
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
@@ -113,6 +116,44 @@ def test_a_damaged_checkpoint_is_not_used(tmp_path, caplog):
     checkpoint.path.write_bytes(b"PK, but no more")
     assert same(fit(checkpoint), fit())
     assert "not resumed" in caplog.text
+
+
+CHANGES = {
+    "weights": lambda arrays: arrays.update(parameters=arrays["parameters"] + 1),
+    "a shape that broadcasts": lambda arrays: arrays.update(parameters=arrays["parameters"][:1]),
+    "another shape": lambda arrays: arrays.update(parameters=arrays["parameters"][:, :-1]),
+    "text": lambda arrays: arrays.update(parameters=np.array("weights")),
+    "epochs": lambda arrays: arrays.update(epochs=np.array(8)),
+    "no epochs": lambda arrays: arrays.update(epochs=np.array([1, 2])),
+    "a huge epoch": lambda arrays: arrays.update(epochs=np.array(-(2**62))),
+    "generators": lambda arrays: arrays.update(generators=np.array("[]")),
+    "nested generators": lambda arrays: arrays.update(generators=np.array("[" * 5000)),
+    "other generators": lambda arrays: arrays.update(
+        generators=np.array(str(arrays["generators"]).replace("PCG64", "MT19937"))
+    ),
+    "generators beyond 128 bits": lambda arrays: arrays.update(
+        generators=np.array(re.sub(r'"inc": \d+', f'"inc": {"9" * 60}', str(arrays["generators"])))
+    ),
+}
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["as it was", "sealed again"])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_changed_checkpoint_is_not_used(tmp_path, caplog, change, sealed):
+    """Sealed again, by somebody who knows how, it may lead elsewhere, but never to a traceback."""
+    checkpoint = Checkpoint(tmp_path / "out.npz", 1)
+    with pytest.raises(KilledError):
+        fit(checkpoint, killed_after=4)
+    arrays = read_npz(checkpoint.path)
+    change(arrays)
+    if sealed:
+        del arrays["content"]
+        arrays["content"] = np.array(content_digest(arrays))
+    write_npz(checkpoint.path, arrays)
+    again = fit(checkpoint)
+    if "not resumed" in caplog.text or not sealed:
+        assert same(again, fit())
+        assert "not resumed" in caplog.text
 
 
 def test_the_digest_tells_nested_values_apart():

@@ -1,5 +1,7 @@
 """Splits, scaling, hidden labels, and the digest."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn import datasets
 
 from kdlib.data.dataset import PARTS, Dataset
+from kdlib.data.encoding import Column, Encoding
 from kdlib.errors import UserError
 from kdlib.preparation import assembly, bundled, sources
 from kdlib.preparation.scaling import fit_scaling
@@ -67,8 +70,16 @@ def test_max_samples_keeps_proportions():
 
 @pytest.mark.parametrize(("options", "counts"), [({"max_samples": 8}, (50, 30, 20)), ({}, (50, 2))])
 def test_too_few_examples_are_told(options, counts):
-    with pytest.raises(UserError, match="too few examples for a stratified split"):
+    with pytest.raises(UserError, match="too few examples"):
         prepare(data=examples(counts), **options)
+
+
+def test_a_class_with_fewer_rows_than_splits_is_told_by_name():
+    with pytest.raises(UserError, match="too few examples of the class '2': 9, and 10 splits need 10 to train"):
+        prepare(data=examples((50, 30, 9)), splits=10, train_ratio=0.8, val_ratio=0.1)
+    with pytest.raises(UserError, match="too few examples of the class '1': 2, and 1 splits need 3 to train"):
+        prepare(data=examples((50, 2)))
+    assert prepare(data=examples((50, 30, 10)), splits=10, train_ratio=0.8, val_ratio=0.1).splits == 10
 
 
 def test_scaling_is_fitted_on_the_training_split_alone():
@@ -137,6 +148,17 @@ def test_rounding_noise_is_no_spread(kind, value):
 
 
 @KINDS
+def test_pixels_are_scaled_as_the_floats_that_they_are(kind):
+    """Bit for bit, though never all of them are floats at once."""
+    x = np.random.default_rng(0).integers(0, 256, (90, 200)).astype(np.uint8)
+    for image in (True, False):
+        ours, floats = fit_scaling(x, kind, image), fit_scaling(x.astype(np.float64), kind, image)
+        assert [a.tobytes() for a in ours] == [a.tobytes() for a in floats]
+    alone = [fit_scaling(x[:, k : k + 1], kind, False) for k in range(200)]
+    assert [np.concatenate(parts).tobytes() for parts in zip(*alone, strict=True)] == [a.tobytes() for a in floats]
+
+
+@KINDS
 def test_a_small_spread_beside_a_large_mean_is_kept(kind):
     """2^-44 of the magnitude is the bound; a millisecond beside seconds since 1970 is 5e-13, above it."""
     x = 1.7e9 + np.arange(64)[:, None] % 2 * 1e-3
@@ -164,9 +186,17 @@ def test_a_feature_of_a_range_that_has_no_inverse_is_constant(kind):
         assert fit_scaling(np.array([[0.0], [spread]]), kind, False)[1][0] == 1
 
 
-def test_a_magnitude_whose_range_may_overflow_is_told():
+def test_a_magnitude_whose_range_may_overflow_is_told(tmp_path):
+    np.savez(tmp_path / "own.npz", x=np.array([[1e301], [0.0]]), y=np.array(["a", "b"]))
     with pytest.raises(UserError, match=r"magnitudes above 1e300"):
-        sources._examples("own.csv", np.array([[1e301], [0.0]]), np.array(["a", "b"]), ["x"])
+        sources.load(str(tmp_path / "own.npz"), None)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_short_floats_are_taken_without_a_warning(tmp_path, kind):
+    """NumPy would warn that 1e300 is beyond them."""
+    np.savez(tmp_path / "own.npz", x=np.array([[1.5], [0.0]], kind), y=np.array(["a", "b"]))
+    assert sources.load(str(tmp_path / "own.npz"), None).x.tolist() == [[1.5], [0.0]]
 
 
 def test_hidden_labels_leave_no_trace():
@@ -194,6 +224,18 @@ def test_bundled_tables_are_what_scikit_learns_loaders_give(name):
     assert image_shape == (bunch.images.shape[1:] if "images" in bunch else ())
 
 
+def test_images_are_prepared_in_little_more_than_their_bytes():
+    """As float64 they would be eight times as many."""
+    data = examples((3000, 3000), (28, 28))
+    data.x, data.feature_names = np.arange(6000 * 784, dtype=np.uint8).reshape(6000, 784), [""] * 784
+    tracemalloc.start()
+    try:
+        prepare(data=data, splits=3, scaling="auto")
+        assert tracemalloc.get_traced_memory()[1] < 2 * data.x.nbytes
+    finally:
+        tracemalloc.stop()
+
+
 def test_without_scikit_learn_a_bundled_table_is_refused(monkeypatch):
     monkeypatch.setattr(bundled, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="iris comes with scikit-learn"):
@@ -219,6 +261,34 @@ def test_content_that_is_not_the_digests_is_refused(tmp_path):
     arrays["y"][0] += 1
     write_npz(tmp_path / "dataset.npz", arrays)
     with pytest.raises(UserError, match="digest"):
+        Dataset.load(tmp_path / "dataset.npz")
+
+
+def test_the_encoding_is_part_of_the_digest(tmp_path):
+    data = examples()
+    data.encoding = Encoding(tuple(Column(name, "number") for name in data.feature_names)).to_json()
+    dataset = prepare(data=data)
+    assert dataset.digest != prepare().digest
+    dataset.save(tmp_path / "dataset.npz")
+    assert Dataset.load(tmp_path / "dataset.npz").encoding == data.encoding
+    prepare().save(tmp_path / "dataset.npz")
+    assert Dataset.load(tmp_path / "dataset.npz").encoding == ""
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", Encoding((Column("other", "number"),)).to_json()])
+def test_an_encoding_of_other_features_is_refused(tmp_path, text):
+    data = examples()
+    data.encoding = text
+    prepare(data=data).save(tmp_path / "dataset.npz")
+    with pytest.raises(UserError, match="its encoding has other features"):
+        Dataset.load(tmp_path / "dataset.npz")
+
+
+def test_a_dataset_with_a_name_that_harms_a_file_is_refused(tmp_path):
+    data = examples()
+    data.class_names[1] = "</script>"
+    prepare(data=data).save(tmp_path / "dataset.npz")
+    with pytest.raises(UserError, match=r"dataset\.npz: a class: '</script>' has markup"):
         Dataset.load(tmp_path / "dataset.npz")
 
 

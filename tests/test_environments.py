@@ -1,9 +1,11 @@
-"""One hash under every BLAS kernel, number of threads and set of SIMD extensions; `fast` has more than one there."""
+"""One hash under every BLAS kernel, number of threads, set of SIMD extensions, and compiled; `fast` has more there."""
 
 import hashlib
+import importlib.util
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,8 @@ def environments():
         for threads in ("1", "2"):
             for off in dict.fromkeys(["", disabled]):
                 yield {"OPENBLAS_CORETYPE": kernel, "OPENBLAS_NUM_THREADS": threads, "NPY_DISABLE_CPU_FEATURES": off}
+    for processor in ("", "generic") if importlib.util.find_spec("numba") else ():
+        yield {"OPENBLAS_CORETYPE": kernels[-1], "KERNELS": "numba", "NUMBA_CPU_NAME": processor}
 
 
 def pipeline(name):
@@ -37,12 +41,15 @@ def pipeline(name):
 
     The least values are zeros of both signs: which of them a minimum over all pixels returns depends on the SIMD.
     """
+    from kdlib.deployment.floats import FloatNetwork
+    from kdlib.deployment.quantization import quantized
     from kdlib.evaluation import answers, report
     from kdlib.learning import models
     from kdlib.learning.objectives import CrossEntropy, Distillation
     from kdlib.learning.recipe import Recipe
-    from kdlib.learning.sweeps import Sweep
-    from kdlib.learning.training import train, validate
+    from kdlib.learning.sweeps import Sweep, joined
+    from kdlib.learning.training import train
+    from kdlib.learning.validation import validate
     from kdlib.numerics.arithmetic import ARITHMETICS
     from kdlib.numerics.streams import Streams
     from kdlib.preparation import sources
@@ -79,12 +86,19 @@ def pipeline(name):
         sweep = Sweep({"learning_rate": (0.01, 0.02)}, loss, accuracy)
         halves = [slice(0, 4), slice(4, 8)]
         parts = [network.part(own) for own in halves], [{n: v[own] for n, v in curve.items()} for own in halves]
-        stacks[key] = models.Model(*models.joined(*parts, sweep.chosen(), 2), None, sweep)
+        stacks[key] = models.Model(*joined(*parts, sweep.chosen(), 2), None, sweep)
     images = [sources.Examples(x, y, list("abcde"), examples.feature_names, (10, 20)) for x in signed]
     digests = [prepare(image, 0, 1, 0.8, 0.1, None, "minmax", 1.0).digest for image in images]
     digest = hashlib.sha256("".join([dataset.digest, *digests]).encode())
     for stack in stacks.values():
         digest.update(stack.network.parameters.tobytes() + b"".join(c.tobytes() for c in stack.curve.values()))
+    on_levels, first = replace(students, learning_rate=0.01, bits=4), CrossEntropy(one_hot[0], arithmetic)
+    levels, _ = train(flat[0], first, validation[0], on_levels, Streams(0, "student"))
+    digest.update(levels.parameters.tobytes())
+    for bits in (8, 4, 2):
+        (network,) = quantized(levels, dataset, 0, bits)
+        digest.update(network.sums(dataset.inputs(rows[0])).tobytes())
+    digest.update(FloatNetwork(levels).logits(dataset.inputs(rows[0])).tobytes())
     said = answers.answers(dataset, stacks, list("abc"))
     digest.update(repr(report.report(dataset, stacks, said, list("abc"))).encode())
     return digest.hexdigest()
@@ -116,4 +130,9 @@ def test_fast_has_more_than_one(hashes):
 
 
 if __name__ == "__main__":
-    print(pipeline("exact"), pipeline("fast"))
+    from kdlib.numerics import kernels
+
+    kernels.choose(os.environ.get("KERNELS", "numpy"))
+    found = pipeline("exact"), pipeline("fast")
+    assert ("KERNELS" in os.environ) == any(kernels._agreed.values()), kernels._agreed
+    print(*found)

@@ -3,8 +3,10 @@
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +42,7 @@ def configure(**changes):
 
 
 def run(stage, *arguments):
-    stages.run(MAINS[stage], stages.parser("").parse_args(arguments))
+    stages.run(MAINS[stage], stages.parser("", *vars(stages.PATHS)).parse_args(arguments))
 
 
 @pytest.fixture
@@ -82,8 +84,16 @@ class TestParams:
             ({"distill": {"alpha": True}}, ["distill.alpha", "True", "number"]),
             ({"distill": {"alpha": 1.5}}, ["distill.alpha", "1.5", "1"]),
             ({"distill": {"alpha": -0.5}}, ["distill.alpha", "-0.5", "0"]),
-            ({"distill": {"temperature": 0}}, ["distill.temperature", "0", "greater than 0"]),
-            ({"distill": {"temperature": -1}}, ["distill.temperature", "-1", "greater than 0"]),
+            ({"distill": {"temperature": 0}}, ["distill.temperature", "got 0;", "greater than or equal to"]),
+            ({"distill": {"temperature": -1}}, ["distill.temperature", "-1", "greater than or equal to"]),
+            ({"distill": {"temperature": 1e100}}, ["distill.temperature", "1e+100", "less than or equal to 1000000"]),
+            ({"distill": {"beta": 1e7}}, ["distill.beta", "10000000.0", "less than or equal to 1000000"]),
+            ({"distill": {"temperature": [1.0] * 1001}}, ["distill", "1001 settings", "at most 1000"]),
+            ({"teacher": {"members": 1001}}, ["teacher.members", "1001", "1000"]),
+            *(
+                ({"logging": {"file": path}}, ["logging.file", path, "logs/app.log"])
+                for path in ("params.yaml", "logs", "logs/../params.yaml", "/tmp/logs/a", "a/logs/b")
+            ),
             ({"distill": {"temperature": float("nan")}}, ["distill.temperature", "nan"]),
             ({"distill": {"temperature": float("inf")}}, ["distill.temperature", "inf", "finite"]),
             (
@@ -99,8 +109,13 @@ class TestParams:
                     ("data/raw/../my.npz", "copy it to data/raw/my.npz"),
                     ("../data/raw/my.csv", "copy it to data/raw/my.csv"),
                     ("data/rawer/my.csv", "copy it to data/raw/my.csv"),
+                    ("my.parquet", "copy it to data/raw/my.parquet"),
                 )
             ),
+            ({"prepare": {"dataset": "data/raw/my.parquet"}}, ["prepare", "target must name the column"]),
+            ({"prepare": {"drop": ["id"]}}, ["prepare", "drop and categories are columns of a table", "iris"]),
+            ({"prepare": {"categories": [3]}}, ["prepare", "drop and categories", "iris"]),
+            ({"prepare": {"drop": "id"}}, ["prepare.drop", "'id'", "list"]),
             ({"prepare": {"labeled_fraction": 0}}, ["prepare.labeled_fraction", "0", "greater than 0"]),
             ({"prepare": {"transfer_classes": []}}, ["prepare.transfer_classes", "[]", "at least 1"]),
             ({"prepare": {"transfer_classes": [1.5]}}, ["prepare.transfer_classes.0", "1.5", "string"]),
@@ -120,6 +135,8 @@ class TestParams:
             ({"teacher": None}, ["teacher", "None"]),
             ({"seed": -1}, ["seed", "-1", "0"]),
             ({"arithmetic": "float16"}, ["arithmetic", "'float16'", "'exact'", "'fast'"]),
+            ({"deploy": {"bits": 3}}, ["deploy.bits", "3", "8, 4 or 2"]),
+            ({"student": {"bits": 4}}, ["deploy.bits", "8", "student.bits 4"]),
             ({"logging": {"level": "LOUD"}}, ["logging.level", "'LOUD'", "'INFO'"]),
         ],
         ids=str,
@@ -197,9 +214,46 @@ class TestParams:
         Path("folder.yaml").mkdir()
         assert "error: folder.yaml: " in error("distill", "--config", "folder.yaml")
 
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+    def test_a_pipe_does_not_block(self, experiment):
+        os.mkfifo("pipe.yaml")
+        process = python("-m", "stages.distill", "--config", "pipe.yaml", timeout=60)
+        assert (process.returncode, process.stderr) == (1, "error: pipe.yaml: not a regular file\n")
+
+    def test_a_value_of_megabytes_is_a_short_line(self, error):
+        configure(distill={"loss": "k" * 50_000})
+        assert len(error("distill")) < 300
+
     def test_further_mistakes_are_counted(self, error):
         configure(seed=-1, distill={"alpha": 2, "temperature": 0})
         assert "(and 2 more)" in error("distill")
+
+
+class TestPaths:
+    @pytest.mark.parametrize(
+        ("stage", "option", "path", "words"),
+        [
+            ("evaluate", "predictions", "data/dataset.npz", ["--predictions: got 'data/dataset.npz'", "--dataset"]),
+            ("evaluate", "predictions", "data/../models/student.npz", ["--predictions", "--student"]),
+            ("evaluate", "predictions", "params.yaml", ["--predictions: got 'params.yaml'", ".npz"]),
+            ("evaluate", "baseline", "models/student.npz", ["--student", "--baseline"]),
+            ("distill", "student", "models/teacher.npz", ["--student", "--teacher"]),
+            ("train_teacher", "teacher", "data/dataset.npz", ["--teacher", "--dataset"]),
+            ("prepare", "dataset", "notes.txt", ["--dataset: got 'notes.txt'", ".npz"]),
+        ],
+    )
+    def test_no_input_is_an_output(self, error, stage, option, path, words):
+        message = error(stage, f"--{option}", path)
+        assert [word for word in words if word not in message] == []
+
+    def test_a_students_file_is_no_baselines(self, error):
+        shutil.copy("models/student.npz", "models/copy.npz")
+        assert "models/copy.npz: names a teacher" in error("evaluate", "--baseline", "models/copy.npz")
+
+    def test_the_results_are_no_other_file(self, experiment):
+        process = python("-m", "stages", "--output", "params.yaml")
+        assert process.returncode == 1
+        assert process.stderr == "error: --output: got 'params.yaml'; needs the path of a .json\n"
 
 
 class TestData:
@@ -344,13 +398,18 @@ class TestArtifacts:
         message = error("distill")
         assert "models/teacher.npz: logits are" in message
 
-    @pytest.mark.parametrize("stage", ["distill", "evaluate"])
+    @pytest.mark.parametrize("stage", ["distill", "evaluate", "page"])
     def test_a_teacher_without_logits(self, error, stage):
         arrays = read_npz("models/teacher.npz")
         del arrays["logits"]
         write_npz("models/teacher.npz", arrays)
         message = error(stage)
         assert "models/teacher.npz: lacks logits" in message
+
+    def test_a_digest_that_is_none(self, error):
+        arrays = read_npz("models/student.npz")
+        write_npz("models/student.npz", arrays | {"teacher_digest": np.array("no hex")})
+        assert "models/student.npz: teacher_digest is not in hex" in error("quantize")
 
     @pytest.mark.parametrize("name", ["sweep_loss", "sweep_accuracy"])
     def test_a_model_without_its_sweep(self, error, name):
@@ -363,6 +422,7 @@ class TestArtifacts:
         arrays = read_npz("models/teacher.npz")
         np.savez("models/teacher.npz", **{n: a for n, a in arrays.items() if n.startswith("logits") or "digest" in n})
         run("distill")
+        run("quantize")
         run("evaluate")
 
     @pytest.mark.parametrize("path", ["models/baseline.npz", "models/student.npz"])
@@ -396,6 +456,7 @@ class TestMixed:
             word for word in ("models/student.npz", "models/teacher.npz", "distill again") if word not in message
         ] == []
         run("distill")
+        run("quantize")
         run("evaluate")
 
     @pytest.mark.parametrize(
@@ -416,6 +477,7 @@ class TestMixed:
         expected = ["models/student.npz has", "models/baseline.npz", "train both again", *words]
         assert [word for word in expected if word not in message] == []
         run("train_baseline")
+        run("quantize")
         run("evaluate")
 
     @pytest.mark.parametrize(
@@ -432,12 +494,28 @@ class TestMixed:
         assert "prepare.transfer_classes: got setosa, virginica" in message
         assert "models/student.npz" in message
         run("distill")
+        run("quantize")
         run("evaluate")
+
+    def test_integers_of_another_student(self, experiment, error):
+        configure(student={"learning_rate": 0.1})
+        run("distill")
+        assert (
+            error("evaluate") == "error: models/quantized.npz: made of another student; run the stage quantize again\n"
+        )
+
+    @pytest.mark.parametrize("kept", [0, 1])
+    def test_integers_of_fewer_networks(self, experiment, error, kept):
+        arrays = read_npz("models/quantized.npz")
+        fewer = {name: array[:kept] for name, array in arrays.items() if name != "about"}
+        write_npz("models/quantized.npz", arrays | fewer)
+        assert "models/quantized.npz: " in error("evaluate")
 
     def test_label_smoothing_has_no_teacher(self, experiment):
         configure(teacher={"epochs": 4}, distill={"loss": "ls"})
         run("distill")
         run("train_teacher")
+        run("quantize")
         run("evaluate")
 
     @pytest.mark.parametrize("path", ["models/baseline.npz", "models/student.npz"])
@@ -497,16 +575,34 @@ class TestFullDisk:
         assert os.strerror(errno.ENOSPC) in message
 
 
-def python(*arguments):
+def python(*arguments, **options):
     """A process of its own, with this project first in its path."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
+    options = {"env": os.environ | {"PYTHONPATH": str(ROOT)}, "capture_output": True, "text": True} | options
+    return subprocess.run([sys.executable, *arguments], **options)
 
 
 LIMITED = """
 import resource, runpy
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 runpy.run_module("stages.distill", run_name="__main__")
+"""
+
+
+CLOSED = """
+import os, runpy, sys
+os.close(2)
+os.execv(sys.executable, [sys.executable, "-m", sys.argv[1]])
+"""
+
+LITTLE = """
+import numpy as np
+import stages.distill, stages.parts
+
+def huge(*_, **__):
+    np.ones(1 << 50)
+
+stages.parts.train = huge
+stages.run(stages.distill.main, stages.parser("", "dataset", "teacher", "student").parse_args([]))
 """
 
 
@@ -532,6 +628,40 @@ class TestProcess:
         before = files(experiment)
         self.assert_fails(python("-c", LIMITED), "models/student.npz", os.strerror(errno.EFBIG))
         assert files(experiment) == before
+
+    @pytest.mark.skipif(os.name == "nt", reason="a shell's 2>&-")
+    @pytest.mark.parametrize("module", ["stages", "stages.distill"])
+    def test_without_an_error_stream_the_bytes_are_the_same(self, experiment, module):
+        before = files(experiment)
+        Path("models/student.npz").unlink()
+        assert python("-c", CLOSED, module).returncode == 0
+        assert files(experiment) == before
+
+    @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc to see what is being imported")
+    @pytest.mark.parametrize("library", ["_multiarray_umath", "pydantic_core"])
+    def test_an_interrupt_of_an_import_is_one_line(self, experiment, library):
+        before = files(experiment)
+        command, environment = [sys.executable, "-m", "stages.distill"], os.environ | {"PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        maps = Path(f"/proc/{process.pid}/maps")
+        while library not in maps.read_text("utf-8"):
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate()[1] == "error: interrupted; no file is half written\n"
+        assert process.returncode == 1
+        assert files(experiment) == before
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a pipe")
+    def test_a_reader_of_the_table_that_went_away(self, experiment):
+        reading, writing = os.pipe()
+        os.close(reading)
+        arguments = ("-m", "stages.evaluate", "--set", "logging.level=ERROR")
+        process = python(*arguments, stdout=writing, stderr=subprocess.PIPE, capture_output=False)
+        os.close(writing)
+        assert (process.returncode, process.stderr) == (1, f"error: a file: {os.strerror(errno.EPIPE)}\n")
+
+    def test_out_of_memory_is_one_line(self, experiment):
+        self.assert_fails(python("-c", LITTLE), "out of memory: Unable to allocate", "lower widths")
 
     def test_latency_of_a_missing_file(self, experiment):
         self.assert_fails(python("-m", "kdlib", "latency", "models/none.npz"), "models/none.npz")

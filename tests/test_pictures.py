@@ -7,7 +7,6 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from conftest import DVC_YAML, ROOT
 
 from kdlib.evaluation import pictures, rows
 from kdlib.evaluation.answers import Answers
@@ -60,6 +59,19 @@ def test_the_confusion_matrix_holds_its_names_in_full(names):
     assert set(names) <= texts(svg).keys()
     columns = [node.text for node in ElementTree.fromstring(svg).iter(f"{SVG}text")]
     assert all(columns.count(name) == 2 for name in names)
+
+
+def test_of_a_thousand_classes_those_with_most_errors_are_shown():
+    """Whole it would be 100 MB, in git."""
+    counts, names = 10 * np.eye(1000, dtype=int), [f"c{k}" for k in range(1000)]
+    worst = range(7, 1000, 25)
+    for k in worst:
+        counts[k, 0] = 5
+    svg = pictures.confusion(counts.tolist(), names)
+    assert len(svg) < 500_000
+    assert {f"c{k}" for k in worst} == texts(svg).keys() & set(names)
+    assert "the 40 of 1,000 classes with most errors" in svg
+    assert "67" in texts(svg)  # percent, of 15 examples
 
 
 def test_names_of_columns_do_not_overlap():
@@ -175,14 +187,3 @@ def test_the_summary_is_the_reports(trained):
         n = result["examples"]["test"]
         interval = wilson_interval(measured["test"]["accuracy"]["mean"] * n, n)
         assert (float(row["low"]), float(row["high"])) == pytest.approx(interval, abs=1e-5)
-
-
-def test_dvcs_page_has_a_colour_for_each_network_and_labels_in_rows():
-    color = json.loads((ROOT / ".dvc/plots/curves.json").read_text("utf-8"))["encoding"]["color"]
-    assert color["field"] == "field"  # the name of the column that a point is from
-    assert dict(zip(color["scale"]["domain"], color["scale"]["range"], strict=True)) == COLORS
-    plots = {path: options for plot in DVC_YAML["plots"] for path, options in plot.items()}
-    for name in ("validation_loss", "validation_accuracy"):
-        assert (plots[f"metrics/{name}.csv"]["template"], plots[f"metrics/{name}.csv"]["y"]) == ("curves", [*COLORS])
-    confusion = plots["metrics/confusion.csv"]
-    assert (confusion["y"], confusion["x"]) == ("label", "predicted")  # the template's shares are of y

@@ -21,6 +21,11 @@ def test_every_generated_part_is_current(path):
     assert path.read_text(encoding="utf-8") == filled(path), "run: python tests/readme.py"
 
 
+def code_under(heading, block=0):
+    text = README.read_text(encoding="utf-8").split(f"{heading}\n")[1]
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)[block]
+
+
 def test_the_paths_in_the_readme_are_there():
     text = README.read_text(encoding="utf-8")
     floors = re.search(r"## Read the code\n(.*?)\n## ", text, re.DOTALL).group(1)
@@ -70,14 +75,21 @@ def test_the_library_needs_numpy_alone(empty_environment, tmp_path):
     listed = subprocess.run([empty_environment, "-m", "pip", "list", "--format=freeze"], **options).stdout
     installed = {line.split("==")[0].lower() for line in listed.split()}
     assert installed - {"pip", "setuptools", "wheel"} == {"kdlib", "numpy"}
-    code = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL).group(1)
+    code = code_under("## Use it as a library")
     assert subprocess.run([empty_environment, "-c", code], **options).stdout.startswith("[")
 
 
 def test_the_library_example_runs():
-    code = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL).group(1)
+    code = code_under("## Use it as a library")
     scope = {}
     exec(code.replace("print(", "result = ("), scope)
     assert scope["result"].shape == (5,)
     assert exact.mean(scope["result"][None], axis=1)[0] > 0.6
     assert np.isfinite(scope["result"]).all()
+
+
+def test_the_estimators_example_runs(capsys):
+    exec(code_under("## Use it as a library", 1), {})
+    score, fidelity = map(float, capsys.readouterr().out.split())
+    assert score > 0.95
+    assert fidelity > 0.95

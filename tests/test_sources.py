@@ -6,7 +6,7 @@ import pytest
 from kdlib.artifacts import write_npz
 from kdlib.data.dataset import PARTS, Dataset
 from kdlib.errors import UserError
-from kdlib.preparation import sources
+from kdlib.preparation import archives, sources
 from kdlib.preparation.assembly import prepare
 
 RANDOM = np.random.default_rng(0)
@@ -67,29 +67,9 @@ def test_max_samples_draws_from_both_parts(archive):
     assert np.bincount(dataset.y[dataset.rows("test")]).tolist() == [5, 5, 5]
 
 
-def test_a_table_with_a_target(table):
-    rows = "\n".join(f"{k},{'ham' if k % 2 else 'spam'},{k / 2}" for k in range(20))
-    examples = sources.load(table(f"size,kind,weight\n{rows}\n"), "kind")
-    assert examples.feature_names == ["size", "weight"]
-    assert examples.class_names == ["ham", "spam"]
-    assert examples.x[3].tolist() == [3.0, 1.5]
-    assert examples.y[:4].tolist() == [1, 0, 1, 0]
-
-
-@pytest.mark.parametrize(
-    ("text", "target", "message"),
-    [
-        ("a,b\n1,2\n", "c", "prepare.target: got 'c'; the columns of"),
-        ("a,b\n1,x\n2\n", "b", "row 3 has 1 cells, the header 2"),
-        ("a,b\n1,x\none,y\n", "b", "all columns but b must be numbers"),
-        ("a,b\n1,x\nnan,y\n", "b", "x has NaN or infinite values"),
-        ("a,b\n1,x\n2,x\n", "b", "1 classes and 1 features"),
-        ("", "b", "not a CSV table with a header"),
-    ],
-)
-def test_a_table_that_does_not_fit_is_told(table, text, target, message):
-    with pytest.raises(UserError, match=message):
-        sources.load(table(text), target)
+def test_one_class_is_told(table):
+    with pytest.raises(UserError, match="all examples are of one class, x; at least 2 are needed"):
+        sources.load(table("a,b\n1,x\n2,x\n"), "b")
 
 
 @pytest.mark.parametrize(
@@ -101,6 +81,16 @@ def test_a_table_that_does_not_fit_is_told(table, text, target, message):
         ({"x": IMAGES[None], "y": LABELS[:1]}, "needs numbers x"),
         ({"x": LABELS.astype(str)[:, None], "y": LABELS}, "needs numbers x"),
         ({"x": np.full((90, 2), np.inf), "y": LABELS}, "NaN or infinite"),
+        ({"x": np.zeros((0, 5)), "y": LABELS[:0]}, r"x float64 \(0, 5\).*needs numbers x"),
+        ({"x": np.zeros((90, 0)), "y": LABELS}, r"x float64 \(90, 0\).*needs numbers x"),
+        ({"x": IMAGES, "y": np.zeros(90, dtype=[("a", "i4")])}, "an array is of .*, not of numbers or texts"),
+        ({"x": IMAGES, "y": LABELS + 1j}, "y is complex128; classes are numbers or texts"),
+        ({"x": IMAGES, "y": np.where(LABELS > 3, LABELS, np.nan)}, "y has NaN or infinite"),
+        ({"x": IMAGES, "y": np.where(LABELS == 3, b"\xff", b"b")}, "bytes that are no ASCII"),
+        (
+            {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES, "y_test": LABELS.astype(str)},
+            "both must be numbers",
+        ),
     ],
 )
 def test_an_archive_that_does_not_fit_is_told(archive, arrays, message):
@@ -108,12 +98,51 @@ def test_an_archive_that_does_not_fit_is_told(archive, arrays, message):
         sources.load(archive(**arrays), None)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("\ud800", r"'\\ud800'"),
+        ("a\nb", r"'a\\nb' has the character '\\n'"),
+        ("\x1b[31mred", r"has the character '\\x1b'"),
+        ("a\uffff", r"'\\uffff'"),
+        ("</script><script>alert(1)</script>", "has markup in it"),
+        ("<!--", "has markup in it"),
+        ("=1+1", "begins like a spreadsheet's formula"),
+        ("@SUM(A1)", "begins like a spreadsheet's formula"),
+        ("+cmd", "begins like a spreadsheet's formula"),
+        ("", "an empty name"),
+        ("a" * 201, "a name of 201 characters"),
+    ],
+)
+def test_a_class_whose_name_harms_a_file_is_told(archive, name, message):
+    with pytest.raises(UserError, match=message) as told:
+        sources.load(archive(x=IMAGES, y=np.where(LABELS == 3, name, "b")), None)
+    assert str(told.value).isascii()
+    assert len(str(told.value)) < 300
+
+
+@pytest.mark.parametrize("names", [["<=50K", ">50K"], ["-", "+"], ["-1", "+1"], ["été", "冬"], ["a" * 200, "b c"]])
+def test_other_names_are_taken(archive, names):
+    path = archive(x=IMAGES, y=np.array(names)[np.arange(90) % 2])
+    assert sources.load(path, None).class_names == sorted(names)
+
+
+def test_bytes_are_names_too(archive):
+    assert sources.load(archive(x=IMAGES, y=np.where(LABELS == 3, b"p", b"q")), None).class_names == ["p", "q"]
+
+
+def test_one_array_of_images_is_not_copied(archive, monkeypatch):
+    """60,000 images of 784 pixels are 47 MB, and 376 as float64."""
+    monkeypatch.setattr(archives, "read_npz", lambda path: {"x": IMAGES, "y": LABELS})
+    assert np.shares_memory(sources.load(archive(x=IMAGES, y=LABELS), None).x, IMAGES)
+
+
 def test_a_name_that_is_no_dataset_is_told():
     with pytest.raises(UserError, match=r"prepare\.dataset: got 'mnist'; allowed are breast_cancer, digits"):
         sources.load("mnist", None)
 
 
-@pytest.mark.parametrize("name", ["own.npz", "own.csv"])
+@pytest.mark.parametrize("name", ["own.npz", "own.csv", "own.parquet"])
 def test_a_missing_file_is_told(tmp_path, name):
     with pytest.raises(UserError, match="not found"):
         sources.load(str(tmp_path / name), "b")

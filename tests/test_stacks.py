@@ -165,4 +165,4 @@ def test_scaled_rows_take_what_a_copy_holds():
     lazy, copy = Scaled(X, rows, OFFSET[1], SCALE[1]), scaled(1, rows)
     assert np.array_equal(lazy.take(indices), copy[indices])
     assert lazy.shape == (40, 2, 3)
-    assert np.array_equal(lazy.largest(), np.abs(copy.reshape(40, -1)).max(axis=0))
+    assert np.array_equal(lazy.largest, np.abs(copy.reshape(40, -1)).max(axis=0))

@@ -130,7 +130,7 @@ WILD = {"learning_rate": [0.1, 1e30]}
 
 
 def test_a_setting_that_diverges_is_marked_and_the_others_are_as_without_it(here):
-    run("train_baseline", "distill", "evaluate", student=WILD)
+    run("train_baseline", "distill", "quantize", "export", "evaluate", student=WILD)
     for path in (BASELINE, STUDENT):
         sweep, _ = sweep_of(path)
         assert sweep.diverged().tolist() == [False, True]
@@ -249,9 +249,8 @@ def test_a_test_example_counts_once_however_many_splits_test_on_it(tmp_path, mon
     x = generator.normal(size=(120, 4)) + y[:, None]
     np.savez("data/raw/a.npz", x_train=x[:90], y_train=y[:90], x_test=x[90:], y_test=y[90:])
     params = quick_params(prepare={"dataset": "data/raw/a.npz", "splits": splits})
-    for stage in ("prepare", "train_teacher", "train_baseline", "distill"):
-        MAINS[stage](params)
-    result = MAINS["evaluate"](params)
+    said = {name: main(params) for name, main in MAINS.items()}
+    result = said["evaluate"]
     assert result["examples"]["test"] == 30
     pooled = result["pooled"]["student"]
     right = round(30 * pooled["accuracy"])

@@ -1,8 +1,11 @@
 """The loop: learning, pairing, replicas, early stopping, and what ends it."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from kdlib.data.scaled import Scaled
 from kdlib.errors import UserError
 from kdlib.learning.inputs import outlying
 from kdlib.learning.network import Network
@@ -124,6 +127,14 @@ def test_schedules():
     assert constant.learning_rate_at(3, 4) == 0.5
 
 
+@pytest.mark.parametrize("schedule", ["linear", "constant"])
+def test_a_warm_up_rises_to_the_schedule_and_leaves_the_rest_alone(schedule):
+    cold, warm = (Recipe(learning_rate=(0.5, 1.0), schedule=schedule, warmup=share) for share in (0.0, 0.4))
+    for step in range(10):
+        factor = min(1, (step + 1) / 4)
+        assert np.array_equal(warm.learning_rate_at(step, 10, 4), cold.learning_rate_at(step, 10, 4) * factor)
+
+
 def test_parameters_are_float32_numbers():
     parameters = fit()[0].parameters
     assert np.array_equal(parameters, parameters.astype(np.float32))
@@ -218,3 +229,16 @@ def test_a_shift_needs_draws_of_its_own_only():
     assert np.array_equal(fit(**options)[0].parameters, fit(shift=1, **options)[0].parameters)
     options["x"] = X[:50]
     assert not np.array_equal(fit(**options)[0].parameters, fit(shift=1, **options)[0].parameters)
+
+
+def test_bytes_are_held_once_more_as_float32_and_never_as_float64():
+    random, n, features = np.random.default_rng(0), 16000, 300
+    x, one_hot = random.integers(0, 256, (n, features), dtype=np.uint8), np.eye(10)[random.integers(0, 10, n)]
+    scaled = Scaled(x, np.arange(n), np.zeros(features), np.full(features, 1 / 255))
+    tracemalloc.start()
+    try:
+        train(scaled, CrossEntropy(one_hot, Exact), (scaled, one_hot), Recipe((8,), 1, batch_size=500), Streams(0, "x"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.5 * 4 * x.size  # float64 beside float32 takes 3 times 4 bytes

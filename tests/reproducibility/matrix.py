@@ -11,6 +11,9 @@ pip must reach a package index. To emulate, the machine must be a Debian that re
 Python is then downloaded by apt-get with a state of its own and unpacked, not installed: the machine's packages and
 architectures stay as they are, and nothing needs root. All is done in a temporary folder.
 
+With the newest NumPy and each of the versions in NUMBA, what numba compiles trains, under the newest Python that has
+wheels of it.
+
 Each environment runs the pipeline twice: on the parameters' dataset, and on images whose least pixel and whose classes
 have zeros of both signs. The column of the latter is one hash of all files.
 
@@ -34,12 +37,19 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Path(__file__).with_name("params.yaml")
 OLDEST_NUMPY = {10: "1.26.0", 11: "1.26.0", 12: "1.26.0", 13: "2.1.0", 14: "2.3.2"}  # by Python 3's minor version
+NUMBA = ("0.67.0", "0.68.1")
 IMPORTED = ("numpy", "scikit-learn", "pyyaml", "pydantic", "tqdm")
 DEBIAN = {"aarch64": "arm64", "s390x": "s390x"}  # what it calls an architecture
 PACKAGES = {"aarch64": ["libstdc++6"], "s390x": ["python3-numpy", "python3-sklearn"]}
 WITHOUT_WHEELS = {"aarch64": (), "s390x": ("numpy", "scikit-learn")}
 ARTIFACTS = [f"{path}.npz" for path in ("data/dataset", "models/teacher", "models/baseline", "models/student")]
-NAME = "import platform as p, numpy; print(f'CPython {p.python_version()}, NumPy {numpy.__version__}, {p.machine()}')"
+NAME = """
+import importlib.util, platform as p, numpy
+print(f'CPython {p.python_version()}, NumPy {numpy.__version__}, {p.machine()}', end='')
+if importlib.util.find_spec('numba'):
+    import numba
+    print(f', numba {numba.__version__}')
+"""
 SIMD = """
 try:
     from numpy._core import _multiarray_umath as u
@@ -59,13 +69,13 @@ def call(*command, **options):
     return subprocess.run([str(word) for word in command], **options).stdout
 
 
-def pip_install(python, minor, age, *options, without=()):
-    """Install what the stages import, by the pip of `python`. age: of NumPy, `oldest` or `newest`."""
+def pip_install(python, minor, age, *options, without=(), more=()):
+    """Install what the stages import, and `more`, by the pip of `python`. age: of NumPy, `oldest` or `newest`."""
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
     wanted = [line for line in lines if line.startswith(IMPORTED) and not line.startswith(tuple(without))]
     if age == "oldest":
         wanted.append(f"numpy=={OLDEST_NUMPY[minor]}")
-    call(python, "-m", "pip", "install", "--only-binary=:all:", *options, *wanted)
+    call(python, "-m", "pip", "install", "--only-binary=:all:", *options, *wanted, *more)
 
 
 def makes_environments(python):
@@ -76,10 +86,10 @@ def makes_environments(python):
         return False
 
 
-def native(python, minor, age, folder):
+def native(python, minor, age, folder, more=()):
     """Make a virtual environment in `folder`. Returns the command of its Python, and module paths that it needs."""
     call(python, "-m", "venv", folder)
-    pip_install(folder / "bin/python", minor, age)
+    pip_install(folder / "bin/python", minor, age, more=more)
     return [folder / "bin/python"], []
 
 
@@ -125,14 +135,19 @@ def emulated(qemu, machine, work, age, folder):
 def environments(work):
     """Yield (label, function that makes the environment in a folder)."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    newest = None
     for minor in OLDEST_NUMPY:
         candidates = [f"python3.{minor}", *sorted(pyenv.glob(f"3.{minor}.*/bin/python3.{minor}"))]
         python = next(filter(makes_environments, candidates), None)
         if python is None:
             progress(f"CPython 3.{minor} is skipped: it is not on PATH, and pyenv has none")
             continue
+        newest = python, minor
         for age in ("oldest", "newest"):
             yield f"CPython 3.{minor}, {age} NumPy", functools.partial(native, python, minor, age)
+    for version in NUMBA if newest else ():
+        more = f"numba=={version}", "scipy"
+        yield f"numba {version}", functools.partial(native, *newest, "newest", more=more)
     for machine in DEBIAN:
         qemu = shutil.which(f"qemu-{machine}-static") or shutil.which(f"qemu-{machine}")
         if qemu is None:
@@ -149,6 +164,8 @@ def one_hash(texts):
 def hashes(folder):
     """{file: first digits of its SHA-256}, with one for all CSV and SVG files of metrics/ together."""
     contents = {name: (folder / name).read_bytes() for name in (*ARTIFACTS, "metrics/metrics.json")}
+    leaving = [path for path in sorted((folder / "models").iterdir()) if f"models/{path.name}" not in contents]
+    contents["what leaves"] = b"".join(path.name.encode() + path.read_bytes() for path in leaving)
     others = sorted(path for path in (folder / "metrics").iterdir() if path.suffix in (".csv", ".svg"))
     contents["metrics/*.csv, *.svg"] = b"".join(path.name.encode() + path.read_bytes() for path in others)
     return {name: hashlib.sha256(content).hexdigest()[:12] for name, content in contents.items()}
@@ -165,7 +182,7 @@ def signed_zeros(path):
 
 
 def run_pipeline(command, module_paths, config, folder, disabled=""):
-    """All five stages in `folder`, made here. Returns (the environment's name for itself, `hashes`).
+    """All stages in `folder`, made here. Returns (the environment's name for itself, `hashes`).
 
     disabled: names of NumPy's SIMD extensions that are not to be used.
     """
@@ -177,8 +194,10 @@ def run_pipeline(command, module_paths, config, folder, disabled=""):
     name = call(*command, "-c", NAME, env=variables, cwd=folder).strip().replace("x86_64", "x86-64")
     name += ", SIMD off" if disabled else ""
     progress(f"running under {name}")
-    stages = [*command, "-m", "stages", "--config", config]
-    call(*stages, env=variables, cwd=folder)
+    kernels = ["--set=execution.kernels=numba", "--set=logging.level=INFO"] if "numba" in name else []
+    stages = [*command, "-m", "stages", "--config", config, *kernels]
+    if "NumPy trains" in call(*stages, env=variables, cwd=folder):
+        raise OSError("what numba compiles was not used")
     call(*stages, "--set=prepare.dataset=data/raw/own.npz", env=variables, cwd=folder / "zeros")
     return name, hashes(folder) | {"signed zeros": one_hash(hashes(folder / "zeros").values())}
 

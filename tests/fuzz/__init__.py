@@ -1,0 +1,1 @@
+"""Attacks on the pipeline: `python -m tests.fuzz --minutes 60 --seed 0`."""

@@ -1,0 +1,291 @@
+"""The compiled kernels: NumPy's bits, no contracted operation, and what happens where numba is not to be had."""
+
+import logging
+import multiprocessing
+import platform
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from kdlib.data.scaled import Scaled
+from kdlib.learning import epoch, rules, steps
+from kdlib.learning.agreement import disagreement, same_bits
+from kdlib.learning.backpropagation import Backpropagation
+from kdlib.learning.inputs import Inputs
+from kdlib.learning.network import Network
+from kdlib.learning.objectives import CrossEntropy, Distillation
+from kdlib.learning.recipe import Recipe
+from kdlib.learning.training import train
+from kdlib.numerics import blocks, kernels, threads
+from kdlib.numerics.arithmetic import Exact, Fast
+from kdlib.numerics.streams import REPLICAS, Streams
+
+SGD = Recipe()
+RECIPES = {
+    "SGD": SGD,
+    "SGD, Nesterov": Recipe(nesterov=True),
+    "SGD, Nesterov, decay": Recipe(nesterov=True, weight_decay=0.01),
+    "Adam": Recipe(optimizer="adam"),
+    "Adam, decay": Recipe(optimizer="adam", weight_decay=0.01),
+    "AdamW": Recipe(optimizer="adamw", weight_decay=0.01),
+}
+FUSED = {"x86": r"\bvfn?m(?:add|sub)\w*", "arm64": r"\bfn?m(?:add|sub|la|ls)\b"}
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    yield
+    kernels.choose("auto")
+    threads.limit(None)
+    kernels._compiled.cache_clear()
+    kernels._agreed.clear()
+
+
+@pytest.fixture
+def backend():
+    pytest.importorskip("numba", reason="numba is not installed: what it compiles is not compared with NumPy")
+    from kdlib.numerics.compiled import backend
+
+    return backend
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_bits_are_those_of_numpy_for_numbers_of_all_kinds(backend, name):
+    assert disagreement(backend, RECIPES[name], range(20)) == ""
+
+
+class Other:
+    """A back end with one function in place of its own."""
+
+    def __init__(self, backend, **functions):
+        self.__dict__ |= {"backend": backend, **functions}
+
+    def __getattr__(self, name):
+        return getattr(self.backend, name)
+
+
+def test_a_difference_is_told(backend):
+    class Late(backend.Steps):
+        def __call__(self, data, loss, factors, flush):
+            super().__call__(data, loss, factors[[0, 0]], flush)
+
+    def update(rule, constants, arrays, layers, flush):
+        backend.update(rule, constants, arrays, layers, flush)
+        arrays["p"][0, 0] = np.nextafter(arrays["p"][0, 0], np.float32(9))
+
+    assert disagreement(Other(backend, update=update), SGD) == "parameters"
+    assert disagreement(Other(backend, steps=Late), SGD) == "parameters in steps, weights in steps"
+    assert disagreement(Other(backend, product=lambda a, b: np.matmul(a, b.round(-1))), SGD) == "products"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_threads_change_no_bit(backend, monkeypatch, count):
+    monkeypatch.setattr(threads, "SMALL", 1)
+    threads.limit(count)
+    assert disagreement(backend, RECIPES["Adam"]) == ""
+
+
+def trained(objective, hidden, optimizer):
+    x = np.random.default_rng(0).random((100, 20))
+    recipe = Recipe(hidden, 3, 0.01, 32, optimizer, dropout=0.2 * (len(hidden) > 1))
+    network, curve = train(x, objective, (x[:20], np.eye(10)[np.arange(20) % 10]), recipe, Streams(0, "t", (0, 1)))
+    return [network.parameters, *curve.values()]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("hidden", [(), (16,), (1100, 30)])
+@pytest.mark.parametrize("arithmetic", [Exact, Fast])
+def test_a_training_has_the_same_bytes(backend, arithmetic, hidden, optimizer):
+    """In exact arithmetic; in plain float32, whose sums another BLAS adds up, the same to a few last places."""
+    one_hot, teacher = np.eye(10)[np.arange(100) % 10], np.random.default_rng(1).normal(size=(100, 10))
+    for objective in (CrossEntropy(one_hot, arithmetic), Distillation(one_hot, teacher, arithmetic)):
+        kernels.choose("numpy")
+        expected = trained(objective, hidden, optimizer)
+        kernels.choose("numba")
+        found = trained(objective, hidden, optimizer)
+        assert kernels._agreed
+        if arithmetic is Exact:
+            assert all(map(same_bits, expected, found))
+        else:
+            assert np.allclose(expected[0], found[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float16])
+def test_an_epoch_in_few_calls_has_the_same_bytes(backend, monkeypatch, count, optimizer, dtype):
+    """Two splits, of two settings and two replicas each; pieces of an epoch, and a last batch of other size."""
+    monkeypatch.setattr(epoch, "HELD", 8 * 4 * 20)
+    random, found, calls = np.random.default_rng(0), [], []
+    x, one_hot = random.integers(0, 256, (90, 12)).astype(dtype), np.eye(4)[random.integers(0, 4, (2, 70))]
+    splits = [Scaled(x, random.permutation(90)[:70], random.random(12), random.random(12) / 100) for _ in range(2)]
+    teacher = random.normal(size=(2, 70, 4))
+    objective = Distillation(one_hot, teacher, Exact, temperature=[1, 4, 1, 4], alpha=[0.0, 0.7, 1.0, 0.7])
+    recipe = Recipe((9,), 3, (0.01, 0.02, 0.01, 0.03), 20, optimizer, schedule="linear", warmup=0.2, weight_decay=0.01)
+    validation = [(split[:9], labels[:9]) for split, labels in zip(splits, one_hot, strict=True)]
+    streams = Streams(0, "t", (0, 1) * 2 + (REPLICAS, REPLICAS + 1) * 2)
+    threads.limit(count)
+    monkeypatch.setattr(steps.CompiledSteps, "__call__", counted(steps.CompiledSteps.__call__, calls))
+    for kind in ("numpy", "numba"):
+        kernels.choose(kind)
+        network, curve = train(splits, objective, validation, recipe, streams)
+        found.append([network.parameters, *curve.values()])
+        assert len(calls) == (3 if kind == "numba" and dtype != np.float16 else 0)
+    assert all(map(same_bits, *found))
+
+
+def counted(function, calls):
+    def wrapper(*arguments):
+        calls.append(arguments)
+        return function(*arguments)
+
+    return wrapper
+
+
+def test_a_batch_of_more_rows_than_a_sum_has_the_same_bytes(backend):
+    """All errors of a class have one sign, so that their sum has more bits than float32."""
+    x, one_hot, found = np.random.default_rng(0).normal(size=(3000, 6)), np.eye(4)[np.zeros(3000, int)], []
+    for kind in ("numpy", "numba"):
+        kernels.choose(kind)
+        recipe = Recipe((8,), 1, 0.01, 2500)
+        network, _ = train(x, CrossEntropy(one_hot, Exact), (x[:20], one_hot[:20]), recipe, Streams(0, "t", (0,)))
+        found.append(network.parameters)
+    assert same_bits(*found)
+
+
+def _child(backend, queue):
+    queue.put(disagreement(backend, SGD))
+
+
+@pytest.mark.skipif(not hasattr(multiprocessing, "get_context") or sys.platform == "win32", reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_has_threads_of_its_own(backend, monkeypatch):
+    monkeypatch.setattr(threads, "SMALL", 1)
+    threads.limit(3)
+    assert disagreement(backend, SGD) == ""
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_child, args=(backend, queue))
+    child.start()
+    assert queue.get(timeout=60) == ""
+    child.join()
+
+
+def test_nothing_is_written_to_disk(backend):
+    """So that it runs from a place that is read-only, and no file of other code is ever taken."""
+    assert all(function._cache.cache_path is None for function in compiled(backend).values())
+
+
+def compiled(backend):
+    """{name: the compiled functions that Python calls}, after they have run."""
+    from kdlib.numerics.compiled import passes, rows, steps, updates
+
+    given = {"sgd": (rules.sgd(True, True), 1), "adam": (rules.adam(False, True), 2)}
+    for recipe in (RECIPES["SGD, Nesterov, decay"], RECIPES["Adam, decay"]):
+        assert disagreement(backend, recipe) == ""
+    softened = {"shift": backend.shifting(backend.exact_exp)}
+    softened |= {
+        f"soften {power.__name__}": backend.softening(power) for power in (backend.exact_exp, backend.fast_exp)
+    }
+    softened["soften fast_exp"](
+        *np.ones((2, 3, 4), np.float32), np.ones(1, np.float32), np.float32(0), np.ones((3, 4), np.float32), 0, 3
+    )
+    return softened | {
+        "snap_rows": rows.snap_rows, "forward": passes.forward, "backward": passes.backward, "settle": updates.settle,
+        **{name: updates.changing(*rule) for name, rule in given.items()},
+        **{f"{name}, steps": steps.stepping(*rule, backend.exact_exp) for name, rule in given.items()},
+    }  # fmt: skip
+
+
+def arm64(function, signature):
+    """The assembly of a compiled function for arm64: its LLVM code, with x86's counting of references left out."""
+    import llvmlite.binding as llvm
+
+    code = re.sub(r"^target .*$|\"target-(cpu|features)\"=\"[^\"]*\"", "", function.inspect_llvm(signature), flags=re.M)
+    code = re.sub(r"= (tail )?call i8 @llvm\.x86\.atomic[^\n]*", "= add i8 0, 0", code)
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    machine = llvm.Target.from_triple("aarch64-unknown-linux-gnu").create_target_machine(opt=3)
+    return machine.emit_assembly(llvm.parse_assembly(code))
+
+
+def fused(function):
+    """{system: the fused instructions} in all that a function was compiled to; x86 where this machine is one."""
+    texts = {"arm64": [arm64(function, signature) for signature in function.signatures]}
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        texts["x86"] = [function.inspect_asm(signature) for signature in function.signatures]
+    return {system: re.findall(FUSED[system], "\n".join(of_system)) for system, of_system in texts.items()}
+
+
+def test_no_multiplication_is_fused_with_an_addition(backend):
+    for name, function in compiled(backend).items():
+        assert function.signatures, name
+        assert set(map(tuple, fused(function).values())) == {()}, name
+
+
+def test_the_search_finds_a_fused_one(backend):
+    import numba
+
+    @numba.njit(fastmath=True)
+    def sums(a, b):
+        for i in range(a.size):
+            a[i] = a[i] * b[i] + b[0]
+
+    sums(np.ones(9), np.ones(9))
+    assert fused(sums)["arm64"]
+
+
+def used(recipe=SGD, steps=1, check=disagreement):
+    with kernels.suited(rules.sgd(False, False), steps, 1000, Exact, lambda back_end: check(back_end, recipe)):
+        return kernels.current.__name__.split(".")[-1]
+
+
+def test_without_numba_the_run_goes_on_with_one_line(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "kdlib.numerics.compiled", None)
+    kernels._compiled.cache_clear()
+    kernels.choose("numba")
+    with caplog.at_level(logging.INFO):
+        assert used() == used() == "blocks"
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("broken", ["differs", "fails"])
+def test_a_broken_numba_is_not_used(backend, monkeypatch, caplog, broken):
+    def update(rule, constants, arrays, layers, flush):
+        if broken == "fails":
+            raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(backend, "update", update)
+    kernels.choose("numba")
+    with caplog.at_level(logging.INFO):
+        assert used() == used() == "blocks"
+    assert len(caplog.records) == 1
+
+
+def test_it_is_loaded_where_it_pays(backend):
+    found = []
+    for choice, taken in (("auto", 1), ("numpy", 10**9), ("auto", 10**9), ("auto", 1), ("numpy", 1), ("numba", 1)):
+        kernels.choose(choice)
+        found.append(used(steps=taken))
+    assert found == ["blocks", "blocks", "backend", "backend", "blocks", "backend"]
+    assert kernels.current.__name__.endswith("blocks")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+@pytest.mark.parametrize("arithmetic", [Exact, Fast])
+def test_batches_made_of_the_data_are_those_that_are_held(backend, monkeypatch, arithmetic, dtype):
+    random, network = np.random.default_rng(0), Network((6, 4), 3, arithmetic)
+    x, dense = random.integers(0, 256, (20, 6)).astype(dtype), Backpropagation(network, 5).dense[0]
+    split = Scaled(x, random.permutation(20)[:12], random.random(6), random.random(6))
+    indices, found = random.integers(0, 12, (3, 5)), []
+    for back_end, held in ((blocks, 100), (blocks, 0), (backend, 0)):
+        monkeypatch.setattr(back_end, "HELD", held)
+        with kernels.using(back_end):
+            found.append(Inputs([split], network, dense, 0, [])(indices))
+            found.append(Inputs([split, split[:], split[:]], network, dense, 0, [])(indices))
+    for values, unit in found:
+        assert same_bits(values, found[0][0])
+        assert (unit is None) == (arithmetic is Fast)
+        assert unit is None or same_bits(unit, found[0][1])

@@ -1,0 +1,177 @@
+"""`DistilledClassifier`: scikit-learn's contract, and the pipeline's bytes."""
+
+import pickle
+
+import numpy as np
+import pytest
+from conftest import MAINS, quick_params
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+from kdlib.artifacts import read_npz
+from kdlib.data.dataset import Dataset
+from kdlib.estimator import DistilledClassifier
+from kdlib.learning.recipe import Recipe
+from kdlib.teachers.calibration import temperature
+from kdlib.teachers.floor import logits_of
+from kdlib.teachers.folds import fold_of
+from stages import DATASET, STUDENT
+
+# Of old scikit-learn with a new SciPy.
+pytestmark = pytest.mark.filterwarnings("ignore:.*L-BFGS-B:DeprecationWarning")
+
+SMALL = {"hidden": (5,), "epochs": 4}
+
+
+@pytest.mark.parametrize("teacher", [None, GaussianNB()], ids=["networks", "classifier"])
+@pytest.mark.filterwarnings("ignore")  # of what the checks pass on purpose
+def test_scikit_learns_contract(teacher):
+    check_estimator(DistilledClassifier(teacher))
+
+
+def blobs(n=120, seed=0):
+    """Rows (n, 3) of three classes that overlap, and their names."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n)
+    return rng.normal(size=(n, 3)) + 1.5 * np.eye(3)[y], np.array(["b", "a", "c"])[y]
+
+
+FOREST, TREES = {"model": "RandomForestClassifier", "options": {"n_estimators": 9}}, RandomForestClassifier(9)
+NETWORK = Recipe((16,), 3, 0.1, 32, schedule="linear")
+
+
+@pytest.mark.parametrize(
+    ("changes", "options"),
+    [
+        ({}, {"teacher": Recipe((16,), 3, 0.1, 32, schedule="linear"), "members": 2}),
+        (
+            {"prepare": {"labeled_fraction": 0.4, "splits": 1}},
+            {"teacher": Recipe((16,), 3, 0.1, 32, schedule="linear")},
+        ),
+        (
+            {"prepare": {"scaling": "none"}, "teacher": FOREST},
+            {"teacher": RandomForestClassifier(9), "scaling": "none"},
+        ),
+    ],
+    ids=["networks", "few labels", "forest"],
+)
+def test_the_pipelines_bytes(tmp_path, monkeypatch, changes, options):
+    """For the same rows and the same recipe: the first split's first replica."""
+    monkeypatch.chdir(tmp_path)
+    params = quick_params(**{"seed": 3, "teacher": {"members": options.get("members", 1)}} | changes)
+    for stage in ("prepare", "train_teacher", "distill"):
+        MAINS[stage](params)
+    dataset, expected = Dataset.load(DATASET), read_npz(STUDENT)
+    rows = dataset.rows("train")
+    options = {"scaling": "minmax", "members": 1, "unlabeled": -1, "random_state": 3} | options
+    student = {"hidden": (8,), "epochs": 3, "batch_size": 32, "learning_rate": 0.15, "optimizer": "sgd", "alpha": 0.7}
+    classifier = DistilledClassifier(**student, **options).fit(dataset.x[rows], dataset.labels(rows))
+    for name, array in classifier.network_.arrays().items():
+        assert array.tobytes() == expected[name][:1].tobytes(), name
+
+
+def test_a_transfer_set_is_rows_without_labels():
+    x, y = blobs()
+    apart = DistilledClassifier(LogisticRegression(), scaling="none", **SMALL).fit(x[:80], y[:80], X_transfer=x[80:])
+    y[80:] = "?"
+    together = DistilledClassifier(LogisticRegression(), scaling="none", unlabeled="?", **SMALL).fit(x, y)
+    assert np.array_equal(apart.predict_proba(x), together.predict_proba(x))
+    assert apart.classes_.tolist() == ["a", "b", "c"]
+
+
+def test_unlabelled_rows_need_to_be_opted_into():
+    x, y = blobs()
+    y = np.where(np.arange(len(y)) < 60, np.unique(y, return_inverse=True)[1], -1)
+    classifier = DistilledClassifier(GaussianNB(), **SMALL)
+    assert classifier.fit(x, y).classes_.tolist() == [-1, 0, 1, 2]
+    assert classifier.set_params(unlabeled=-1).fit(x, y).classes_.tolist() == [0, 1, 2]
+
+
+def test_a_teachers_probabilities_are_as_good_as_the_teacher():
+    x, y = blobs()
+    codes = np.unique(y, return_inverse=True)[1]
+    fold, p = fold_of(codes, 5, 0), np.empty((len(x), 3))
+    for k in range(5):
+        p[fold == k] = GaussianNB().fit(x[fold != k], y[fold != k]).predict_proba(x[fold == k])
+    theirs, ours = DistilledClassifier(GaussianNB(), **SMALL).fit(x, y), DistilledClassifier(**SMALL)
+    scaled = logits_of(p, len(x)) / np.float32(temperature(logits_of(p, len(x)), codes))
+    calibrated = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    ours.fit(x, y, teacher_proba=calibrated / calibrated.sum(axis=1, keepdims=True))
+    assert ours.predict_proba(x) == pytest.approx(theirs.predict_proba(x), abs=0.01)  # but for another floor
+    with pytest.raises(ValueError, match="its probabilities alone"):
+        ours.fidelity(x)
+
+
+def test_a_fitted_teacher_is_taken_as_it_is_and_an_unfitted_one_is_left_alone():
+    x, y = blobs()
+    fitted = GaussianNB().fit(x, y)
+    before = pickle.dumps(fitted)
+    ours = DistilledClassifier(fitted, **SMALL).fit(x, y)
+    given = DistilledClassifier(**SMALL).fit(x, y, teacher_proba=fitted.predict_proba(x))
+    assert np.array_equal(ours.predict_proba(x), given.predict_proba(x))
+    assert pickle.dumps(fitted) == before
+    unfitted = GaussianNB()
+    DistilledClassifier(unfitted, **SMALL).fit(x, y)
+    assert vars(unfitted) == vars(GaussianNB())
+
+
+@pytest.mark.parametrize("teacher", [None, GaussianNB()], ids=["networks", "classifier"])
+def test_fidelity_is_the_share_of_equal_predictions(teacher):
+    x, y = blobs()
+    classifier = DistilledClassifier(teacher, epochs=30).fit(x, y)
+    rows = blobs(50, seed=1)[0]
+    theirs = np.argmax(classifier._teacher_proba(rows), axis=1)
+    assert classifier.fidelity(rows) == np.mean(classifier.predict(rows) == classifier.classes_[theirs])
+    assert classifier.fidelity(rows) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("teacher", "fit", "message"),
+    [
+        (CalibratedClassifierCV(GaussianNB()).fit(*blobs()[0:2]), {"teacher_proba": np.ones((2, 2))}, "needs proba"),
+        (None, {"teacher_proba": np.full((120, 3), 0.5)}, "row 0 sums to 1.5"),
+        (None, {"X_transfer": np.ones((4, 2))}, "2 features"),
+        (GaussianNB().fit(blobs()[0], blobs()[1] == "a"), {}, "its classes are"),
+    ],
+    ids=["shape", "sums", "features", "classes"],
+)
+def test_what_does_not_fit_is_refused(teacher, fit, message):
+    with pytest.raises(ValueError, match=message):
+        DistilledClassifier(teacher, **SMALL).fit(*blobs(), **fit)
+
+
+def test_copies_and_pickles_say_the_same():
+    x, y = blobs()
+    classifier = DistilledClassifier(RandomForestClassifier(5), **SMALL).fit(x, y)
+    again = clone(classifier).fit(x, y)
+    thawed = pickle.loads(pickle.dumps(classifier))
+    for other in (again, thawed):
+        assert np.array_equal(other.predict_proba(x), classifier.predict_proba(x))
+        assert other.fidelity(x) == classifier.fidelity(x)
+
+
+def test_searches_and_pipelines():
+    x, y = blobs()
+    fruit = np.array(["lime", "pear"], dtype=object)[np.arange(len(y)) % 2]
+    table = np.concatenate([x.astype(object), fruit[:, None]], axis=1)
+    columns = ColumnTransformer([("numbers", StandardScaler(), [0, 1, 2]), ("fruit", OneHotEncoder(), [3])])
+    search = GridSearchCV(DistilledClassifier(GaussianNB(), epochs=20), {"temperature": [1.0, 4.0]}, cv=2)
+    pipeline = make_pipeline(columns, search).fit(table, y)
+    assert pipeline.score(table, y) > 0.6
+    assert set(search.get_params()["estimator"].get_params()) >= {"teacher", "teacher__priors", "hidden", "alpha"}
+
+
+def test_the_seed_decides():
+    x, y = blobs()
+    draw = [DistilledClassifier(random_state=seed, **SMALL).fit(x, y).predict_proba(x).tobytes() for seed in (0, 0, 1)]
+    assert draw[0] == draw[1] != draw[2]
+    np.random.seed(0)  # noqa: NPY002 - what None means to scikit-learn
+    DistilledClassifier(random_state=None, **SMALL).fit(x, y)

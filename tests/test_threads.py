@@ -1,0 +1,84 @@
+"""How many threads a training takes, on machines whose time is simulated."""
+
+import pytest
+
+from kdlib.numerics import threads
+from kdlib.numerics.arithmetic import Fast
+from kdlib.numerics.threads import Pace, paced
+
+
+class Machine:
+    """A clock that a step moves on by its cost with the threads in use, of {threads: cost}."""
+
+    def __init__(self, costs):
+        self.costs, self.time, self.threads, self.used = costs, 0.0, None, []
+
+    def use(self, threads):
+        self.threads = threads
+
+    def run(self, pace, steps):
+        for _ in range(steps):
+            self.time += self.costs[self.threads]
+            self.used.append(self.threads)
+            pace()
+
+
+@pytest.mark.parametrize("costs", [{1: 1.0, 2: 0.55}, {1: 1.0, 2: 1.0}, {1: 1.0, 2: 1.4}, {1: 1.0, 2: 10.0}])
+def test_the_time_is_near_that_of_the_better(costs):
+    machine = Machine(costs)
+    machine.run(Pace(machine.use, 2, lambda: machine.time), 1000)
+    assert machine.time <= 1.15 * 1000 * min(costs.values())
+    assert set(machine.used) == {1, 2}
+
+
+def test_it_follows_the_load():
+    machine = Machine({1: 1.0, 2: 0.6})
+    pace = Pace(machine.use, 2, lambda: machine.time)
+    machine.run(pace, 300)
+    machine.costs = {1: 1.0, 2: 8.0}
+    machine.run(pace, 300)
+    assert machine.used[-100:].count(1) > 90
+    machine.costs = {1: 1.0, 2: 0.6}
+    machine.run(pace, 1200)
+    assert machine.used[-100:].count(2) > 80
+
+
+def test_a_lucky_trial_is_not_trusted():
+    machine = Machine({1: 1.0, 2: 0.6})
+    pace = Pace(machine.use, 2, lambda: machine.time)
+    machine.run(pace, 2 * Pace.TRIAL)
+    machine.costs = {1: 1.0, 2: 5.0}
+    machine.run(pace, Pace.TRIAL)
+    assert machine.used[-Pace.TRIAL :] == [2] + [1] * (Pace.TRIAL - 1)
+
+
+def test_small_steps_have_one_thread_and_all_is_as_before_afterwards():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def blas():
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    before = blas()
+    with paced(threads.FEW - 1):
+        assert set(blas()) <= {1}
+        assert threads.parts(100, 10 * threads.SMALL) == [(0, 100)]
+    assert blas() == before
+
+
+def test_plain_float32_keeps_its_threads(monkeypatch):
+    monkeypatch.setattr(threads, "Pace", None)
+    with paced(10 * threads.FEW, Fast.threads_matter) as after_step:
+        after_step()
+
+
+def test_a_limit_is_kept():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    threads.limit(1)
+    try:
+        with paced(10 * threads.FEW) as after_step:
+            for _ in range(20):
+                after_step()
+                pools = threadpoolctl.threadpool_info()
+                assert all(pool["num_threads"] == 1 for pool in pools if pool["user_api"] == "blas")
+    finally:
+        threads.limit(None)
