@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks import UNSET
 
-PACKAGES = ("numpy", "scikit-learn", "torch", "onnxruntime")
+PACKAGES = ("numpy", "numba", "scikit-learn", "torch", "onnxruntime")
 
 
 def cpu_model():

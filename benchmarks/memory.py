@@ -1,5 +1,7 @@
 """Peak memory of one system in a process of its own: `python -m benchmarks.memory SYSTEM LAYERS EXAMPLES`.
 
+SYSTEM is one of `benchmarks.systems.TRAINING`, which have float32 data, or one of BYTES: kdlib with data as bytes.
+
 Prints JSON: MiB that were resident at most after the imports and the data, and at most in all.
 """
 
@@ -12,8 +14,16 @@ import numpy as np
 
 from benchmarks.systems import TRAINING, UnavailableError
 from benchmarks.workloads import CLASSES, ROOT, Workload
+from kdlib.data.scaled import Scaled
+from kdlib.learning.objectives import CrossEntropy
+from kdlib.learning.recipe import Recipe
+from kdlib.learning.training import train
+from kdlib.numerics.arithmetic import Exact
+from kdlib.numerics.kernels import choose
+from kdlib.numerics.streams import Streams
 
 FEATURES, BATCH = 784, 128
+BYTES = {"kdlib exact, bytes": "numpy", "kdlib exact, bytes, numba": "numba"}
 
 
 def peak():
@@ -29,6 +39,14 @@ def peak():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
+def of_bytes(x, one_hot, hidden, kernels):
+    """Train in exact arithmetic on bytes, as the stages do, the last sixth of them as the validation split."""
+    choose(kernels)
+    scaling, n = (np.zeros(FEATURES), np.full(FEATURES, 1 / 255)), len(x) * 5 // 6
+    rows, rest = (Scaled(x, part, *scaling) for part in (np.arange(len(x)), np.arange(n, len(x))))
+    train(rows, CrossEntropy(one_hot, Exact), (rest, one_hot[n:]), Recipe(hidden, 1, 0.05, BATCH), Streams(0, "memory"))
+
+
 def measure(system, hidden, n):
     """{"baseline", "peak"} in MiB, of this process."""
     if system.startswith("PyTorch"):
@@ -36,8 +54,14 @@ def measure(system, hidden, n):
     if system.startswith("scikit"):
         import sklearn.neural_network  # noqa: F401 - in the baseline
     generator = np.random.default_rng(0)
+    labels = generator.integers(0, CLASSES, n)
+    if system in BYTES:
+        x = generator.integers(0, 256, (n, FEATURES), dtype=np.uint8)
+        baseline = peak()
+        of_bytes(x, np.eye(CLASSES)[labels], hidden, BYTES[system])
+        return {"baseline": baseline, "peak": peak()}
     x = generator.random((n, FEATURES), dtype=np.float32)
-    workload = Workload(hidden, BATCH, "sgd", 1, x, generator.integers(0, CLASSES, n))
+    workload = Workload(hidden, BATCH, "sgd", 1, x, labels)
     baseline = peak()
     TRAINING[system](workload).run(workload)
     return {"baseline": baseline, "peak": peak()}

@@ -58,7 +58,8 @@ def section(entry):
 
 def header(machine):
     """Markdown lines: where and when, and how to read the tables."""
-    versions = ", ".join(f"{name} {machine[name]}" for name in ("numpy", "scikit-learn", "torch", "onnxruntime"))
+    names = ("numpy", "numba", "scikit-learn", "torch", "onnxruntime")
+    versions = ", ".join(f"{name} {machine[name]}" for name in names if name in machine)
     return [
         f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; Python {machine['python']}, {versions};"
         f" NumPy's BLAS: {machine['blas']}; unset for the benchmark: {machine['unset']}; load before it:"

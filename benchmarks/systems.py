@@ -2,15 +2,19 @@
 does is. `logits(x)` is the network after the last `run`: it shows that the systems did the same work.
 """
 
+import importlib.util
 import itertools
 import warnings
+from unittest import mock
 
 import numpy as np
 
 from benchmarks.workloads import CLASSES, PURPOSE, SEED, initial_network
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.training import train
+from kdlib.numerics import threads
 from kdlib.numerics.arithmetic import Exact, Fast
+from kdlib.numerics.kernels import choose
 from kdlib.numerics.streams import Streams
 
 TEMPERATURE, ALPHA = 4.0, 0.7
@@ -20,21 +24,40 @@ class UnavailableError(Exception):
     """A system that cannot run here, with the reason."""
 
 
-class Kdlib:
-    """`kdlib.learning.training.train`, with the first draw of the weights, which PyTorch here has for free."""
+def _fixed(use, count):
+    use(count)
+    return lambda: None
 
-    def __init__(self, workload, arithmetic, replicas=1, teacher_pass=False):
-        self.arithmetic, self.replicas, self.teacher_pass = arithmetic, replicas, teacher_pass
+
+class Kdlib:
+    """`kdlib.learning.training.train`, with the first draw of the weights, which PyTorch here has for free.
+
+    kernels: `numpy`, the default install, or `numba`, with the extra. count: of threads at most. fixed: all of them, at
+    every step.
+    """
+
+    def __init__(
+        self, workload, arithmetic, replicas=1, teacher_pass=False, kernels="numpy", count=None, fixed=False
+    ):  # fmt: skip
+        self.arithmetic, self.replicas, self.teacher_pass, self.kernels = arithmetic, replicas, teacher_pass, kernels
+        self.count, self.pace = count, _fixed if fixed else threads.Pace
+        if kernels == "numba" and importlib.util.find_spec("numba") is None:
+            raise UnavailableError("numba is not installed")
 
     def run(self, w):
+        choose(self.kernels)
         if w.teacher:
             logits = w.teacher.logits(w.x)[0] if self.teacher_pass else w.teacher_logits
             objective = Distillation(w.one_hot, logits, self.arithmetic, temperature=TEMPERATURE, alpha=ALPHA)
         else:
             objective = CrossEntropy(w.one_hot, self.arithmetic)
-        self.network, _ = train(
-            w.x, objective, (w.x[:8], w.one_hot[:8]), w.recipe, Streams(SEED, PURPOSE, tuple(range(self.replicas)))
-        )
+        streams = Streams(SEED, PURPOSE, tuple(range(self.replicas)))
+        threads.limit(self.count)
+        try:
+            with mock.patch.object(threads, "Pace", self.pace):
+                self.network, _ = train(w.x, objective, (w.x[:8], w.one_hot[:8]), w.recipe, streams)
+        finally:
+            threads.limit(None)
 
     def logits(self, x):
         return self.network.logits(x)[0]
@@ -166,6 +189,8 @@ class Limit:
 TRAINING = {
     "kdlib fast": lambda w: Kdlib(w, Fast),
     "kdlib exact": lambda w: Kdlib(w, Exact),
+    "kdlib fast, numba": lambda w: Kdlib(w, Fast, kernels="numba"),
+    "kdlib exact, numba": lambda w: Kdlib(w, Exact, kernels="numba"),
     "scikit-learn": ScikitLearn,
     "PyTorch eager": Torch,
     "PyTorch eager, fused optimizer": lambda w: Torch(w, fused=True),
@@ -176,12 +201,20 @@ TRAINING = {
 STUDENTS = {
     "kdlib fast, 10 networks": lambda w: Kdlib(w, Fast, replicas=10),
     "kdlib exact, 10 networks": lambda w: Kdlib(w, Exact, replicas=10),
+    "kdlib fast, 10 networks, numba": lambda w: Kdlib(w, Fast, replicas=10, kernels="numba"),
+    "kdlib exact, 10 networks, numba": lambda w: Kdlib(w, Exact, replicas=10, kernels="numba"),
     "PyTorch eager, 1 network": Torch,
 }
 DISTILLATION = {
     "kdlib fast": lambda w: Kdlib(w, Fast),
     "kdlib fast, with the teacher's pass": lambda w: Kdlib(w, Fast, teacher_pass=True),
     "kdlib exact": lambda w: Kdlib(w, Exact),
+    "kdlib exact, numba": lambda w: Kdlib(w, Exact, kernels="numba"),
     "PyTorch eager, teacher at every step": Torch,
     "PyTorch eager, teacher's logits cached": lambda w: Torch(w, cached_teacher=True),
+}
+BUSY = {
+    "kdlib exact, one thread": lambda w: Kdlib(w, Exact, count=1),
+    "kdlib exact, all threads": lambda w: Kdlib(w, Exact, fixed=True),
+    "kdlib exact, by trial": lambda w: Kdlib(w, Exact),
 }

@@ -6,10 +6,13 @@ is not installed or does not work is left out, and the output says so.
 
 import argparse
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from benchmarks import compare, machine, report
-from benchmarks.systems import DISTILLATION, STUDENTS, TRAINING, Kdlib, Torch
+from benchmarks.memory import BYTES
+from benchmarks.systems import BUSY, DISTILLATION, STUDENTS, TRAINING, Kdlib, Torch
 from benchmarks.workloads import TEACHER, Workload, digits, initial_network, mnist, tiled_digits
 from kdlib.artifacts import write_text
 from kdlib.numerics.arithmetic import Exact, Fast
@@ -17,7 +20,7 @@ from kdlib.numerics.arithmetic import Exact, Fast
 RESULTS = Path(__file__).resolve().parent / "results.json"
 OPTIMIZERS = {"sgd": "SGD with momentum 0.9", "adam": "Adam"}
 IDLE = 0.5  # load
-MEASURED = ("kdlib fast", "kdlib exact", "scikit-learn", "PyTorch eager")
+MEASURED = ("kdlib fast", "kdlib exact", "kdlib exact, numba", "scikit-learn", "PyTorch eager")
 
 
 def _name(hidden, features=784):
@@ -69,6 +72,17 @@ def distillation(quick, rounds):
     yield entry | {"accuracy": {}}  # of a teacher that knows nothing
 
 
+def busy(quick, rounds):
+    x, labels, source = mnist(256 if quick else 12800)
+    workload = Workload((256, 256), 128, "sgd", 1 if quick else 5, x, labels)
+    title = f"Beside a process that keeps one core busy: {_name((256, 256))}, batch 128, {source}, SGD"
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        try:
+            yield compare.training(title, workload, BUSY, rounds)
+        finally:
+            other.kill()
+
+
 def inference(quick, rounds):
     for rows, calls in ((1, 2000), (1024, 50)):
         title = f"Inference of {rows:,} example{'s' * (rows > 1)}, {_name((256, 256))}"
@@ -80,6 +94,9 @@ def memory(quick, rounds):
     for hidden in ((256, 256),) if quick else ((256, 256), (1200, 1200)):
         title = f"Peak memory of training {_name(hidden)}, batch 128, {n:,} examples, SGD"
         yield compare.peak_memory(title, hidden, n, MEASURED)
+    n = 256 if quick else 60000
+    title = f"Peak memory of training {_name((256, 256))}, batch 128, {n:,} examples of 784 bytes, SGD"
+    yield compare.peak_memory(title, (256, 256), n, BYTES)
 
 
 def examples(quick, rounds):
@@ -111,7 +128,7 @@ def replicas(quick, rounds):
 
 WORKLOADS = {
     function.__name__: function
-    for function in (small, medium, large, students, distillation, inference, memory, examples, replicas)
+    for function in (small, medium, large, students, distillation, busy, inference, memory, examples, replicas)
 }
 
 
