@@ -1,7 +1,7 @@
 """Where a step of SGD with momentum spends its time: `python -m benchmarks.profile`. Writes benchmarks/profile.md.
 
-With numba the products are within the compiled passes, so they are timed alone, in turn with the runs. Where an epoch is
-a few calls, these are in the column of forward and backward.
+With numba the products are within the compiled passes, so they are timed alone, in turn with the runs. Where an epoch
+is a few calls, these are in the column of forward and backward.
 """
 
 import importlib.util
