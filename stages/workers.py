@@ -84,15 +84,16 @@ def _ignoring_interrupts(call, *arguments):
 
 
 @contextlib.contextmanager
-def _pool(work):
-    """(`Asker`, options of joblib's `parallel_config`)."""
+def _pool(work, parts):
+    """(`Asker`, options of joblib's `parallel_config`) to train so many parts."""
     execution = work.params.execution
     if execution.cluster:
         with cluster.connected(execution.cluster, work) as options:
             yield Asker(cluster.versions(), execution.threads), options
     else:
-        share = execution.threads or max(1, threads.available() // execution.workers)
-        options = {"backend": "loky", "n_jobs": execution.workers}
+        processes = min(execution.workers, parts)  # loky starts as many as it is told, at once
+        share = execution.threads or max(1, threads.available() // processes)
+        options = {"backend": "loky", "n_jobs": processes}
         yield Asker(cluster.versions(), share, os.getpid(), os.path.abspath(work.job.path)), options
 
 
@@ -107,7 +108,7 @@ def spread(work, parts, log):
     warnings.filterwarnings("ignore", "[0-9]+ tasks", UserWarning, "joblib")  # what an interrupt leaves unused
     while left:
         try:
-            with _pool(work) as (asker, options):
+            with _pool(work, len(left)) as (asker, options):
                 with parallel_config(**options):
                     parallel = Parallel(return_as="generator_unordered", batch_size=1, max_nbytes=MAPPED)
                 calls = [delayed(_train)(number, work, part, asker) for number, part in left.items()]

@@ -247,9 +247,10 @@ class TestPredict:
             (np.zeros(4), r"needs numbers \(n, 4\)"),
             (np.array([["a"] * 4]), r"needs numbers \(n, 4\)"),
             (np.zeros((3, 4)) * [1, 1, np.nan, 1], "row 1, petal length.*nan"),
+            (np.array([[0.0] * 4, [1e308, -1e308, 1e308, -1e308]]), "row 1 has numbers too large"),
             (np.zeros((0, 4)), "has no rows"),
         ],
-        ids=["wide", "flat", "text", "nan", "none"],
+        ids=["wide", "flat", "text", "nan", "large", "none"],
     )
     def test_an_array_that_does_not_fit_is_described(self, here, x, words):
         np.savez("rows.npz", x=x)

@@ -57,6 +57,23 @@ def sweep_of(path):
     return Sweep.from_arrays(arrays), arrays
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("sweep_loss", np.nan, "every setting has diverged"),
+        ("sweep_temperature", -1.0, "not positive"),
+        ("sweep_learning_rate", 0.0, "not positive"),
+        ("sweep_temperature", np.nan, "not numbers"),
+    ],
+)
+def test_a_sweep_that_no_training_leaves_is_refused(name, value, words):
+    settings = {"learning_rate": (0.1, 0.2), "temperature": (1.0, 2.0)}
+    arrays = Sweep(settings, np.zeros((3, 2, 1)), np.zeros((3, 2, 1))).arrays()
+    assert Sweep.from_arrays(arrays).settings == settings
+    with pytest.raises(ValueError, match=words):
+        Sweep.from_arrays(arrays | {name: np.full(arrays[name].shape, value)})
+
+
 RATES = st.lists(st.floats(0.01, 0.3), min_size=1, max_size=2, unique=True)
 
 

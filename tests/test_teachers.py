@@ -178,6 +178,7 @@ class TestClassifier:
             ),
             ({"model": "os.system"}, ["teacher.model: got 'os.system'"]),
             (FOREST | {"options": {"n_trees": 3}}, ["teacher.options.n_trees: unknown", "n_estimators", "max_depth"]),
+            ({"model": "KNeighborsClassifier", "options": {"n_neighbors": 1000}}, ["teacher.options", "n_neighbors"]),
             (FOREST | {"options": {"n_estimators": "many"}}, ["teacher.options", "n_estimators", "'many'"]),
         ],
         ids=str,
@@ -190,6 +191,12 @@ class TestClassifier:
         assert "\n" not in message
         assert [word for word in words if word not in message] == []
         assert not Path(TEACHER).exists()
+
+    def test_what_scikit_learn_warns_of_is_logged_once(self, here, caplog, recwarn):
+        prepared()
+        run(quick_params(teacher={"model": "LinearSVC", "options": {"max_iter": 1}}), "train_teacher")
+        assert [text.split(": ")[0] for text in caplog.messages if "failed to converge" in text] == ["LinearSVC"]
+        assert [str(warning.message) for warning in recwarn] == []
 
     @pytest.mark.parametrize("prepare", [{"labeled_fraction": 0.3}, {"transfer_classes": ["setosa", "virginica"]}])
     def test_a_run_with_it(self, here, prepare, capsys):
@@ -281,6 +288,7 @@ class TestForeign:
             (lambda f, p: f | {"probabilities": p - 1}, ["row 0 has -1 in column 1", "[0, 1]"]),
             (lambda f, p: f | {"probabilities": p * np.nan}, ["row 0", "nan"]),
             (lambda f, p: {"logits": np.where(np.arange(150)[:, None] == 7, np.inf, p)}, ["row 7 is not finite"]),
+            (lambda f, p: {"logits": np.where(np.arange(150)[:, None] == 7, 1e39, p)}, ["row 7", "finite in float32"]),
             (lambda f, p: f | {"digest": "0" * 64}, ["digest", "000000000000", "export"]),
             (lambda f, p: f | {"class_names": ["a", "b", "c"]}, ["class_names", "a, b, c", "setosa"]),
             (lambda f, p: f | {"id": f["id"] + 1}, ["id", "0 to 149"]),

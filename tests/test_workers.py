@@ -230,9 +230,17 @@ def test_each_worker_has_its_share_of_threads(experiment, monkeypatch):
     monkeypatch.setattr(threads, "available", lambda: 7)
     for given, expected in ((None, 3), (5, 5)):
         work, _ = work_of(execution={"workers": 2, "threads": given})
-        with workers._pool(work) as (asker, options):
+        with workers._pool(work, 10) as (asker, options):
             assert asker.threads == expected
             assert options["n_jobs"] == 2
+
+
+def test_no_more_processes_than_parts(experiment, monkeypatch):
+    monkeypatch.setattr(threads, "available", lambda: 7)
+    work, _ = work_of(execution={"workers": 1000})
+    with workers._pool(work, 3) as (asker, options):
+        assert options["n_jobs"] == 3
+        assert asker.threads == 2
 
 
 def test_what_fits_in_parts_is_not_refused_whole(experiment, monkeypatch):

@@ -86,8 +86,12 @@ class Deployed:
     def logits(self, rows):
         """(n, classes) float64. A row's logits depend on no other row, bit for bit."""
         x = features(rows, self.about)
-        with np.errstate(over="ignore"):  # beyond all ranges is where integers saturate
-            return self.network.logits((x - self.offset) * self.scale)
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond all ranges is where integers saturate
+            logits = self.network.logits((x - self.offset) * self.scale)
+        if not np.isfinite(logits).all():
+            row = np.argwhere(~np.isfinite(logits))[0, 0]
+            raise UserError(f"row {row} has numbers too large for this network: its logits are not finite")
+        return logits
 
     def predict_proba(self, rows):
         """(n, classes) float64, which sum to 1."""

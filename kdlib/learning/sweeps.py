@@ -71,6 +71,8 @@ class Sweep:
         values = {name: v.astype(np.float64) for name, v in named.items() if v.ndim == 1 and v.dtype.kind in "if"}
         if values.keys() != named.keys() or not all((np.abs(v) <= LARGEST).all() for v in values.values()):
             raise ValueError("a sweep whose settings are not numbers")
+        if any((values[name] <= 0).any() for name in ("learning_rate", "temperature") if name in values):
+            raise ValueError("a sweep of learning rates or temperatures that are not positive")
         if any(array.dtype != np.float64 for array in (loss, accuracy)) or 0 in loss.shape:
             raise ValueError(f"a sweep of losses {loss.dtype} {loss.shape} and accuracies {accuracy.dtype}")
         if (np.abs(loss[np.isfinite(loss)]) > LARGEST).any() or (np.abs(accuracy) > 1).any():
@@ -78,7 +80,10 @@ class Sweep:
         sizes = {len(values) for values in named.values()} | {loss.shape[1]}
         if loss.ndim != 3 or loss.shape != accuracy.shape or len(sizes) != 1:
             raise ValueError(f"a sweep of {sizes} settings with losses {loss.shape}, accuracies {accuracy.shape}")
-        return cls({name: tuple(values.tolist()) for name, values in named.items()}, loss, accuracy)
+        sweep = cls({name: tuple(values.tolist()) for name, values in named.items()}, loss, accuracy)
+        if sweep.diverged().all():
+            raise ValueError("a sweep of which every setting has diverged")
+        return sweep
 
 
 def joined(networks, curves, chosen, replicas):

@@ -1,7 +1,10 @@
 """scikit-learn's classifiers by name, fitted so that what they say depends on seed, split and fold alone."""
 
+import contextlib
 import inspect
+import logging
 import pickle
+import warnings
 from difflib import get_close_matches
 
 import numpy as np
@@ -9,8 +12,10 @@ import numpy as np
 from kdlib.errors import UserError
 from kdlib.numerics.streams import REPLICAS, stream
 from kdlib.teachers.calibration import temperature
-from kdlib.teachers.floor import logits_of
+from kdlib.teachers.floor import check_probabilities, logits_of
 from kdlib.teachers.folds import fitted_on, fold_of, folds
+
+log = logging.getLogger("train_teacher")
 
 
 def _known():
@@ -56,6 +61,21 @@ def _set(estimator, ending, value, unset_only=False):
     estimator.set_params(**{k: value for k, v in found.items() if v is None or not unset_only})
 
 
+@contextlib.contextmanager
+def _told(name):
+    """What scikit-learn warns of is logged, once, and what it raises, of options anything, becomes a UserError."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        except (MemoryError, UserError):
+            raise
+        except Exception as error:
+            raise UserError(f"teacher.options: {name} failed: {' '.join(str(error).split())}") from None
+    for text in dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught):
+        log.warning("%s: %s", name, text)
+
+
 def fitted(classifier, x, y, number, seed, folds):
     """A clone, fitted. number: of the split and the fold, from which its `random_state` follows unless it has one.
 
@@ -73,13 +93,7 @@ def fitted(classifier, x, y, number, seed, folds):
         fold = fold_of(y, folds, seed, number)
         pairs = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
         own = CalibratedClassifierCV(own, cv=pairs, ensemble=False)
-    try:
-        own.fit(x, y)
-    except MemoryError:
-        raise
-    except Exception as error:  # of options that do not fit scikit-learn raises anything
-        reason = " ".join(str(error).split())
-        raise UserError(f"teacher.options: {type(classifier).__name__} cannot be fitted: {reason}") from None
+    own.fit(x, y)
     _set(own, "n_jobs", None)
     return own
 
@@ -88,6 +102,7 @@ def probabilities(estimator, x, classes):
     """(n, classes) float64, zeros of a class that it has not seen. Its classes are numbers from 0."""
     result = np.zeros((len(x), classes))
     result[:, estimator.classes_] = estimator.predict_proba(x)
+    check_probabilities(result, f"teacher.model: {type(estimator).__name__}")
     return result
 
 
@@ -111,15 +126,17 @@ def answers(name, options, dataset, count, seed):
     """(logits (S, n, classes), bytes of a fitted model as a pickle) of a classifier by its name, for each split."""
     classifier, classes, sizes = build(name, options), len(dataset.class_names), []
     logits = np.zeros((dataset.splits, len(dataset.y), classes), dtype=np.float32)
-    for split, fold in enumerate(folds(dataset, count, seed)):
-        rows = dataset.present(split)
-        x, y = dataset.inputs(rows, split), dataset.y[rows]
-        logits[split, rows], model = out_of_fold(classifier, x, y, fold[rows], count, classes, seed, split)
-        sizes.append(len(pickle.dumps(model, protocol=5)))
+    with _told(name):
+        for split, fold in enumerate(folds(dataset, count, seed)):
+            rows = dataset.present(split)
+            x, y = dataset.inputs(rows, split), dataset.y[rows]
+            logits[split, rows], model = out_of_fold(classifier, x, y, fold[rows], count, classes, seed, split)
+            sizes.append(len(pickle.dumps(model, protocol=5)))
     return logits, sizes[0]
 
 
 def refitted(name, options, dataset, count, seed):
     """The model that answered the first split's validation rows, fitted again."""
     x = dataset.inputs(dataset.labeled())
-    return fitted(build(name, options), x, dataset.y[dataset.labeled()], count, seed, count)
+    with _told(name):
+        return fitted(build(name, options), x, dataset.y[dataset.labeled()], count, seed, count)

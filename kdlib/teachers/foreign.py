@@ -59,12 +59,13 @@ def read(path, dataset):
     if said[0] == "probabilities":
         check_probabilities(values, name)
         values = logits_of(values, len(dataset.labeled()))
-    elif not all_finite(values):
-        raise UserError(f"{name}: row {np.argwhere(~np.isfinite(values))[0][-2]} is not finite")
     origin = {"model": "foreign", "one_for_all": values.ndim == 2}
     origin |= {"bytes": int(arrays["bytes"])} if "bytes" in arrays else {}
     logits = scratch(shapes[0], np.float32)
-    logits[...] = values
+    with np.errstate(over="ignore"):
+        logits[...] = values
+    if not all_finite(logits):
+        raise UserError(f"{name}: row {np.argwhere(~np.isfinite(logits))[0][-2]} is not finite in float32")
     return logits, origin
 
 
