@@ -1,6 +1,7 @@
 """More rows than memory: what is mapped and made piece by piece gives the bytes of what is held."""
 
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -332,13 +333,13 @@ runpy.run_module(sys.argv[0], run_name="__main__")
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_DATA as Linux has it")
 def test_a_dataset_larger_than_the_memory_that_there_may_be_trains(tmp_path):
-    """512 MB of rows, float64 of which would be 4 GB, and 300 MB for each process."""
+    """2 GB of rows, float64 of which would be 17 GB, and 500 MB for each process."""
     content = quick(prepare={"dataset": ROWS, "target": CLASSES}, replicas=1, checkpoint=None)
     for section in ("teacher", "student"):
         content[section] |= {"epochs": 1, "batch_size": 256}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
     (tmp_path / "data/raw").mkdir(parents=True)
-    n = 2**19
+    n = 2**21
     x = np.lib.format.open_memmap(tmp_path / ROWS, "w+", np.uint8, (n, 32, 32))
     y = np.random.default_rng(0).integers(0, 4, n, dtype=np.uint8)
     for start in range(0, n, 4096):
@@ -347,8 +348,9 @@ def test_a_dataset_larger_than_the_memory_that_there_may_be_trains(tmp_path):
     np.save(tmp_path / CLASSES, y)
     for stage in ("prepare", "train_teacher", "train_baseline", "distill", "evaluate"):
         extra = ["--quantized="] if stage == "evaluate" else []
-        command = [sys.executable, "-c", LIMITED, str(300 * 10**6), f"stages.{stage}", *extra]
+        command = [sys.executable, "-c", LIMITED, str(500 * 10**6), f"stages.{stage}", *extra]
         environment = {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "2", "PATH": "/usr/bin:/bin"}
         process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert process.returncode == 0, process.stderr
     assert "student" in process.stdout
+    shutil.rmtree(tmp_path / "data")  # pytest keeps the folders of three runs
