@@ -28,6 +28,7 @@ FREE = {
 OURS = re.compile(r"(\d\d:\d\d:\d\d [A-Z]+ |error: )")  # how lines of the log, and the last one, begin
 LAST = 40  # lines that are kept of others, mpiexec's
 TURN = 10  # s at most in which a rank leaves it to those before it to tell what is wrong
+PASSED_ON = 0.5  # s for mpiexec to read what a rank has told: as it ends the ranks, it drops the rest
 
 
 def start(count):
@@ -94,6 +95,7 @@ def joined(execution):
             _tell(error)
         if world is None:
             sys.exit(1)
+        time.sleep(PASSED_ON)
         world.abort()
 
 
