@@ -10,8 +10,9 @@ import subprocess
 import time
 from pathlib import Path
 
+from browser import PATIENCE, Browser
+
 FIREFOX = next(filter(None, map(shutil.which, ("firefox-esr", "firefox"))), None)
-PATIENCE = 60  # seconds
 
 
 def free_port():
@@ -68,12 +69,7 @@ class Firefox:
     def value(self, expression):
         return self.send("WebDriver:ExecuteScript", script=f"return ({expression});", args=[])["value"]
 
-    def until(self, expression):
-        end = time.monotonic() + PATIENCE
-        while not (found := self.value(expression)):
-            assert time.monotonic() < end, f"never: {expression}"
-            time.sleep(0.05)
-        return found
+    until = Browser.until
 
     def close(self):
         with contextlib.suppress(OSError):
