@@ -87,11 +87,11 @@ def read_npz(path, required=(), sealed=False):
     return arrays
 
 
-def _rounded(value):
+def rounded(value):
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return round(float(value), DECIMALS) + 0.0 if isinstance(value, float | np.floating) else value
 
 
@@ -107,7 +107,7 @@ def write_text(path, text):
 
 def write_json(path, value):
     """Write `value` with sorted keys and floats rounded to 6 decimals. Raises ValueError for NaN and infinities."""
-    write_text(path, json.dumps(_rounded(value), indent=2, sort_keys=True, allow_nan=False) + "\n")
+    write_text(path, json.dumps(rounded(value), indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def _harmless(cell):
@@ -130,5 +130,5 @@ def write_csv(path, rows):
         text = io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(map(_harmless, first))
-        writer.writerows([_harmless(_rounded(row[key])) for key in first] for row in chain([first], rows))
+        writer.writerows([_harmless(rounded(row[key])) for key in first] for row in chain([first], rows))
         text.detach()  # which flushes

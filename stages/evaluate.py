@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from kdlib.artifacts import write_csv, write_json, write_npz, write_text
+from kdlib.artifacts import rounded, write_csv, write_json, write_npz, write_text
 from kdlib.data.dataset import Dataset
 from kdlib.deployment.deployed import About, load
 from kdlib.deployment.stack import load_stack
@@ -80,7 +80,7 @@ def main(params, paths=PATHS):
     stacks = {f"{name}_{part}": of for name, parts in said.logits.items() for part, of in parts.items()}
     named = {f"{key}_{split}": stack for key, of in stacks.items() for split, stack in enumerate(of)}
     predictions = {name: Converted(array, np.float32) for name, array in named.items()}
-    shown = table(result)
+    shown = table(rounded(result))  # as details.json has it
     # All is made before anything is written, so that a mistake leaves the old files.
     for name, own in tables.items():
         write_csv(f"{paths.metrics}/{name}.csv", own)

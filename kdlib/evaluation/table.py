@@ -62,7 +62,9 @@ def table(result):
         lines += [gain_line(quantized, split, "accuracy", (head[-1], "student")) for split in EVALUATED]
     if "compression" in result:
         ratios = {k: v for k, v in result["compression"].items() if k != "bytes" or "model" in result["teacher"]}
-        lines.append("compression: " + ", ".join(f"{v:.1f} x fewer {k.replace('_', '-')}" for k, v in ratios.items()))
+        lines.append(
+            "compression: " + ", ".join(f"{v:.1f} x fewer {k.replace('_', '-')}" for k, v in sorted(ratios.items()))
+        )
     n, splits = result["examples"]["test"], result["splits"]
     over = f"over {splits} splits, by the corrected resampled t-test" if splits > 1 else "over replicas on one split"
     lines.append(f"± in the table is the std, below it the standard error, {over};")
