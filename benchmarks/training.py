@@ -40,20 +40,20 @@ def _systems(quick):
     return {name: make for name, make in TRAINING.items() if not (quick and name == "PyTorch compiled")}
 
 
-def _mnist(hidden, n, quick, rounds):
+def _mnist(hidden, n, epochs, quick, rounds):
     x, labels, source = mnist(256 if quick else n)
     for optimizer, text in OPTIMIZERS.items():
-        workload = Workload(hidden, 128, optimizer, 1, x, labels)
+        workload = Workload(hidden, 128, optimizer, 1 if quick else epochs, x, labels)
         title = f"{_name(hidden)}, batch 128, {len(x):,} examples of {source}, {text}"
         yield compare.training(title, workload, _systems(quick), rounds)
 
 
 def medium(quick, rounds):
-    return _mnist((256, 256), 60000, quick, rounds)
+    return _mnist((256, 256), 60000, 1, quick, rounds)
 
 
 def large(quick, rounds):
-    return _mnist((1200, 1200), 12800, quick, rounds)
+    return _mnist((1200, 1200), 12800, 4, quick, rounds)
 
 
 def students(quick, rounds):

@@ -4,14 +4,27 @@ import logging
 
 from kdlib.data.dataset import Dataset
 from kdlib.errors import UserError
-from kdlib.learning.models import load_model
+from kdlib.learning.models import load_model, split_logits
 from kdlib.learning.sweeps import grid
 from kdlib.numerics.arithmetic import ARITHMETICS
 from stages import PATHS, parser, run, writes
-from stages.fit import Job, fit, labeled_only, named, transfer_sets
+from stages.fit import Job, fit, labeled_only, named, seen, transfer_sets
 from stages.targets import Labels, Taught
 
 log = logging.getLogger("distill")
+
+
+def answers(teacher, dataset, shown):
+    """The teacher's logits on all rows of what is `shown`, (S, n, classes). Raises UserError if it cannot be asked."""
+    if shown is dataset:
+        return teacher.logits
+    if teacher.network is None:
+        raise UserError(
+            "student.augment: the teacher has logits of the images alone, and is no network to be asked about their"
+            " views; set null, or teacher.model: mlp"
+        )
+    log.info("asking the teacher about %d views of images", len(shown.y))
+    return split_logits(teacher.network, shown)
 
 
 @writes("student")
@@ -21,9 +34,10 @@ def main(params, paths=PATHS):
     arithmetic, rates = ARITHMETICS[params.arithmetic], params.student.learning_rate
     options = params.distill.model_dump()
     smoothing, temperatures, alphas = (options.pop(key) for key in ("smoothing", "temperature", "alpha"))
-    rows = transfer_sets(params, dataset)
+    shown = seen("student", params, dataset)
+    rows = transfer_sets(params, shown)
     recipes, heard = [params.student.recipe()] * dataset.splits, ""
-    labeled, control = labeled_only(dataset, rows, recipes[0])
+    labeled, control = labeled_only(shown, rows, recipes[0])
     if params.distill.loss == "ls":
         rows, recipes, settings = labeled, control, grid(learning_rate=rates)
         target = Labels(arithmetic, smoothing)
@@ -34,12 +48,12 @@ def main(params, paths=PATHS):
                 " or choose kd or mse"
             )
         heard, settings = teacher.digest(), grid(temperature=temperatures, alpha=alphas, learning_rate=rates)
-        target = Taught(arithmetic, teacher.logits, rows, heard, options)
+        target = Taught(arithmetic, answers(teacher, dataset, shown), rows, heard, options)
     job = Job(
         "student", paths.student, rows, recipes, target, settings, params.replicas,
         named=named(params, dataset), teacher=heard,
     )  # fmt: skip
-    parameters = fit(job, params, dataset).network.parameters.shape[1]
+    parameters = fit(job, params, dataset, shown).network.parameters.shape[1]
     if teacher.network and parameters * dataset.splits >= teacher.network.parameters.size:
         log.warning(
             "the student has %d parameters, not fewer than the teacher's %d; to compress, lower student.hidden",

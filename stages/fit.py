@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
+from kdlib.errors import UserError
+from kdlib.learning.augmentation import extended
 from kdlib.learning.checkpoints import Checkpoint
 from kdlib.learning.models import Model, save_model, split_logits
 from kdlib.learning.network import Network
@@ -40,6 +42,21 @@ class Job:
     teacher: str = ""
 
 
+def seen(section, params, dataset):
+    """The dataset with the views that `augment` in this section names, as further rows; itself where there are none.
+
+    Raises UserError where the dataset has no images, or smaller ones than `shift`.
+    """
+    augment, shape = getattr(params, section).augment, dataset.image_shape
+    if augment is None:
+        return dataset
+    if not shape:
+        raise UserError(f"{section}.augment: got {augment}, but the dataset has no images; set null")
+    if max(augment.shift, augment.elastic) >= min(shape):
+        raise UserError(f"{section}.augment: got {augment}, but the images are {shape}; lower it, or set null")
+    return extended(dataset, augment.numbered(), params.seed)
+
+
 def labeled_only(dataset, transfer, recipe):
     """(rows, recipes) of networks that hear the labels of the `transfer` sets alone, for as many steps as a student."""
     rows = [dataset.with_label(of, split) for split, of in enumerate(transfer)]
@@ -62,9 +79,9 @@ def named(params, dataset):
     return section | whole | {"prepare.transfer_classes": transfer}
 
 
-def fit(job, params, dataset):
-    """Train, choose, write the model, return it."""
-    work, log = Work(job, params, dataset), logging.getLogger(job.path)
+def fit(job, params, dataset, shown):
+    """Train on rows of what is `shown`, see `seen`, of the dataset; choose, write the model, return it."""
+    work, log = Work(job, params, shown), logging.getLogger(job.path)
     files = {part: Finished(work, part) if params.checkpoint and not part.whole else None for part in plan(work)}
     found = [(part, file.result) for part, file in files.items() if file and file.result]
     missing = [part for part, file in files.items() if not file or not file.result]
@@ -80,7 +97,7 @@ def fit(job, params, dataset):
                 files[part].keep(result)
             done += part.recipe.epochs
             bar.update(done - bar.n)
-    model = chosen(work, put_together(work, found), log)
+    model = chosen(work, dataset, put_together(work, found), log)
     if ranks.current.first:
         save_model(job.path, model, dataset)
         sweep(job.path)
@@ -95,9 +112,9 @@ def here(work, parts, bar, log):
         yield part, train_part(work, part, Progress(bar, log), checkpoint)
 
 
-def chosen(work, trained, log):
+def chosen(work, dataset, trained, log):
     """The `Model` of what `put_together` gave."""
-    job, dataset = work.job, work.dataset
+    job = work.job
     networks, curves, losses, accuracies = [], [], [], []
     for split, recipe in enumerate(job.recipes):
         own = trained.pop(split)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from kdlib.errors import UserError
 from kdlib.learning.budget import estimate
 from kdlib.learning.inputs import CROWDING, outlying
 from kdlib.numerics import ranks
@@ -17,19 +16,14 @@ from stages.parts import Part, begun, cut
 def plan(work):
     """The `Part`s of a `stages.parts.Work`: splits of as many rows are one stack, in parts for workers, or if so begun.
 
-    Tells what each stack needs. Raises UserError for one that does not fit, and for shifts of what is no image.
+    Tells what each stack needs. Raises UserError for one that does not fit.
     """
     job, params, dataset, stacks, log = work.job, work.params, work.dataset, {}, logging.getLogger(work.job.path)
-    for split, (rows, recipe) in enumerate(zip(job.rows, job.recipes, strict=True)):
-        stacks.setdefault((len(rows), recipe), []).append(split)
-    shift, shape = job.recipes[0].shift, dataset.image_shape
-    if shift and not shape:
-        raise UserError(f"{job.section}.augment: got shift, but the dataset has no images; set null")
-    if shift and shift >= min(shape):
-        raise UserError(f"{job.section}.augment: got shift {shift}, but the images are {shape}; lower it, or set null")
+    for split, (own, recipe) in enumerate(zip(job.rows, job.recipes, strict=True)):
+        stacks.setdefault((len(own), recipe), []).append(split)
     parts, apart = [], workers.wanted(params) or (ranks.current.first and params.checkpoint and begun(job.path))
     apart = bool(ranks.current.told(np.array([bool(apart)]))[0])
-    for (examples, recipe), splits in stacks.items():
+    for (rows, recipe), splits in stacks.items():
         settings, replicas = range(len(job.settings["learning_rate"])), range(job.replicas)
         stack = Part(recipe, tuple(splits), tuple(settings), tuple(replicas), f".{splits[0]}" if splits[0] else "")
         networks = len(splits) * len(settings) * len(replicas)
@@ -39,7 +33,7 @@ def plan(work):
         else:
             parts.append(stack)
         arithmetic = ARITHMETICS[params.arithmetic]
-        log.info(estimate(job.section, recipe, work.sizes(recipe), networks, examples, arithmetic))
+        log.info(estimate(job.section, recipe, work.sizes(recipe), networks, rows // recipe.views, arithmetic))
         if params.arithmetic == "exact":
             warn_of_outliers(dataset.scaled(job.rows[splits[0]], splits[0]), dataset, log)
     if apart and Path(f"{job.path}.checkpoint").exists():

@@ -71,7 +71,7 @@ class Training(Section):
 
         keys = {key: getattr(self, key) for key in Training.model_fields if key not in ("hidden", "augment")}
         keys |= {"learning_rate": self.learning_rate[0]} if isinstance(self.learning_rate, list) else {}
-        keys |= {"bits": getattr(self, "bits", None), "shift": self.augment.shift if self.augment else 0}
+        keys |= {"bits": getattr(self, "bits", None), "views": len(self.augment.numbered()) if self.augment else 1}
         return Recipe(tuple(self.hidden), **keys)
 
 

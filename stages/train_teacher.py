@@ -8,7 +8,7 @@ from kdlib.errors import UserError
 from kdlib.learning.models import Model, save_model
 from kdlib.numerics.arithmetic import ARITHMETICS
 from stages import PATHS, parser, run, writes
-from stages.fit import Job, fit
+from stages.fit import Job, fit, seen
 from stages.targets import Labels
 
 log = logging.getLogger("train_teacher")
@@ -52,9 +52,10 @@ def main(params, paths=PATHS):
     dataset, teacher = Dataset.load(paths.dataset), params.teacher
     if teacher.model != "mlp":
         return save_model(paths.teacher, ask(params, dataset), dataset)
-    rows, target = [dataset.labeled(split) for split in range(dataset.splits)], Labels(ARITHMETICS[params.arithmetic])
+    shown, target = seen("teacher", params, dataset), Labels(ARITHMETICS[params.arithmetic])
+    rows = [shown.labeled(split) for split in range(dataset.splits)]
     recipes, settings = [teacher.recipe()] * dataset.splits, {"learning_rate": (teacher.learning_rate,)}
-    fit(Job("teacher", paths.teacher, rows, recipes, target, settings, teacher.members, True), params, dataset)
+    fit(Job("teacher", paths.teacher, rows, recipes, target, settings, teacher.members, True), params, dataset, shown)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,23 @@ LogFile = Annotated[str, AfterValidator(_in_logs)]
 
 
 class Augment(Section):
-    shift: Count
+    shift: Annotated[int, Field(ge=0, le=1000)] = 0
+    views: Annotated[int, Field(ge=2, le=MOST)] = 16
+    affine: Fraction = 0.0
+    elastic: Annotated[float, Field(ge=0, le=1000)] = 0.0
+
+    @model_validator(mode="after")
+    def _some(self):
+        if not (self.shift or self.affine or self.elastic):
+            raise ValueError("needs shift or elastic, in pixels, or affine, such as 0.1; or null")
+        if "views" in self.model_fields_set and not (self.affine or self.elastic):
+            raise ValueError("views is of random ones, with affine or elastic; shift alone has them all")
+        return self
+
+    def numbered(self):
+        from kdlib.learning.augmentation import Views  # here, as in `Training.recipe`
+
+        return Views(self.shift, self.views, float(self.affine), float(self.elastic))
 
 
 class Transfer(Section):

@@ -26,7 +26,7 @@ RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(60, 6))
 ONE_HOT = np.eye(3)[RANDOM.integers(0, 3, 60)]
 RECIPES = {
-    "sgd": {"nesterov": True, "dropout": 0.2, "input_dropout": 0.1, "max_norm": 1.0, "shift": 1, "image": (2, 3)},
+    "sgd": {"nesterov": True, "dropout": 0.2, "input_dropout": 0.1, "max_norm": 1.0, "views": 2},
     "adam": {"optimizer": "adam", "schedule": "linear"},
     "adamw, early stopping": {"optimizer": "adamw", "weight_decay": 0.1, "learning_rate": 0.05, "patience": 1},
 }
@@ -44,7 +44,7 @@ def fit(checkpoint=None, killed_after=None, seed=0, objective=None, **recipe):
 
     epochs = []
     objective = objective or CrossEntropy(ONE_HOT[:40], Exact)
-    x, streams = X[:40].reshape(40, *recipe.pop("image", (6,))), Streams(seed, "test", recipe.pop("replicas", (0, 1)))
+    x, streams = X[:40], Streams(seed, "test", recipe.pop("replicas", (0, 1)))
     recipe = Recipe((8,), **{"epochs": 9, "batch_size": 16} | recipe)
     network, curve = train(x, objective, (X[40:], ONE_HOT[40:]), recipe, streams, progress, checkpoint)
     return network, curve, epochs

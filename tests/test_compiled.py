@@ -283,8 +283,8 @@ def test_batches_made_of_the_data_are_those_that_are_held(backend, monkeypatch, 
     for back_end, held in ((blocks, 100), (blocks, 0), (backend, 0)):
         monkeypatch.setattr(back_end, "HELD", held)
         with kernels.using(back_end):
-            found.append(Inputs([split], network, dense, 0, [])(indices))
-            found.append(Inputs([split, split[:], split[:]], network, dense, 0, [])(indices))
+            found.append(Inputs([split], network, dense)(indices))
+            found.append(Inputs([split, split[:], split[:]], network, dense)(indices))
     for values, unit in found:
         assert same_bits(values, found[0][0])
         assert (unit is None) == (arithmetic is Fast)

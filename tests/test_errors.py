@@ -123,8 +123,10 @@ class TestParams:
                 {"prepare": {"transfer_classes": [1], "labeled_fraction": 0.5}},
                 ["prepare", "transfer_classes", "labeled_fraction: 1.0"],
             ),
-            ({"teacher": {"augment": {"shift": 0}}}, ["teacher.augment.shift", "0", "1"]),
+            ({"teacher": {"augment": {"shift": 0}}}, ["teacher.augment", "shift or elastic", "affine", "null"]),
             ({"teacher": {"augment": {"zoom": 1, "shift": 1}}}, ["teacher.augment.zoom", "unknown", "shift"]),
+            ({"teacher": {"augment": {"shift": 1, "views": 9}}}, ["teacher.augment", "views", "affine or elastic"]),
+            ({"teacher": {"augment": {"affine": 1.5}}}, ["teacher.augment.affine", "1.5", "1"]),
             ({"teacher": {"augment": 2}}, ["teacher.augment", "2", "shift"]),
             (
                 {"teacher": {"augment": {"shift": 1}}, "prepare": {"scaling": "standard"}},

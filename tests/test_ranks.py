@@ -55,8 +55,8 @@ def fit(n=50, shape=(36,), arithmetic=Exact, taught=None, replicas=(0, 1), check
 
 FEATURES = {
     "plain": {},
-    "dropout, shifts, max_norm": {
-        "dropout": 0.2, "input_dropout": 0.1, "nesterov": True, "max_norm": 1.0, "shift": 1, "shape": (6, 6),
+    "dropout, views, max_norm": {
+        "dropout": 0.2, "input_dropout": 0.1, "nesterov": True, "max_norm": 1.0, "views": 2, "shape": (6, 6),
     },
     "adamw, patience": {"optimizer": "adamw", "weight_decay": 0.1, "learning_rate": 0.05, "patience": 1},
     "a network that diverges beside others": {

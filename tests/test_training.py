@@ -26,7 +26,6 @@ ONE_HOT = np.eye(4)[Y]
 def fit(replicas=(0,), arithmetic=Exact, objective=None, **recipe):
     objective = objective or CrossEntropy(ONE_HOT[:50], arithmetic)
     seed, x, progress = recipe.pop("seed", 0), recipe.pop("x", X[:50]), recipe.pop("progress", None)
-    x = x.reshape(50, *recipe.pop("image", (6,)))
     recipe = Recipe(**{"epochs": 3, "batch_size": 16, "hidden": (9, 8)} | recipe)
     return train(x, objective, (X[50:], ONE_HOT[50:]), recipe, Streams(seed, "test", replicas), progress)
 
@@ -34,7 +33,7 @@ def fit(replicas=(0,), arithmetic=Exact, objective=None, **recipe):
 RECIPES = {
     "sgd": {},
     "nesterov, dropout, linear": {"nesterov": True, "dropout": 0.3, "input_dropout": 0.1, "schedule": "linear"},
-    "max norm, shifts": {"max_norm": 0.9, "shift": 1, "image": (2, 3)},
+    "max norm, views": {"max_norm": 0.9, "views": 2},
     "adamw, early stopping": {
         "optimizer": "adamw",
         "weight_decay": 0.1,
@@ -78,7 +77,8 @@ def test_replicas_differ_in_their_weights_batches_and_masks(monkeypatch):
     assert not equal(batch_size=16, input_dropout=0.5)
     monkeypatch.setitem(globals(), "X", np.ones_like(X) * np.arange(6))
     assert equal(batch_size=16)
-    assert not equal(batch_size=16, shift=1, image=(2, 3))
+    monkeypatch.setitem(globals(), "X", X * np.where(np.arange(70) < 25, 1, 2)[:, None])
+    assert not equal(batch_size=16, views=2)
 
 
 @pytest.mark.parametrize("arithmetic", [Exact, Fast])
@@ -223,12 +223,15 @@ def test_a_max_norm_that_no_unit_reaches_changes_nothing():
     assert np.array_equal(fit()[0].parameters, fit(max_norm=100.0)[0].parameters)
 
 
-def test_a_shift_needs_draws_of_its_own_only():
-    """Images of one value look the same wherever they are moved, but for the frame: here all is background."""
-    options = {"x": np.zeros((50, 6)), "image": (2, 3)}
-    assert np.array_equal(fit(**options)[0].parameters, fit(shift=1, **options)[0].parameters)
-    options["x"] = X[:50]
-    assert not np.array_equal(fit(**options)[0].parameters, fit(shift=1, **options)[0].parameters)
+def test_views_that_look_alike_are_the_training_without_them():
+    """An epoch shows each example once, with the same draws; of two views that differ it is another training."""
+
+    def parameters(x, **options):
+        return fit(x=x, objective=CrossEntropy(ONE_HOT[[*range(25)] * (len(x) // 25)], Exact), **options)[0].parameters
+
+    plain, alike, other = X[:25], np.concatenate([X[:25], X[:25]]), np.concatenate([X[:25], -X[:25]])
+    assert np.array_equal(parameters(plain), parameters(alike, views=2))
+    assert not np.array_equal(parameters(plain), parameters(other, views=2))
 
 
 def test_bytes_are_held_once_more_as_float32_and_never_as_float64():

@@ -11,11 +11,16 @@ HELD = 1 << 20  # logits that are held at once
 MANY = 1 << 22  # examples whose order is held in 4 bytes each
 
 
-def orders(generators, n):
-    """(R, n) of indices: a random order for each generator, in half of the memory where n is large."""
+def orders(generators, n, choices, views=1):
+    """(R, n) of indices: for each generator a random order of n examples, in half of the memory where n is large.
+
+    Of n examples in so many views, one view after another, each in one that its generator of the `choices` draws.
+    """
     result = np.empty((len(generators), n), np.int64 if n < MANY else np.uint32)
-    for row, generator in zip(result, generators, strict=True):
+    for row, generator, choice in zip(result, generators, choices, strict=True):
         row[:] = permutation(generator, n)
+        if views > 1:  # the product with the largest draw, 1 - 2^-53, is below the number of views also if rounded
+            row += (choice.random(n) * views).astype(row.dtype) * row.dtype.type(n)
     return result
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from kdlib.data import scaled
 from kdlib.data.scaled import Scaled
 from kdlib.errors import UserError
-from kdlib.learning.augmentation import shifted
 from kdlib.learning.stack import parts
 from kdlib.numerics import blocks, kernels
 from kdlib.pieces import advise
@@ -46,29 +45,27 @@ def _taking(x):
 
 
 class Inputs:
-    """The training examples, of which batches are scaled, moved, dropped and snapped.
+    """The training examples, of which batches are scaled, dropped and snapped.
 
-    Of a single split that is not moved the whole is snapped once, unless compiled loops make the rows of a batch from a
+    Of a single split the whole is snapped once, unless compiled loops make the rows of a batch from a
     large one as quickly. Raises UserError for magnitudes beyond what the
     arithmetic trains on.
     """
 
-    def __init__(self, splits, network, dense, shift, generators):
+    def __init__(self, splits, network, dense):
         """splits: arrays (n, features) or images (n, height, width), or `Scaled` of such, one for each split.
 
-        dense: the first layer's products. shift: pixels, drawn from the generators, one for each network.
+        dense: the first layer's products.
         """
         self._operand, self._dtype = dense.operand, network.parameters.dtype
         self._networks, self._takes = parts(len(splits), network.replicas), []
-        for x, own in zip(splits, self._networks, strict=True):
+        for x in splits:
             _check(largest(x), network.arithmetic.limit)
-            take = _taking(x)
-            self._takes.append(shifted(take, x.shape[1:], shift, generators[own]) if shift else take)
-        self._shift, self._all = shift, splits
-        plain = not shift and all(isinstance(x, Scaled) for x in splits)
+            self._takes.append(_taking(x))
+        self._all, plain = splits, all(isinstance(x, Scaled) for x in splits)
         self._splits, self._grid = splits if plain else None, dense.grids[0] if dense.grids else None
         held = not plain or math.prod(x.shape) <= kernels.current.HELD  # integers
-        self._held = held and len(splits) == 1 and not shift
+        self._held = held and len(splits) == 1
         if plain and not self._held:
             advise(splits[0].x, random=True)
 
@@ -85,18 +82,14 @@ class Inputs:
                     all_rows[rows] = part
         return whole
 
-    def __call__(self, indices, mask=None, *share):
-        """indices: (R, rows) -> the operand. mask: None, or zeros and factors for each input, (R, rows, features).
-
-        share: nothing, or of what batch they are which rows, see `shifted`.
-        """
+    def __call__(self, indices, mask=None):
+        """indices: (R, rows) -> the operand. mask: None, or zeros and factors for each input, (R, rows, features)."""
         if mask is None and self._held:
             return tuple(None if part is None else part.take(indices, axis=0) for part in self._whole)
         if mask is None and self._splits:
             return self._gathered(indices)
         pairs = zip(self._takes, self._networks, strict=True)
-        share = share if self._shift else ()
-        x = np.concatenate([take(indices[own], *share) for take, own in pairs]).astype(self._dtype)
+        x = np.concatenate([take(indices[own]) for take, own in pairs]).astype(self._dtype)
         return self._operand(x if mask is None else (x * mask).astype(self._dtype))
 
     def source(self):

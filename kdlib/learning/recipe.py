@@ -15,7 +15,7 @@ class Recipe:
     optimizer: a key of `kdlib.learning.optimizers.OPTIMIZERS`; momentum and nesterov are of sgd alone. schedule:
     `constant`, or `linear` to zero. warmup: share of the steps in which the rate rises from zero. input_dropout,
     dropout: probability to drop an input or a hidden unit. max_norm: None, or the greatest L2 norm of a unit's
-    incoming weights. shift: pixels by which images are moved at most, see `kdlib.learning.augmentation.shifted`.
+    incoming weights. views: of each example, as the rows have them one after another; an epoch shows one.
     patience: None, or stop a replica after so many epochs without a lower validation loss, and keep its best epoch.
     bits: None, or of the levels on which the weights end, see `kdlib.numerics.levels`.
     """
@@ -33,13 +33,13 @@ class Recipe:
     input_dropout: float = 0.0
     dropout: float = 0.0
     max_norm: float | None = None
-    shift: int = 0
+    views: int = 1
     patience: int | None = None
     bits: int | None = None
 
     def steps(self, examples):
-        """Steps of an epoch over so many examples."""
-        return -(-examples // self.batch_size)
+        """Steps of an epoch over so many rows, views among them."""
+        return -(-(examples // self.views) // self.batch_size)
 
     def learning_rate_at(self, step, steps, networks=1):
         """By schedule and warm-up, where the last of `steps` is followed by zero. A number, or (R, 1) for a stack.

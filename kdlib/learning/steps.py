@@ -12,7 +12,7 @@ from kdlib.numerics.threads import FEW
 def compiled_steps(run, objective, inputs):
     """The `CompiledSteps` of a `kdlib.learning.training.Run`; None where its steps are large, or do more than these."""
     recipe = run.recipe
-    plain = not (any(run.rates) or recipe.shift or recipe.max_norm)
+    plain = not (any(run.rates) or recipe.max_norm)
     small = recipe.batch_size * multiply_adds(run.network.sizes) < FEW
     terms, splits = objective.terms(run.network.replicas), inputs.source()
     if kernels.current.steps and plain and small and terms and splits:
@@ -21,7 +21,7 @@ def compiled_steps(run, objective, inputs):
 
 
 class CompiledSteps:
-    """What the loop of training does in an epoch, without dropout, shifts and bounds of norms; the same bits.
+    """What the loop of training does in an epoch, without dropout and bounds of norms; the same bits.
 
     terms: see `kdlib.learning.objectives.CrossEntropy.terms`. splits: see `kdlib.learning.inputs.Inputs.source`.
     """

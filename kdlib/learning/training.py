@@ -6,8 +6,8 @@ import numpy as np
 
 from kdlib.errors import UserError
 from kdlib.learning.agreement import disagreement
-from kdlib.learning.augmentation import dropout_masks
 from kdlib.learning.backpropagation import Backpropagation
+from kdlib.learning.dropout import dropout_masks
 from kdlib.learning.epoch import Epoch, orders, rows_held
 from kdlib.learning.inputs import Inputs
 from kdlib.learning.network import Network, multiply_adds
@@ -26,10 +26,11 @@ CURVES = ("training_loss", "validation_loss", "validation_accuracy")
 def train(x, objective, validation, recipe, streams, progress=None, checkpoint=None, survive=False):
     """Train a stack of networks, one for each replica of `streams`; each is the same as if trained alone.
 
-    x: (n, features), or images (n, height, width). objective: see `kdlib.learning.objectives`; its arithmetic is the
-    network's. validation: (x, one_hot), for the curve and for early stopping. Of several splits, x and validation are
-    lists with one for each, x of the same n; see `kdlib.learning.stack` for the order of their networks, and
-    `kdlib.data.scaled` for rows that are not copied. recipe: a `Recipe`. streams: a `Streams`.
+    x: (n, features), or images (n, height, width), n in each of `recipe.views`. objective: see
+    `kdlib.learning.objectives`; its arithmetic is the network's. validation: (x, one_hot), for the curve and for early
+    stopping. Of several splits, x and validation are lists with one for each, x of the same n; see
+    `kdlib.learning.stack` for the order of their networks, and `kdlib.data.scaled` for rows that are not copied.
+    recipe: a `Recipe`. streams: a `Streams`.
     progress: called after each epoch with (epoch, mean training loss, mean validation accuracy).
     checkpoint: None, or a `kdlib.learning.checkpoints.Checkpoint`, from which the same call goes on if it has begun.
     survive: a network whose loss becomes NaN or infinite ends with NaN parameters, and the others live on.
@@ -41,7 +42,7 @@ def train(x, objective, validation, recipe, streams, progress=None, checkpoint=N
     x, validation = ([given] if not isinstance(given, list) else given for given in (x, validation))
     run = Run(x, objective, recipe, streams)
     network, backpropagation, update, stopping = run.network, run.backpropagation, run.update, run.stopping
-    n, done = len(x[0]), 0
+    n, done = run.n, 0
     if checkpoint:
         content = [x, validation, recipe, streams, type(objective).__name__, vars(objective), survive]
         done = checkpoint.resume(content, run.state, run.generators)
@@ -52,17 +53,17 @@ def train(x, objective, validation, recipe, streams, progress=None, checkpoint=N
     alone = ranks.current.size == 1
     rules = suited if alone and not recipe.bits else kernels.using(blocks)  # numba knows no levels and no ranks
     with np.errstate(all="ignore"), rules, threads as after_step:  # what overflows is met by `run.check`
-        inputs = Inputs(x, network, backpropagation.dense[0], recipe.shift, run.shifts)
+        inputs = Inputs(x, network, backpropagation.dense[0])
         compiled = compiled_steps(run, objective, inputs)
         for epoch in range(done, recipe.epochs):
-            order = orders(run.orders, n)[:, run.own]
+            order = orders(run.orders, n, run.choices, recipe.views)[:, run.own]
             pieces = Epoch(objective, order, run.logits, n)
             first = epoch * len(run.batches)
             if compiled:
                 compiled(order, pieces, first)
             for step, (rows, share, batch) in enumerate(() if compiled else run.batches, first):
                 dropped, *masks = dropout_masks(run.drops, rows, network.sizes[:-1], run.rates, share)
-                operand = inputs(order[:, batch], dropped, rows, share)
+                operand = inputs(order[:, batch], dropped)
                 logits, targets = pieces.batch(batch.start, batch.stop)
                 logits[...] = backpropagation.forward(operand, masks)
                 delta = objective.gradient(logits, *targets)
@@ -107,16 +108,16 @@ class Run:
             )
         if ranks.current.size > 1 and objective.arithmetic is not Exact:
             raise UserError("arithmetic: got fast, whose sums depend on how many ranks there are; set exact")
-        self.streams, self.recipe, n = streams, recipe, len(x[0])
+        self.streams, self.recipe, self.n = streams, recipe, len(x[0]) // recipe.views
         sizes = (math.prod(x[0].shape[1:]), *recipe.hidden, objective.targets[0].shape[-1])  # integers
         self.network = network = Network(sizes, len(streams.replicas), objective.arithmetic)
         network.initialize(streams.generators("weights"))
-        self.backpropagation = Backpropagation(network, min(recipe.batch_size, n), recipe.bits)
+        self.backpropagation = Backpropagation(network, min(recipe.batch_size, self.n), recipe.bits)
         self.update = optimizer(network.parameters, recipe)
         self.stopping = EarlyStopping(network, recipe.patience)
-        self.orders, self.drops, self.shifts = map(streams.generators, ("batches", "dropout", "shift"))
+        self.orders, self.drops, self.choices = map(streams.generators, ("batches", "dropout", "views"))
         self.rates = [recipe.input_dropout] + [recipe.dropout] * len(recipe.hidden)
-        self.own, self.batches = ranks.current.batches(n, recipe.batch_size)
+        self.own, self.batches = ranks.current.batches(self.n, recipe.batch_size)
         self.steps = recipe.epochs * len(self.batches)
         most, own = -(-recipe.batch_size // ranks.current.size), self.batches[-1][-1].stop
         rows = rows_held(network.replicas, sizes[-1], most, own)
@@ -125,7 +126,7 @@ class Run:
         self.diverged = np.zeros(network.replicas, bool)
         self.state = {"parameters": network.parameters, **self.update.state, **self.stopping.state, **self.curve}
         self.state["diverged"] = self.diverged
-        self.generators = [*self.orders, *self.drops, *self.shifts]
+        self.generators = [*self.orders, *self.drops, *self.choices]
 
     def check(self, values, epoch, survive):
         """Mark the networks whose mean loss, or largest parameter, is NaN or infinite: UserError if not `survive`."""

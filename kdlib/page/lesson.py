@@ -14,7 +14,7 @@ from kdlib.numerics.streams import REPLICAS, Streams
 
 # What the page's JavaScript trains by. A student of another recipe has a plainer one here.
 PLAIN = {
-    "optimizer": "sgd", "weight_decay": 0.0, "input_dropout": 0.0, "dropout": 0.0, "max_norm": None, "shift": 0,
+    "optimizer": "sgd", "weight_decay": 0.0, "input_dropout": 0.0, "dropout": 0.0, "max_norm": None, "views": 1,
     "patience": None, "bits": None,
 }  # fmt: skip
 OBJECTIVE = {"loss": "kd", "standardize_logits": False}
@@ -105,6 +105,6 @@ def _thinned(dataset, split, transfer_classes, room):
 
 def _keys(changed, asked):
     """The keys of params.yaml of what has changed, and of what the objective leaves out."""
-    student = {f"student.{'augment' if name == 'shift' else name}" for name in changed}
+    student = {f"student.{'augment' if name == 'views' else name}" for name in changed}
     distill = {f"distill.{name}" for name, value in OBJECTIVE.items() if asked[name] != value}
     return tuple(sorted(student | distill))
