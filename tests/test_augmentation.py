@@ -9,6 +9,7 @@ from conftest import quick_params
 
 from kdlib.artifacts import read_npz
 from kdlib.data.dataset import Dataset
+from kdlib.data.scaled import BLOCK
 from kdlib.errors import UserError
 from kdlib.learning.augmentation import CELLS, ENTRY, PIXEL, WEIGHT, Views, _spline, extended, viewed
 from kdlib.learning.epoch import orders
@@ -75,6 +76,16 @@ def test_only_training_rows_have_views_with_their_labels_and_one_view_is_behind_
     assert len(shown.y) == 12 + (len(views) - 1) * 8
     for arrays in (shown.x, shown.y, shown.assignment[0]):
         assert len(arrays) == len(shown.y)
+
+
+@pytest.mark.parametrize("views", KINDS.values(), ids=KINDS)
+def test_a_whole_block_of_rows_may_be_held_out(views):
+    dataset = example(n=BLOCK + 12)
+    assert dataset.rows("train")[-1] >= BLOCK
+    dataset.assignment[:, :BLOCK] = 2
+    shown = extended(dataset, views, 0)
+    assert len(shown.rows("train")) == 12 * len(views)
+    assert np.array_equal(shown.x[: len(dataset.x)], dataset.x)
 
 
 @pytest.mark.parametrize("name", ["affine", "elastic", "all"])

@@ -130,9 +130,9 @@ def extended(dataset, views, seed):
         for rows in blocks(n):
             own = shown[rows]
             moves, images = views.moves(view, generator, len(rows), shape)[own], dataset.x[rows[own]]
-            stop = start + len(images)
-            x[start:stop] = viewed(images.reshape(-1, *shape), moves, background).reshape(len(images), -1)
-            start = stop
+            found = viewed(images.reshape(len(images), *shape), moves, background)
+            x[start : start + len(images)] = found.reshape(images.shape)
+            start += len(images)
     assignment = dataset.assignment[:, index]
     assignment[:, n:][~train[:, index[n:]]] = ABSENT
     named = digest({"dataset": np.array(dataset.digest), "views": np.array(f"{views} {seed}")})
