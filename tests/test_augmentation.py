@@ -11,9 +11,10 @@ from kdlib.artifacts import read_npz
 from kdlib.data.dataset import Dataset
 from kdlib.data.scaled import BLOCK
 from kdlib.errors import UserError
-from kdlib.learning.augmentation import CELLS, ENTRY, PIXEL, WEIGHT, Views, _spline, extended, viewed
+from kdlib.learning.augmentation import CELLS, ENTRY, WEIGHT, Views, _spline, extended
 from kdlib.learning.epoch import orders
 from kdlib.learning.models import ensemble_logits, load_model, split_logits
+from kdlib.learning.resampling import PIXEL, viewed
 from kdlib.learning.stack import parts
 from kdlib.numerics.streams import stream
 from stages import BASELINE, DATASET, STUDENT, TEACHER, distill, prepare, train_baseline, train_teacher
@@ -156,7 +157,7 @@ def test_a_view_is_bilinear_between_four_pixels_also_across_and_far_beyond_the_e
 def test_the_linear_part_is_the_map_about_the_centre():
     """Of the entries as drawn, in floats: a point of the view shows what the image has at A (p - c) + c."""
     views, rows = Views(number=2, affine=0.3), 50
-    moves = views.moves(1, stream(0, "test"), rows, SHAPE) / PIXEL
+    moves = views.moves(1, stream(0, "test"), np.ones(rows, bool), SHAPE) / PIXEL
     grid = [_spline(side, max(SHAPE)).shape[1] for side in SHAPE]
     draws = 2 * stream(0, "test").random((rows, 6 + 2 * grid[0] * grid[1])) - 1
     entries = 0.3 * draws[:, 2:6].reshape(rows, 2, 2)
@@ -168,7 +169,7 @@ def test_the_linear_part_is_the_map_about_the_centre():
 
 def test_the_elastic_part_is_a_cubic_spline_that_moves_by_no_more_than_its_corners():
     views, rows = Views(number=2, elastic=2.0), 200
-    moves = views.moves(1, stream(0, "test"), rows, SHAPE) / PIXEL
+    moves = views.moves(1, stream(0, "test"), np.ones(rows, bool), SHAPE) / PIXEL
     weights = [_spline(side, max(SHAPE)) / WEIGHT for side in SHAPE]
     grid = [of.shape[1] for of in weights]
     draws = 2 * stream(0, "test").random((rows, 6 + 2 * grid[0] * grid[1])) - 1

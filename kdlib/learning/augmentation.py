@@ -11,10 +11,10 @@ import numpy as np
 from kdlib.artifacts import digest
 from kdlib.data.faults import ABSENT, HIDDEN, PARTS
 from kdlib.data.scaled import blocks
+from kdlib.learning.resampling import PIXEL, viewed
 from kdlib.numerics.streams import stream
 from kdlib.pieces import scratch
 
-PIXEL = 256  # parts of a pixel, by which a point of a view lies between pixels of the image
 ENTRY = 1 << 16  # parts of an entry of a linear map
 WEIGHT = 1 << 10  # parts of a spline's weight
 CELLS = 4  # of the grid whose corners are moved, along the longer side
@@ -44,72 +44,56 @@ class Views:
     def __len__(self):
         return self.number if self.random else (2 * self.shift + 1) * (2 * self.shift + 1)
 
-    def moves(self, view, generator, rows, shape):
-        """Where the points of the rows' views lie in their images: (rows, 2, height, width), by 1 / PIXEL from there.
+    def moves(self, view, generator, shown, shape):
+        """Where the points of views lie in their images, by 1 / PIXEL from there: (m, 2, height, width) int32.
 
-        generator: of the view, which draws for one row after another. shape: (height, width).
+        (1, 2, 1, 1) where all move alike. shown: (rows,) bool, m of them true. generator: of the view, which draws for
+        one row after another. shape: (height, width).
         """
         if not self.random:
             ways = np.stack(np.divmod(np.arange(len(self)), 2 * self.shift + 1), axis=1) - self.shift
             nearest = ways[np.argsort((ways * ways).sum(axis=1), kind="stable")]  # integers
-            return np.broadcast_to(nearest[view].reshape(1, 2, 1, 1) * PIXEL, (rows, 2, *shape))
+            return nearest[view].reshape(1, 2, 1, 1).astype(np.int32) * PIXEL
         along = [_spline(side, max(shape)) for side in shape]
         grid = [weights.shape[1] for weights in along]
         cuts = np.cumsum([2, 4, 2 * grid[0] * grid[1]])  # integers
-        draws = 2 * generator.random((rows, int(cuts[-1]))) - 1
+        draws = 2 * generator.random((len(shown), int(cuts[-1])))[shown] - 1
         whole, linear, corners = np.split(draws, cuts[:-1], axis=1)
         found = _integers(whole, self.shift * PIXEL).reshape(-1, 2, 1, 1)
         if self.affine:
             found = found + _linear(_integers(linear, self.affine * ENTRY).reshape(-1, 2, 2, 1, 1), shape)
         if self.elastic:
             bent = _integers(corners, self.elastic * PIXEL).reshape(-1, 2, *grid)
-            bent = along[0] @ bent @ along[1].T  # integers
-            found = found + (bent + WEIGHT * WEIGHT // 2) // (WEIGHT * WEIGHT)
-        return np.broadcast_to(found, (rows, 2, *shape))
+            bent = _divided(bent @ along[1].T, WEIGHT)  # integers
+            found = found + _divided(along[0] @ bent, WEIGHT)  # integers
+        return np.broadcast_to(found, (len(draws), 2, *shape))
 
 
 def _integers(draws, most):
-    return np.rint(draws * most).astype(np.int64)
+    return np.rint(draws * most).astype(np.int32)
+
+
+def _divided(integers, by):
+    """Rounded, halves up."""
+    return (integers + by // 2) // by
 
 
 def _linear(entries, shape):
     """(rows, 2, 2, 1, 1) in 1 / ENTRY -> the moves (rows, 2, height, width) of the map about the centre."""
-    down, across = (2 * np.arange(side) - (side - 1) for side in shape)  # half pixels from the centre
-    moves = entries[:, :, 0] * down[:, None] + entries[:, :, 1] * across
-    part = 2 * ENTRY // PIXEL
-    return (moves + part // 2) // part
+    down, across = (2 * np.arange(side, dtype=np.int32) - (side - 1) for side in shape)  # half pixels from the centre
+    return _divided(entries[:, :, 0] * down[:, None] + entries[:, :, 1] * across, 2 * ENTRY // PIXEL)
 
 
 def _spline(side, longer):
-    """(side, corners) int64, in 1 / WEIGHT: a cubic B-spline's weights of the four corners about each pixel."""
+    """(side, corners) int32, in 1 / WEIGHT: a cubic B-spline's weights of the four corners about each pixel."""
     cell = -(-longer // CELLS)
     pixels = np.arange(side)
-    t, weights = (pixels % cell) / cell, np.zeros((side, (side - 1) // cell + 4), np.int64)
+    t, weights = (pixels % cell) / cell, np.zeros((side, (side - 1) // cell + 4), np.int32)
     s = 1 - t
     basis = s * s * s / 6, (4 - 3 * t * t * (2 - t)) / 6, (4 - 3 * s * s * (2 - s)) / 6, t * t * t / 6
     for k, values in enumerate(basis):
         weights[pixels, pixels // cell + k] = np.rint(values * WEIGHT)
     return weights
-
-
-def viewed(images, moves, background):
-    """(m, height, width) of images and `moves` of as many: bilinear between four pixels, of the images' dtype.
-
-    A move by (y, x) shows at a point what the image has so far below and to the right. background: beyond its edges.
-    """
-    (rows, height, width), dtype = images.shape, images.dtype
-    framed = np.full((rows, height + 4, width + 4), background, np.float64)
-    framed[:, 2:-2, 2:-2] = images
-    y, x = (moves[:, k] + PIXEL * at for k, at in enumerate((np.arange(height)[:, None], np.arange(width))))
-    down, across = (part % PIXEL * (1 / PIXEL) for part in (y, x))
-    # Of a frame of two, also a point far out has both its neighbours in the background.
-    top, left = np.clip(y // PIXEL, -2, height) + 2, np.clip(x // PIXEL, -2, width) + 2
-    first = (np.arange(rows)[:, None, None] * (height + 4) + top) * (width + 4) + left
-    flat = framed.reshape(-1)
-    above = flat[first] * (1 - across) + flat[first + 1] * across
-    below = flat[first + width + 4] * (1 - across) + flat[first + width + 5] * across
-    result = above * (1 - down) + below * down
-    return (np.rint(result) if dtype.kind in "ui" else result).astype(dtype)
 
 
 def extended(dataset, views, seed):
@@ -129,7 +113,7 @@ def extended(dataset, views, seed):
         generator = stream(seed, "views", view)
         for rows in blocks(n):
             own = shown[rows]
-            moves, images = views.moves(view, generator, len(rows), shape)[own], dataset.x[rows[own]]
+            moves, images = views.moves(view, generator, own, shape), dataset.x[rows[own]]
             found = viewed(images.reshape(len(images), *shape), moves, background)
             x[start : start + len(images)] = found.reshape(images.shape)
             start += len(images)
