@@ -88,6 +88,7 @@ def read_npz(path, required=(), sealed=False):
 
 
 def rounded(value):
+    """As a file of JSON has it: floats of DECIMALS decimals, tuples as lists, in dicts and lists too."""
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

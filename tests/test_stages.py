@@ -12,7 +12,9 @@ from conftest import MAINS, ROOT, files, quick, quick_params
 
 from kdlib.artifacts import read_npz, write_npz
 from kdlib.data.dataset import Dataset
+from kdlib.evaluation import report
 from kdlib.evaluation.metrics import bias_shift
+from kdlib.evaluation.table import table
 from stages import (
     BASELINE,
     DATASET,
@@ -21,6 +23,7 @@ from stages import (
     TEACHER,
     Paths,
     distill,
+    evaluate,
     prepare,
     train_baseline,
     train_teacher,
@@ -53,6 +56,30 @@ def test_the_control_without_a_teacher_is_as_long_as_the_baseline(tmp_path, monk
     assert baseline["training_loss"].shape == (2, 6)
     for name, array in baseline.items():
         assert np.array_equal(array, student[name]), name
+
+
+def test_the_printed_table_is_what_the_file_of_metrics_tells(tmp_path, monkeypatch, capsys):
+    """Also where a mean is so near the middle of two digits that its six decimals round it to the other one."""
+    monkeypatch.chdir(tmp_path)
+    params = quick_params()
+    for main in [main for name, main in MAINS.items() if name not in ("evaluate", "page")]:
+        main(params)
+
+    made = report.report
+
+    def moved(*given):
+        result = made(*given)
+        result["student"]["test"]["accuracy"]["std"] = 0.000249999
+        result["compression"] = dict(reversed(result["compression"].items()))
+        return result
+
+    monkeypatch.setattr(evaluate.report, "report", moved)
+    capsys.readouterr()
+    evaluate.main(params)
+    details = json.loads(Path("metrics/details.json").read_text("utf-8"))
+    printed = capsys.readouterr().out
+    assert printed == table(details) + "\n"
+    assert "± 0.03" in printed
 
 
 def test_the_matrix_of_environments_has_valid_parameters():

@@ -78,6 +78,7 @@ def table(result):
             "note: one teacher's answers for all splits; if it was fitted on rows that a split tests on, the accuracies"
             " of teacher and student there are too high"
         )
-    for name, found in result.get("collapsed", {}).items():
-        lines.append(f"warning: the {name} {found['reason']}; {found['advice']}")
+    collapsed = result.get("collapsed", {})
+    for name in filter(collapsed.get, NETWORKS):
+        lines.append(f"warning: the {name} {collapsed[name]['reason']}; {collapsed[name]['advice']}")
     return "\n".join(lines)
