@@ -95,7 +95,7 @@ def trained(objective, hidden, optimizer):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-@pytest.mark.parametrize("hidden", [(), (16,), (1100, 30)])
+@pytest.mark.parametrize("hidden", [(), (16,), (1100, 30), (30, 1100)])
 @pytest.mark.parametrize("arithmetic", [Exact, Fast])
 def test_a_training_has_the_same_bytes(backend, arithmetic, hidden, optimizer):
     """In exact arithmetic; in plain float32, whose sums another BLAS adds up, the same to a few last places."""

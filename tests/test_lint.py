@@ -19,7 +19,7 @@ EXEMPT = {
     "kdlib/numerics/dense.py": {"FastDense", "ExactDense.square_sum"},
     "kdlib/numerics/grids.py": {"product", "blas_is_exact"},
     "kdlib/numerics/compiled/scalars.py": {"fast_exp"},
-    "kdlib/numerics/compiled/passes.py": {"product"},
+    "kdlib/numerics/compiled/passes.py": {"product", "product_of_transposed"},
 }
 REDUCTIONS = {
     "sum", "mean", "average", "std", "var", "prod", "dot", "vdot", "inner", "outer", "matmul", "tensordot", "einsum",

@@ -28,6 +28,23 @@ def product(a, b, out, part):
 
 
 @jit
+def product_of_transposed(a, b, out, part):
+    """a b^T -> out. Of b columns are copied, row by row: of its transpose it would be rows, number by number."""
+    inner = a.shape[1]
+    if inner <= part:
+        np.dot(a, b.T, out)
+        return
+    parts = -(-inner // part)
+    for k in range(parts):
+        start, end = inner * k // parts, inner * (k + 1) // parts
+        left, right = np.ascontiguousarray(a[:, start:end]), np.ascontiguousarray(b[:, start:end]).T
+        if k == 0:
+            np.dot(left, right, out)
+        else:
+            add_rows(out, np.dot(left, right))
+
+
+@jit
 def add_rows(x, y):
     for i in range(len(x)):
         add(x[i : i + 1], y[i])
@@ -74,6 +91,6 @@ def backward(sizes, w, g, operands, scales, z, masks, deltas, scaled, weight_uni
                 if snaps:
                     scale_rows(delta, weight_units[k][r], for_inputs[k], errors)
                 below, mask = deltas[k - 1][r], masks[k - 1][min(r, len(masks[k - 1]) - 1)]
-                product(errors, weights_of(w, r, start, inner, width).T, below, part)
+                product_of_transposed(errors, weights_of(w, r, start, inner, width), below, part)
                 pass_on(below, z[k - 1][r], mask)
         end = start
