@@ -20,6 +20,7 @@ from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
 from kdlib.numerics import blocks, kernels, threads
 from kdlib.numerics.arithmetic import Exact, Fast
+from kdlib.numerics.grids import PART
 from kdlib.numerics.streams import REPLICAS, Streams
 
 SGD = Recipe()
@@ -95,7 +96,7 @@ def trained(objective, hidden, optimizer):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-@pytest.mark.parametrize("hidden", [(), (16,), (1100, 30), (30, 1100)])
+@pytest.mark.parametrize("hidden", [(), (16,), (1100, 30)])
 @pytest.mark.parametrize("arithmetic", [Exact, Fast])
 def test_a_training_has_the_same_bytes(backend, arithmetic, hidden, optimizer):
     """In exact arithmetic; in plain float32, whose sums another BLAS adds up, the same to a few last places."""
@@ -110,6 +111,14 @@ def test_a_training_has_the_same_bytes(backend, arithmetic, hidden, optimizer):
             assert all(map(same_bits, expected, found))
         else:
             assert np.allclose(expected[0], found[0], atol=1e-3)
+
+
+def test_errors_go_back_through_more_units_than_an_exact_sum_has_terms(backend):
+    found, objective = [], CrossEntropy(np.eye(10)[np.arange(100) % 10], Exact)
+    for kind in ("numpy", "numba"):
+        kernels.choose(kind)
+        found.append(trained(objective, (30, PART + 76), "sgd"))
+    assert all(map(same_bits, *found))
 
 
 @pytest.mark.parametrize("count", [1, 3])
