@@ -57,15 +57,16 @@ class Pace:
     """Tries a step's work with one thread and with all, keeps to the quicker, and tries again now and then.
 
     With other load on the machine several threads wait for each other, and no fixed rule knows when; a few lucky steps
-    tell little, so all threads are watched for as long as they are used. A trial takes at most a part in REST of the
-    time, and steps with all threads end it as soon as they are slower. To be called after each step.
+    tell little, so all threads are watched for as long as they are used, and steps that are slower end it. They may be
+    slow by chance: one thread then has as much time as a trial takes, twice as much the next time, and at most REST
+    times as much, as all threads have before the next trial. To be called after each step.
     """
 
     TRIAL, REST = 4, 64
 
     def __init__(self, use, count, clock=time.perf_counter):
         """use: function that sets the number of threads to 1 or `count`."""
-        self._set, self._count, self._clock = use, count, clock
+        self._set, self._count, self._clock, self._rest = use, count, clock, 1
         self._trial()
 
     def _trial(self):
@@ -85,8 +86,12 @@ class Pace:
                 self._use(self._count)
             return
         if self._using > 1 and (self._steps == self.TRIAL or spent > self._alone):
-            self._until = self._until or now + self.REST * (now - self._start)
             slower = spent >= self._alone * self._steps / self.TRIAL
+            if self._until is None:
+                self._taken, self._rest = now - self._start, self._rest if slower else 1
+                self._until = now + self.REST * self._taken
+            if slower:
+                self._until, self._rest = now + self._rest * self._taken, min(2 * self._rest, self.REST)
             self._use(1 if slower else self._count)
         if self._until and now >= self._until:
             self._trial()
