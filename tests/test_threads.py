@@ -43,14 +43,14 @@ def test_it_follows_the_load():
     assert machine.used[-100:].count(2) > 80
 
 
-def test_a_slow_step_by_chance_costs_as_much_as_a_trial():
+def test_a_slow_step_by_chance_costs_a_few_trials():
     machine = Machine({1: 1.0, 2: 0.6})
     pace = Pace(machine.use, 2, lambda: machine.time)
     for _ in range(20):
         machine.run(pace, 99)
         machine.time += 5.0
         pace()
-    assert machine.used.count(2) > 0.75 * len(machine.used)
+    assert machine.used.count(2) > 0.6 * len(machine.used)
 
 
 def test_a_lucky_trial_is_not_trusted():

@@ -58,15 +58,15 @@ class Pace:
 
     With other load on the machine several threads wait for each other, and no fixed rule knows when; a few lucky steps
     tell little, so all threads are watched for as long as they are used, and steps that are slower end it. They may be
-    slow by chance: one thread then has as much time as a trial takes, twice as much the next time, and at most REST
-    times as much, as all threads have before the next trial. To be called after each step.
+    slow by chance: one thread then has MORE times the time of a trial, MORE times as much the next time, and at most
+    REST times a trial's, as all threads have before the next one. To be called after each step.
     """
 
-    TRIAL, REST = 4, 64
+    TRIAL, MORE, REST = 4, 4, 64
 
     def __init__(self, use, count, clock=time.perf_counter):
         """use: function that sets the number of threads to 1 or `count`."""
-        self._set, self._count, self._clock, self._rest = use, count, clock, 1
+        self._set, self._count, self._clock, self._rest = use, count, clock, self.MORE
         self._trial()
 
     def _trial(self):
@@ -88,10 +88,10 @@ class Pace:
         if self._using > 1 and (self._steps == self.TRIAL or spent > self._alone):
             slower = spent >= self._alone * self._steps / self.TRIAL
             if self._until is None:
-                self._taken, self._rest = now - self._start, self._rest if slower else 1
+                self._taken, self._rest = now - self._start, self._rest if slower else self.MORE
                 self._until = now + self.REST * self._taken
             if slower:
-                self._until, self._rest = now + self._rest * self._taken, min(2 * self._rest, self.REST)
+                self._until, self._rest = now + self._rest * self._taken, min(self.MORE * self._rest, self.REST)
             self._use(1 if slower else self._count)
         if self._until and now >= self._until:
             self._trial()
