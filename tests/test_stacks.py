@@ -25,7 +25,7 @@ ROWS = np.stack([RANDOM.permutation(60)[:40] for _ in range(2)])
 OUT = [np.setdiff1d(np.arange(60), ROWS[0]), np.setdiff1d(np.arange(60), ROWS[1])[:17]]  # of unequal lengths
 OFFSET, SCALE = np.array([[0.0] * 6, [1.0] * 6]), np.array([[1 / 16] * 6, [0.07] * 6])
 RECIPES = {
-    "sgd": Recipe((5,), epochs=3, batch_size=16, dropout=0.2, input_dropout=0.1, shift=1, max_norm=1.0),
+    "sgd": Recipe((5,), epochs=3, batch_size=16, dropout=0.2, input_dropout=0.1, views=2, max_norm=1.0),
     "adam, early stopping": Recipe((5,), epochs=8, batch_size=16, optimizer="adam", schedule="linear", patience=1),
     "adamw": Recipe((4, 4), epochs=3, batch_size=7, optimizer="adamw", weight_decay=0.1),
 }
