@@ -45,6 +45,7 @@ def pipeline(name):
     from kdlib.deployment.quantization import quantized
     from kdlib.evaluation import answers, report
     from kdlib.learning import models
+    from kdlib.learning.augmentation import Views, extended
     from kdlib.learning.objectives import CrossEntropy, Distillation
     from kdlib.learning.recipe import Recipe
     from kdlib.learning.sweeps import Sweep, joined
@@ -63,18 +64,21 @@ def pipeline(name):
     examples = sources.Examples(x, y, list("abcde"), [str(k) for k in range(200)])
     dataset = prepare(examples, 0, 2, 0.8, 0.1, None, "standard", 1.0)
     rows = [dataset.rows("train", split) for split in range(2)]
-    inputs = [dataset.inputs(own, split).reshape(-1, 10, 20) for split, own in enumerate(rows)]
+    flat = [dataset.inputs(own, split) for split, own in enumerate(rows)]
     one_hot = np.stack([dataset.one_hot(own, split) for split, own in enumerate(rows)])
     arithmetic = ARITHMETICS[name]
     shared = {"epochs": 3, "schedule": "linear"}
     held_out = [dataset.rows("validation", split) for split in range(2)]
     validation = [(dataset.inputs(own, split), dataset.one_hot(own, split)) for split, own in enumerate(held_out)]
     labels = CrossEntropy(one_hot, arithmetic)
-    options = {"dropout": 0.2, "nesterov": True, "input_dropout": 0.1, "max_norm": 1.4, "shift": 1}
+    options = {"dropout": 0.2, "nesterov": True, "input_dropout": 0.1, "max_norm": 1.4, "views": 4}
     recipe = Recipe((160, 96), learning_rate=0.01, **options, **shared)
-    teacher, curve = train(inputs, labels, validation, recipe, Streams(0, "teacher", (0, 1, 1000, 1001)))
+    shown = extended(replace(dataset, image_shape=(10, 20)), Views(1, 4, 0.1, 1.5), 0)
+    seen = [shown.rows("train", split) for split in range(2)]
+    inputs = [shown.inputs(own, split) for split, own in enumerate(seen)]
+    of_views = CrossEntropy(np.stack([shown.one_hot(own, split) for split, own in enumerate(seen)]), arithmetic)
+    teacher, curve = train(inputs, of_views, validation, recipe, Streams(0, "teacher", (0, 1, 1000, 1001)))
     logits = models.split_logits(teacher, dataset)
-    flat = [x.reshape(len(x), -1) for x in inputs]
     students = Recipe((48,), optimizer="adam", learning_rate=(0.01, 0.02) * 2, **shared)
     streams = Streams(0, "student", (0, 1, 0, 1, 1000, 1001, 1000, 1001))
     taught = np.stack([logits[split, own] for split, own in enumerate(rows)])
@@ -90,6 +94,7 @@ def pipeline(name):
     images = [sources.Examples(x, y, list("abcde"), examples.feature_names, (10, 20)) for x in signed]
     digests = [prepare(image, 0, 1, 0.8, 0.1, None, "minmax", 1.0).digest for image in images]
     digest = hashlib.sha256("".join([dataset.digest, *digests]).encode())
+    digest.update(shown.x.tobytes())
     for stack in stacks.values():
         digest.update(stack.network.parameters.tobytes() + b"".join(c.tobytes() for c in stack.curve.values()))
     on_levels, first = replace(students, learning_rate=0.01, bits=4), CrossEntropy(one_hot[0], arithmetic)
