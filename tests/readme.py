@@ -192,6 +192,7 @@ PARTS = {
         "benchmark": benchmark,
         "levels": lambda: (ROOT / "benchmarks/levels.md").read_text("utf-8").strip(),
         "integers": lambda: (ROOT / "tests/reproducibility/integers.md").read_text("utf-8").strip(),
+        "fuzz": lambda: (ROOT / "tests/fuzz/results.md").read_text("utf-8").strip(),
         "deployment": lambda: (ROOT / "benchmarks/deployment.md").read_text("utf-8").strip(),
     },
     EXPERIMENT / "README.md": {"errors": paper_errors, "times": times},

@@ -86,7 +86,7 @@ def _retyped(array, random):
         return np.array(random.choice(TEXTS)) if array.ndim == 0 or random.random() < 0.3 else _retold(array, random)
     kind = random.choice(("f2", "f4", "f8", ">f4", ">f8", "i1", "i8", ">i8", "u1", "u8", "?", "c8", "U3", "S2"))
     with np.errstate(all="ignore"):
-        return array.astype(kind)
+        return (array.real if array.dtype.kind == "c" else array).astype(kind)
 
 
 def _retold(array, random):
