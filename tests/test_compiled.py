@@ -31,6 +31,7 @@ RECIPES = {
     "Adam": Recipe(optimizer="adam"),
     "Adam, decay": Recipe(optimizer="adam", weight_decay=0.01),
     "AdamW": Recipe(optimizer="adamw", weight_decay=0.01),
+    "norms": Recipe(max_norm=0.7),
 }
 FUSED = {"x86": r"\bvfn?m(?:add|sub)\w*", "arm64": r"\bfn?m(?:add|sub|la|ls)\b"}
 
@@ -90,7 +91,8 @@ def test_threads_change_no_bit(backend, monkeypatch, count):
 
 def trained(objective, hidden, optimizer):
     x = np.random.default_rng(0).random((100, 20))
-    recipe = Recipe(hidden, 3, 0.01, 32, optimizer, dropout=0.2 * (len(hidden) > 1))
+    more = {"dropout": 0.2, "max_norm": 1.2} if len(hidden) > 1 else {}
+    recipe = Recipe(hidden, 3, 0.01, 32, optimizer, **more)
     network, curve = train(x, objective, (x[:20], np.eye(10)[np.arange(20) % 10]), recipe, Streams(0, "t", (0, 1)))
     return [network.parameters, *curve.values()]
 
@@ -192,7 +194,7 @@ def compiled(backend):
     from kdlib.numerics.compiled import passes, rows, steps, updates
 
     given = {"sgd": (rules.sgd(True, True), 1), "adam": (rules.adam(False, True), 2)}
-    for recipe in (RECIPES["SGD, Nesterov, decay"], RECIPES["Adam, decay"]):
+    for recipe in (RECIPES["SGD, Nesterov, decay"], RECIPES["Adam, decay"], RECIPES["norms"]):
         assert disagreement(backend, recipe) == ""
     softened = {"shift": backend.shifting(backend.exact_exp)}
     softened |= {
@@ -203,6 +205,7 @@ def compiled(backend):
     )
     return softened | {
         "snap_rows": rows.snap_rows, "forward": passes.forward, "backward": passes.backward, "settle": updates.settle,
+        "square_sums": updates.square_sums, "shrink": updates.shrink,
         **{name: updates.changing(*rule) for name, rule in given.items()},
         **{f"{name}, steps": steps.stepping(*rule, backend.exact_exp) for name, rule in given.items()},
     }  # fmt: skip
@@ -247,7 +250,7 @@ def test_the_search_finds_a_fused_one(backend):
 
 
 def used(recipe=SGD, steps=1, check=disagreement):
-    with kernels.suited(rules.sgd(False, False), steps, 1000, Exact, lambda back_end: check(back_end, recipe)):
+    with kernels.suited((rules.sgd(False, False), False), steps, 1000, Exact, lambda back_end: check(back_end, recipe)):
         return kernels.current.__name__.split(".")[-1]
 
 

@@ -46,6 +46,8 @@ def results(back_end, recipe, x, targets, mask, parameters):
             passes.backward(errors)
             found[f"gradient {step}"] = passes.gradient.copy()
             update.step(network.parameters, passes.gradient, rate, passes.layers)
+            if recipe.max_norm:
+                passes.constrain(recipe.max_norm)
         found |= {"parameters": network.parameters, "weights": passes.layers.mirrored, **update.moments}
     return found
 

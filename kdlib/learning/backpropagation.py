@@ -89,8 +89,4 @@ class Backpropagation:
         The norm is that of the weights as the products see them: near the parameters' to the last bit of the grid.
         Reference: Hinton et al., "Improving neural networks by preventing co-adaptation of feature detectors" (2012).
         """
-        for dense, (weights, _) in zip(self.dense, self.network.layers, strict=True):
-            factor = max_norm / np.sqrt(dense.square_sum())
-            if (factor < 1).any():
-                weights *= np.minimum(factor, 1)
-                dense.mirror.finish()
+        kernels.current.constrain(self.layers, max_norm)

@@ -49,7 +49,8 @@ def train(x, objective, validation, recipe, streams, progress=None, checkpoint=N
         backpropagation.mirror()
     threads = paced(recipe.batch_size * multiply_adds(network.sizes), objective.arithmetic.threads_matter)
     work = run.steps - done * len(run.batches), network.parameters.size, objective.arithmetic
-    suited = kernels.suited(update.rule, *work, lambda back_end: disagreement(back_end, recipe))
+    asked = update.rule, bool(recipe.max_norm)
+    suited = kernels.suited(asked, *work, lambda back_end: disagreement(back_end, recipe))
     alone = ranks.current.size == 1
     rules = suited if alone and not recipe.bits else kernels.using(blocks)  # numba knows no levels and no ranks
     with np.errstate(all="ignore"), rules, threads as after_step:  # what overflows is met by `run.check`

@@ -48,6 +48,16 @@ def update(rule, constants, arrays, layers=None, flush=None):
         dense.mirror.finish()
 
 
+def constrain(layers, max_norm):
+    """Scale the columns of weights whose L2 norm is above `max_norm` down to it, and their mirrors."""
+    for dense in layers.dense:
+        factor = max_norm / np.sqrt(dense.square_sum())
+        if (factor < 1).any():
+            weights = dense.mirror.weights
+            weights *= np.minimum(factor, 1)
+            dense.mirror.finish()
+
+
 def passes(layers, rows):
     """None: `kdlib.learning.backpropagation` calls the functions of this module for each layer."""
     return None

@@ -14,7 +14,7 @@ COST = 10.0  # s to import numba and to compile
 SAVED = {"Exact": (1e-4, 5e-10), "Fast": (1.5e-5, 2e-10)}  # s that they save in a step, and for each parameter
 
 current = blocks
-_agreed = {}  # {rule: whether what is compiled gives NumPy's bits}
+_agreed = {}  # {what a run asks for: whether what is compiled for it gives NumPy's bits}
 choice = "auto"  # auto: numba, if it is installed, for a run that saves more than COST; numpy; numba
 
 
@@ -25,14 +25,15 @@ def choose(name):
 
 
 @contextlib.contextmanager
-def suited(rule, steps, parameters, arithmetic, check):
-    """Context in which `current` suits a run of so many steps of an optimizer's rule on so many parameters.
+def suited(asked, steps, parameters, arithmetic, check):
+    """Context in which `current` suits a run of so many steps on so many parameters.
 
-    check: function of a back end to a text that tells where it differs from NumPy with this rule, "" if nowhere.
+    asked: (an optimizer's rule, whether norms are bounded). check: function of a back end to a text that tells where it
+    differs from NumPy in this, "" if nowhere.
     """
     of_step, of_parameter = SAVED[arithmetic.__name__]
     pays = _pays(steps * (of_step + parameters * of_parameter))
-    with using(_compiled() if pays and _compiled() and _agrees(rule, check) else current):
+    with using(_compiled() if pays and _compiled() and _agrees(asked, check) else current):
         yield
 
 
@@ -62,16 +63,16 @@ def _compiled():
     return backend
 
 
-def _agrees(rule, check):
-    if rule not in _agreed:
+def _agrees(asked, check):
+    if asked not in _agreed:
         try:
             found = check(_compiled())
         except Exception as error:
             found = _line(error)
         if found:
             log.warning("NumPy trains, as of what numba compiled this differs or fails: %s", found)
-        _agreed[rule] = not found
-    return _agreed[rule]
+        _agreed[asked] = not found
+    return _agreed[asked]
 
 
 def _line(error):

@@ -1,5 +1,6 @@
 """What Python calls of the compiled kernels. It has the functions of `kdlib.numerics.blocks`."""
 
+import functools
 import weakref
 
 import numpy as np
@@ -67,19 +68,40 @@ def softmax_gradient(logits, targets, temperature, arithmetic):
     return gradient.reshape(logits.shape)
 
 
-def update(rule, constants, arrays, layers=None, flush=None):
-    p, g, *moments = arrays.values()
-    if layers and layers not in _mirrored:
+def _mirrored_of(layers, p):
+    if not layers:
+        return Mirrored(None, p)
+    if layers not in _mirrored:
         _mirrored[layers] = Mirrored(layers, p)
-    mirrored, factors = _mirrored[layers] if layers else Mirrored(None, p), np.empty((len(constants), len(p)), p.dtype)
-    for row, value in zip(factors, constants.values(), strict=True):
-        row[:] = value[:, 0] if isinstance(value, np.ndarray) else value
+    return _mirrored[layers]
+
+
+def _change(loop, p, given, mirrored):
+    """Threads share a loop of `updates` that changes p, and so the mirrors of the weights."""
     count = len(parts(p.shape[1], p.size))
     tops = np.zeros((count, len(p), mirrored.widths), np.int32)
-    given = p, g, tuple(moments), factors, mirrored.sizes, mirrored.values, mirrored.anchor
-    together(updates.changing(rule, len(moments)), [(*given, tops[k], k, count) for k in range(count)])
+    given = p, *given, mirrored.sizes, mirrored.values, mirrored.anchor
+    together(loop, [(*given, tops[k], k, count) for k in range(count)])
     if mirrored.widths:
         updates.settle(p, mirrored.sizes, mirrored.values, mirrored.anchor, mirrored.unit, *mirrored.tables, tops)
+
+
+def constrain(layers, max_norm):
+    p = layers.parameters
+    mirrored, count = _mirrored_of(layers, p), len(parts(p.shape[1], p.size))
+    sums = np.zeros((count, len(p), sum(layers.sizes[1:])))  # integers
+    together(updates.square_sums, [(mirrored.values, mirrored.sizes, sums[k], k, count) for k in range(count)])
+    factors = max_norm / np.sqrt(functools.reduce(np.add, sums))  # no sum of squares rounds, in any order
+    if (factors < 1).any():
+        _change(updates.shrink, p, (np.minimum(factors, 1),), mirrored)
+
+
+def update(rule, constants, arrays, layers=None, flush=None):
+    p, g, *moments = arrays.values()
+    factors = np.empty((len(constants), len(p)), p.dtype)
+    for row, value in zip(factors, constants.values(), strict=True):
+        row[:] = value[:, 0] if isinstance(value, np.ndarray) else value
+    _change(updates.changing(rule, len(moments)), p, (g, tuple(moments), factors), _mirrored_of(layers, p))
     if flush is not None:
         for moment in moments:
             flush_to_zero(moment, flush)

@@ -54,6 +54,40 @@ def changing(rule, moments):
 
 
 @jit
+def square_sums(w, sizes, sums, k, count):
+    """Adds to `sums`, (R, all m) float64, those of the columns of the k-th of `count` parts of each layer's rows."""
+    start, column = 0, 0
+    for layer in range(len(sizes) - 1):
+        inner, width = sizes[layer], sizes[layer + 1]
+        for r in range(len(w)):
+            own = sums[r, column : column + width]
+            for row in range(inner * k // count, inner * (k + 1) // count):
+                weights = w[r, start + row * width : start + (row + 1) * width]
+                for j in range(width):
+                    weight = np.float64(weights[j])
+                    own[j] += weight * weight
+        start, column = start + (inner + 1) * width, column + width
+
+
+@jit
+def shrink(p, factors, sizes, w, anchor, tops, k, count):
+    """The weights times the factors of their columns, (R, all m), in the k-th of `count` parts of each layer's rows."""
+    start, column = 0, 0
+    for layer in range(len(sizes) - 1):
+        inner, width = sizes[layer], sizes[layer + 1]
+        for r in range(len(p)):
+            own = factors[r, column : column + width]
+            for row in range(inner * k // count, inner * (k + 1) // count):
+                a, b = start + row * width, start + (row + 1) * width
+                weights = p[r, a:b]
+                for j in range(width):
+                    weights[j] = weights[j] * own[j]
+                if tops.size:
+                    snap_chunk(p[r], w[r], a, b, anchor[layer][r], tops[r, column : column + width])
+        start, column = start + (inner + 1) * width, column + width
+
+
+@jit
 def snap_chunk(p, w, a, b, anchor, top):
     """Columns a to b, whole rows of weights."""
     width = top.size
