@@ -2,6 +2,8 @@
 
 import logging
 
+from tqdm import tqdm
+
 from kdlib.data.dataset import Dataset
 from kdlib.errors import UserError
 from kdlib.learning.models import load_model, split_logits
@@ -24,7 +26,10 @@ def answers(teacher, dataset, shown):
             " views; set null, or teacher.model: mlp"
         )
     log.info("asking the teacher about %d views of images", len(shown.y))
-    return split_logits(teacher.network, shown)
+    views = sum(len(shown.present(split)) for split in range(shown.splits))  # integers
+    options = {"unit": "view", "unit_scale": True, "disable": None, "dynamic_ncols": True}
+    with tqdm(total=views, desc="the teacher's logits", **options) as bar:
+        return split_logits(teacher.network, shown, bar.update)
 
 
 @writes("student")

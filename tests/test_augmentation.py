@@ -227,10 +227,10 @@ BENT = {"shift": 1, "views": 3, "affine": 0.1, "elastic": 1.0}
 
 
 def test_the_student_hears_what_the_teacher_says_of_the_views_that_it_sees(run, monkeypatch):
-    asked = []
+    asked, told = [], []
 
-    def watched(network, dataset):
-        asked.append((len(dataset.y), split_logits(network, dataset)))
+    def watched(network, dataset, progress):
+        asked.append((len(dataset.y), split_logits(network, dataset, told.append)))
         return asked[-1][1]
 
     monkeypatch.setattr(distill, "split_logits", watched)
@@ -238,6 +238,7 @@ def test_the_student_hears_what_the_teacher_says_of_the_views_that_it_sees(run, 
     shown = extended(Dataset.load(DATASET), Views(1, 3, 0.1, 1.0), 0)
     ((rows, logits),) = asked
     assert rows == len(shown.y)
+    assert sum(told) == len(shown.present(0)) + len(shown.present(1))
     teacher = load_model(TEACHER, Dataset.load(DATASET)).network
     for split, own in enumerate(parts(2, teacher.replicas)):
         of = shown.present(split)

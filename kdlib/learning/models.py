@@ -59,13 +59,17 @@ def ensemble_logits(logits):
     return Exact.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32)
 
 
-def split_logits(network, dataset):
-    """What each split's members say together of its examples under its scaling, (S, n, classes) float32; else 0."""
+def split_logits(network, dataset, progress=lambda examples: None):
+    """What each split's members say together of its examples under its scaling, (S, n, classes) float32; else 0.
+
+    progress: called with how many examples were asked about, after each block of them.
+    """
     advise(dataset.x, random=False)
     result = scratch((dataset.splits, len(dataset.y), network.sizes[-1]), np.float32)
     for split, own in enumerate(parts(dataset.splits, network.replicas)):
         for of in blocks(dataset.present(split)):
             result[split, of] = ensemble_logits(network.part(own).logits(dataset.inputs(of, split)))
+            progress(len(of))
     return result
 
 
