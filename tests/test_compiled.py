@@ -82,11 +82,21 @@ def test_a_difference_is_told(backend):
     assert disagreement(Other(backend, product=lambda a, b: np.matmul(a, b.round(-1))), SGD) == "products"
 
 
+@pytest.mark.parametrize("name", ["Adam", "norms"])
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
-def test_threads_change_no_bit(backend, monkeypatch, count):
+def test_threads_change_no_bit(backend, monkeypatch, count, name):
     monkeypatch.setattr(threads, "SMALL", 1)
     threads.limit(count)
-    assert disagreement(backend, RECIPES["Adam"]) == ""
+    assert disagreement(backend, RECIPES[name]) == ""
+
+
+def test_norms_are_compared_also_where_the_rule_alone_was(backend, monkeypatch):
+    monkeypatch.setattr(backend, "constrain", lambda layers, max_norm: None)
+    kernels.choose("numba")
+    x, one_hot = np.random.default_rng(0).random((20, 6)), np.eye(2)[np.arange(20) % 2]
+    for max_norm in (None, 0.5):
+        train(x, CrossEntropy(one_hot, Exact), (x, one_hot), Recipe((4,), 1, max_norm=max_norm), Streams(0, "t", (0,)))
+    assert list(kernels._agreed.values()) == [True, False]
 
 
 def trained(objective, hidden, optimizer):
