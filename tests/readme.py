@@ -1,6 +1,7 @@
 """Fills the generated parts of the texts: `python tests/readme.py`, after what they come from has run."""
 
 import ast
+import csv
 import importlib.util
 import json
 import os
@@ -16,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import report
 
 ROOT = Path(__file__).parents[1]
-README, EXPERIMENT = ROOT / "README.md", ROOT / "experiments/hinton2015"
+README, PAPER = ROOT / "README.md", ROOT / "experiments/hinton2015"
 
 
 def table(result):
@@ -90,23 +91,23 @@ def benchmark():
     return "\n".join(lines)
 
 
-def paper():
-    """The experiment's script, which has its table, and the content of its metrics.json and rows.yaml."""
-    spec = importlib.util.spec_from_file_location("table", EXPERIMENT / "table.py")
+def experiment(folder):
+    """The script in the folder that has its table, and the content of metrics.json and rows.yaml there."""
+    spec = importlib.util.spec_from_file_location(f"table_of_{folder.name}", folder / "table.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    result = json.loads((EXPERIMENT / "metrics.json").read_text("utf-8"))
-    return module, result, yaml.safe_load((EXPERIMENT / "rows.yaml").read_text("utf-8"))
+    result = json.loads((folder / "metrics.json").read_text("utf-8"))
+    return module, result, yaml.safe_load((folder / "rows.yaml").read_text("utf-8"))
 
 
-def paper_errors():
-    module, result, rows = paper()
-    return module.markdown(result, rows)
+def errors(folder):
+    module, result, rows = experiment(folder)
+    return module.table(result, rows)
 
 
-def times():
+def times(folder):
     """Minutes by stage, the rows of a stage together, from the experiment's times.json."""
-    measured = json.loads((EXPERIMENT / "times.json").read_text("utf-8"))
+    measured = json.loads((folder / "times.json").read_text("utf-8"))
     seconds = {}
     for name, value in measured["stages"].items():
         seconds.setdefault(name.split("@")[0], []).append(value)
@@ -115,6 +116,19 @@ def times():
     peak = f"Largest memory of a process: {measured['peak_bytes'] / 1e9:.1f} GB."
     lines = [report.header(measured["machine"])[0], "", *report.table(["stage", "runs", "minutes"], rows), "", peak]
     return "\n".join(lines)
+
+
+def search():
+    """What search.py tried."""
+    with (PAPER / "search.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    lines = []
+    for row in rows:
+        spread = f" ± {row['std']}" if row["std"] else ""
+        settings = row["settings"].replace("teacher.", "").replace("student.", "")
+        lines.append([row["name"], row["stage"], f"`{settings}`", row["networks"], row["errors"] + spread, row["nll"]])
+    head = ["name", "stage", "settings", "networks", "errors of 5,000", "NLL, nats"]
+    return "\n".join(report.table(head, lines))
 
 
 def signature(node):
@@ -195,7 +209,7 @@ PARTS = {
         "fuzz": lambda: (ROOT / "tests/fuzz/results.md").read_text("utf-8").strip(),
         "deployment": lambda: (ROOT / "benchmarks/deployment.md").read_text("utf-8").strip(),
     },
-    EXPERIMENT / "README.md": {"errors": paper_errors, "times": times},
+    PAPER / "README.md": {"errors": lambda: errors(PAPER), "search": search, "times": lambda: times(PAPER)},
     ROOT / "docs/api.md": {"api": api},
 }
 
