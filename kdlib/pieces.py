@@ -67,10 +67,10 @@ def advise(array, random):
 
     Of rows of 784 bytes from a cold file that took 0.1 ms a row in place of 0.9 ms.
     """
-    while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
+    while isinstance(array, np.ndarray):
         array = array.base
-    if isinstance(array, np.memmap) and hasattr(mmap, "MADV_RANDOM"):
-        array._mmap.madvise(mmap.MADV_RANDOM if random else mmap.MADV_NORMAL)
+    if isinstance(array, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
+        array.madvise(mmap.MADV_RANDOM if random else mmap.MADV_NORMAL)
 
 
 def scratch(shape, dtype):
@@ -88,4 +88,4 @@ def scratch(shape, dtype):
             os.posix_fallocate(file.fileno(), 0, size)  # else a full disk would end the process at a write
         else:
             file.truncate(size)
-        return np.asarray(np.memmap(file, dtype, "r+", shape=tuple(shape)))
+        return np.ndarray(shape, dtype, mmap.mmap(file.fileno(), size))  # joblib takes an np.memmap to have a name

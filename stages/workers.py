@@ -93,7 +93,7 @@ def _pool(work, parts):
     else:
         processes = min(execution.workers, parts)  # loky starts as many as it is told, at once
         share = execution.threads or max(1, threads.available() // processes)
-        options = {"backend": "loky", "n_jobs": processes}
+        options = {"backend": "loky", "n_jobs": processes, "temp_folder": "."}  # as `kdlib.pieces.scratch` has it
         yield Asker(cluster.versions(), share, os.getpid(), os.path.abspath(work.job.path)), options
 
 

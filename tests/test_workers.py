@@ -17,6 +17,7 @@ import pytest
 import yaml
 from conftest import MAINS, ROOT, quick, quick_params
 
+from kdlib import pieces
 from kdlib.errors import UserError
 from kdlib.learning.stack import each
 from kdlib.numerics import threads
@@ -200,6 +201,23 @@ def test_the_data_are_mapped_by_processes_here(experiment, monkeypatch):
     found = [told for _, told in workers.spread(*work_of(**SMALL, execution={"workers": 2}), None)]
     assert len(found) == 4
     assert all(mapped for _, _, mapped in found)
+
+
+def test_what_is_in_a_file_without_a_name_reaches_the_workers(tmp_path, monkeypatch):
+    """Rows that are views, and what the teacher says of them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pieces, "SCRATCH", 1)
+    section = {"augment": {"shift": 1}, "epochs": 2}
+    changes = {
+        "prepare": {"dataset": "digits", "max_samples": 300, "splits": 2},
+        "teacher": section,
+        "student": section,
+    }
+    MAINS["prepare"](quick_params(**changes))
+    for name in TRAINED:
+        content = main(name, **changes)
+        assert main(name, **changes, execution={"workers": 2}) == content, name
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "models"]
 
 
 def test_workers_that_always_die_end_in_a_line(experiment, monkeypatch, caplog):

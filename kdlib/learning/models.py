@@ -50,7 +50,7 @@ def ensemble_logits(logits):
     """One teacher from a stack of members, (R, n, classes) -> (n, classes) float32.
 
     One member's logits are as they are; of several it is the log of the mean of their probabilities (Hinton, Vinyals
-    and Dean 2015, section 3: the arithmetic mean), which are logits too.
+    and Dean 2015, section 1: the arithmetic mean), which are logits too.
     """
     if len(logits) == 1:
         return logits[0].astype(np.float32)

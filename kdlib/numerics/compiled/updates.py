@@ -1,4 +1,4 @@
-"""`kdlib.numerics.blocks.update`: a rule, and the mirrors of the weights, while a few rows are in the cache.
+"""`kdlib.numerics.blocks.update` and `constrain`: a rule, norms and the mirrors, while a few rows are in the cache.
 
 The arrays are those of `kdlib.numerics.compiled.passes`; anchor and unit are the mirrors', (R, m) each.
 """
