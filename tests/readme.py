@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import report
 
 ROOT = Path(__file__).parents[1]
-README, PAPER = ROOT / "README.md", ROOT / "experiments/hinton2015"
+README, PAPER, BEYOND = ROOT / "README.md", ROOT / "experiments/hinton2015", ROOT / "experiments/beyond"
 
 
 def table(result):
@@ -210,6 +210,7 @@ PARTS = {
         "deployment": lambda: (ROOT / "benchmarks/deployment.md").read_text("utf-8").strip(),
     },
     PAPER / "README.md": {"errors": lambda: errors(PAPER), "search": search, "times": lambda: times(PAPER)},
+    BEYOND / "README.md": {"errors": lambda: errors(BEYOND), "times": lambda: times(BEYOND)},
     ROOT / "docs/api.md": {"api": api},
 }
 
