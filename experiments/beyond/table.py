@@ -36,7 +36,10 @@ def picture(result, rows):
     """Agreement with the teacher, in percent, and errors, against the size of the transfer set, in hundreds."""
     sizes = [(200 + row["images"]) / 100 for row in rows["few"].values()]
     found, panels = [result[f"few_{images}"] for images in rows["few"]], []
-    for measure, label, factor in (("agreement", "agreement with the teacher", 100), ("errors", "errors", 1)):
+    for measure, title, y, factor in (
+        ("agreement", "agreement with the teacher", "%, on the test split", 100),
+        ("errors", "errors", "on the test split", 1),
+    ):
         drawn = {
             name: [(factor * of[name][measure]["mean"], factor * of[name][measure].get("std", 0.0)) for of in found]
             for name in SHOWN
@@ -45,8 +48,8 @@ def picture(result, rows):
         ends = [mean + sign * std for points in drawn.values() for mean, std in points for sign in (-1, 1)]
         low, high = min(ends), max(ends)
         margin, xs = 0.1 * (high - low) or 1.0, (sizes[0] / 1.3, sizes[-1] * 1.3)
-        x, y = "images in the transfer set, hundreds", f"{'%, ' * (factor == 100)}on the test split"
-        panel = Panel(label, x, y, xs, (low - margin, high + margin), log_x=True)
+        x = "images in the transfer set, hundreds"
+        panel = Panel(title, x, y, xs, (low - margin, high + margin), log_x=True)
         for name, points in drawn.items():
             means, stds = zip(*points, strict=True)
             panel.line(sizes, means, COLORS[name])
