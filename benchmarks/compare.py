@@ -7,8 +7,8 @@ import numpy as np
 
 from benchmarks import memory
 from benchmarks.inference import INFERENCE, SIZES, check
+from benchmarks.rivals import UnavailableError
 from benchmarks.rounds import summary, times
-from benchmarks.systems import UnavailableError
 
 ACCURACY_ON = 1000
 

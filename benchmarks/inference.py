@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from benchmarks.systems import UnavailableError, sklearn_mlp, torch_mlp
+from benchmarks.rivals import UnavailableError, sklearn_mlp, torch_mlp
 from benchmarks.workloads import CLASSES, initial_network
 from kdlib.numerics.arithmetic import Exact, Fast
 

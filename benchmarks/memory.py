@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.systems import TRAINING, UnavailableError
+from benchmarks.rivals import UnavailableError
+from benchmarks.systems import TRAINING
 from benchmarks.workloads import CLASSES, ROOT, Workload
 from kdlib.data.scaled import Scaled
 from kdlib.learning.objectives import CrossEntropy

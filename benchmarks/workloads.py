@@ -14,6 +14,7 @@ MNIST = (ROOT.parent / "shared" / "data" / "mnist.npz", ROOT / "data" / "raw" / 
 RATES = {"sgd": 0.05, "adam": 0.001}
 SEED, PURPOSE, CLASSES = 0, "benchmark", 10
 TEACHER = (784, 1200, 1200, 10)
+TEMPERATURE, ALPHA = 4.0, 0.7  # of distillation
 
 
 @dataclass
