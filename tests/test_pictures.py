@@ -11,7 +11,7 @@ import pytest
 from kdlib.evaluation import pictures, rows
 from kdlib.evaluation.answers import Answers
 from kdlib.evaluation.intervals import wilson_interval
-from kdlib.evaluation.panel import BOTTOM, COLORS, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from kdlib.evaluation.panel import BOTTOM, COLORS, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Panel, document
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -187,3 +187,14 @@ def test_the_summary_is_the_reports(trained):
         n = result["examples"]["test"]
         interval = wilson_interval(measured["test"]["accuracy"]["mean"] * n, n)
         assert (float(row["low"]), float(row["high"])) == pytest.approx(interval, abs=1e-5)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.5, 2), (1, 20), (0.3, 90), (200, 60000), (99, 99999), (1, 99999)])
+def test_marks_along_a_logarithmic_axis_are_round_and_apart(low, high):
+    svg = document([Panel("", "", "", (low, high), (0, 1), log_x=True)])
+    marks = {t: box for t, box in texts(svg).items() if t and box[2] > HEIGHT - BOTTOM}
+    numbers = [float(mark.replace(",", "")) for mark in marks]
+    assert len(numbers) > 1
+    assert all(low <= number <= high and f"{number:e}"[:2] in ("1.", "2.", "5.") for number in numbers)
+    edges = [edge for left, right, *_ in sorted(marks.values()) for edge in (left, right)]
+    assert edges == sorted(edges)

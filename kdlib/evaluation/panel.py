@@ -95,9 +95,10 @@ class Panel:
             return list(enumerate(self.names))
         if not self.log_x:
             return [(tick, [f"{tick:.6g}"]) for tick in _ticks(*self.x_range)]
-        powers = range(math.floor(self.x_range[0]), math.ceil(self.x_range[1]) + 1)
-        ticks = [int(digit * _power_of_ten(k)) for k in powers for digit in (1, 2, 5)]
-        return [(t, [f"{t:,}"]) for t in ticks if self.x_range[0] <= _log10(t) <= self.x_range[1]]
+        low, high = self.x_range
+        digits = (1, 2, 5) if high - low < 2.5 else (1,)  # a third of a decade holds numbers of five digits
+        ticks = [digit * _power_of_ten(k) for k in range(math.floor(low), math.ceil(high) + 1) for digit in digits]
+        return [(t, [f"{t:,.6g}"]) for t in ticks if low <= _log10(t) <= high]
 
     def svg(self, x_offset=0):
         """The chart as a group, so many pixels to the right."""
