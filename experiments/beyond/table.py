@@ -33,8 +33,8 @@ def collect(folder, rows):
 
 
 def picture(result, rows):
-    """Agreement with the teacher, in percent, and errors, against the size of the transfer set, in hundreds."""
-    sizes = [(200 + row["images"]) / 100 for row in rows["few"].values()]
+    """Agreement with the teacher, in percent, and errors, against the size of the transfer set."""
+    sizes = [200 + row["images"] for row in rows["few"].values()]
     found, panels = [result[f"few_{images}"] for images in rows["few"]], []
     for measure, title, y, factor in (
         ("agreement", "agreement with the teacher", "%, on the test split", 100),
@@ -48,8 +48,7 @@ def picture(result, rows):
         ends = [mean + sign * std for points in drawn.values() for mean, std in points for sign in (-1, 1)]
         low, high = min(ends), max(ends)
         margin, xs = 0.1 * (high - low) or 1.0, (sizes[0] / 1.3, sizes[-1] * 1.3)
-        x = "images in the transfer set, hundreds"
-        panel = Panel(title, x, y, xs, (low - margin, high + margin), log_x=True)
+        panel = Panel(title, "images in the transfer set", y, xs, (low - margin, high + margin), log_x=True)
         for name, points in drawn.items():
             means, stds = zip(*points, strict=True)
             panel.line(sizes, means, COLORS[name])
@@ -72,12 +71,11 @@ def table(result, rows):
         [
             ("errors on the 10,000 test images", "here", "agrees, %"),
             ("---", "---:", "---:"),
-            line("five teachers 784-1200-1200-10, shifts, as one", plain["teacher"]),
+            line("five teachers 784-1200-1200-10, affine and elastic views, as one", plain["teacher"]),
             line(f"student {student} on the images as they are, {epochs['plain']}", plain["student"]),
             line(f"… on 25 shifted views, {epochs['shifted']}: patient and consistent", shifted["student"]),
             line("… of it, in integers of 8 bits", shifted["quantized"]),
-            line("teacher 784-1200-1200-10, affine and elastic views", bent["teacher"]),
-            line(f"student {student} on these views, {epochs['bent']}", bent["student"]),
+            line(f"… on its teacher's views, {epochs['bent']}", bent["student"]),
             line("… of it, in integers of 8 bits", bent["quantized"]),
             line(f"{student} on labels alone, images as they are, {epochs['plain']}", plain["baseline"]),
             line(f"… shifted views, {epochs['shifted']}", shifted["baseline"]),
