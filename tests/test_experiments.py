@@ -144,7 +144,7 @@ def smaller(folder):
     params["replicas"], params["execution"]["workers"] = 2, 1
     for entries in rows.values():
         for row in entries.values():
-            row |= {key: 2 for key in ("epochs", "replicas", "members") if key in row}
+            row |= {key: 2 for key in ("epochs", "replicas") if key in row}
             row |= {"units": SMALL[row["units"]]} if "units" in row else {}
     return {"params": yaml.safe_dump(params), "rows": yaml.safe_dump(rows, sort_keys=False)}
 
