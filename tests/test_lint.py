@@ -179,8 +179,8 @@ def test_only_stages_and_preparation_need_more_than_numpy():
 @pytest.mark.parametrize(
     "path", [*SOURCES, *sorted(ROOT.glob("kdlib/page/web/*.mjs"))], ids=lambda path: path.relative_to(ROOT).as_posix()
 )
-def test_a_room_has_150_lines_at_most(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 150
+def test_a_module_has_400_lines_at_most(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("benchmarks/*.py")), ids=lambda path: path.stem)
