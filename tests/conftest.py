@@ -4,8 +4,10 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -128,7 +130,7 @@ class Project:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
-    """`dvc repro` ran in it, and all is committed. To be copied, not changed."""
+    """`dvc repro` ran in it and printed `output`; all is committed. To be copied, not changed."""
     folder, home = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("home")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "DVC_", "PYTHON"))}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
@@ -153,7 +155,7 @@ def project(tmp_path_factory):
     result.configure()
     result.run("git", "init", "--quiet", "--initial-branch", "main")
     result.commit()
-    result.dvc("repro")
+    result.output = result.dvc("repro").stdout
     result.commit()
     return result
 
@@ -168,6 +170,14 @@ def browser(tmp_path_factory):
     found.close()
 
 
+@pytest.fixture
+def interruptible():
+    """SIGINT interrupts this process and those that it starts. A shell starts what runs in the background without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(autouse=True)
 def _logging_as_before():
     root = logging.getLogger()
@@ -178,3 +188,20 @@ def _logging_as_before():
             root.removeHandler(handler)
             handler.close()
     root.setLevel(level)
+
+
+ALL = 'pytest -m "slow or not slow"'
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say what to install for the tests that were skipped, and how to run those that are slow."""
+    stats = terminalreporter.stats
+    if terminalreporter.config.option.collectonly:
+        return
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in stats.get("skipped", []))
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"skipped {count}: {reason}")
+    slow = sum(item.get_closest_marker("slow") is not None for item in stats.get("deselected", []))
+    ran = sum(len(stats.get(outcome, [])) for outcome in ("passed", "failed"))
+    left = f"; {slow:,} slow ones are left out, all run by: {ALL}" if slow else ""
+    terminalreporter.write_line(f"{ran:,} tests ran{left}")

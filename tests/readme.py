@@ -215,16 +215,14 @@ PARTS = {
 }
 
 
-def filled(path):
-    """The text of the README at `path` with every generated part as it is now."""
-    text = path.read_text(encoding="utf-8")
-    for name, part in PARTS[path].items():
-        end = f"<!-- end of {name.split(':')[0]} -->"
-        head, rest = text.split(f"<!-- {name} -->\n")
-        text = f"{head}<!-- {name} -->\n{part()}\n{end}{rest.split(end, 1)[1]}"
-    return text
+def written(path, name, part=None):
+    """The generated part `name` of the text at `path`; the whole text with `part` in its place, if that is given."""
+    head, rest = path.read_text(encoding="utf-8").split(f"<!-- {name} -->\n")
+    found, tail = rest.split(f"\n<!-- end of {name.split(':')[0]} -->", 1)
+    return found if part is None else f"{head}<!-- {name} -->\n{part}\n<!-- end of {name.split(':')[0]} -->{tail}"
 
 
 if __name__ == "__main__":
-    for path in PARTS:
-        path.write_text(filled(path), encoding="utf-8", newline="\n")
+    for path, parts in PARTS.items():
+        for name, part in parts.items():
+            path.write_text(written(path, name, part()), encoding="utf-8", newline="\n")

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from kdlib.artifacts import write_text
 from kdlib.deployment.c_source import c_source
@@ -136,6 +137,24 @@ def runners():
     run = functools.partial(compiled, compiler=CORTEX_M3, sources=("rows.c", "cortex_m3.c"), emulator=BOARD)
     found["gcc -Os, Cortex-M3 by qemu-system-arm"] = run, [CORTEX_M3[0], BOARD[0]]
     return found
+
+
+INSTALL = {
+    "gcc": "apt-get install gcc libc6-dev",
+    "clang": "apt-get install clang libclang-rt-dev",
+    "aarch64-linux-gnu-gcc": "apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
+    "arm-none-eabi-gcc": "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi",
+    "arm-none-eabi-size": "apt-get install binutils-arm-none-eabi",
+    "qemu-aarch64": "apt-get install qemu-user-static",
+    "qemu-system-arm": "apt-get install qemu-system-arm",
+    "onnxruntime": "pip install onnxruntime",
+}
+
+
+def skip_without(*needs):
+    """Skip the test where one of the commands and packages is missing."""
+    for name in missing(needs):
+        pytest.skip(f"no {name} here ({INSTALL[name]})")
 
 
 def missing(needs):

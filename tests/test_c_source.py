@@ -5,7 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from runners import WARNINGS, cases, missing
+from runners import WARNINGS, cases, skip_without
 
 from kdlib.deployment.c_source import c_source, vectors
 
@@ -33,8 +33,7 @@ def told(text, pattern):
 
 
 def test_its_flash_is_what_the_compiler_lays_out(source, tmp_path):
-    if absent := missing([ARM[0], "arm-none-eabi-size"]):
-        pytest.skip(f"no {absent[0]} here")
+    skip_without(ARM[0], "arm-none-eabi-size")
     build(tmp_path, *ARM, "-O0")  # optimized, some become operands of instructions
     listed = subprocess.run(["arm-none-eabi-size", "-A", "program.o"], cwd=tmp_path, capture_output=True, text=True)
     sizes = {line.split()[0]: int(line.split()[1]) for line in listed.stdout.splitlines() if line.startswith(".")}
@@ -45,8 +44,7 @@ def test_its_flash_is_what_the_compiler_lays_out(source, tmp_path):
 
 
 def test_its_stack_is_its_buffers_and_a_few_registers(source, tmp_path):
-    if absent := missing([ARM[0]]):
-        pytest.skip(f"no {absent[0]} here")
+    skip_without(ARM[0])
     build(tmp_path, *ARM, "-fstack-usage")
     usage = sum(int(line.split("\t")[1]) for line in (tmp_path / "program.su").read_text().splitlines())
     assert 0 <= usage - told(source, r"Buffers: (\d+) bytes") <= 128
@@ -54,8 +52,7 @@ def test_its_stack_is_its_buffers_and_a_few_registers(source, tmp_path):
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_fast_math_is_refused(source, tmp_path, compiler):
-    if absent := missing([compiler]):
-        pytest.skip(f"no {absent[0]} here")
+    skip_without(compiler)
     build(tmp_path, compiler, *WARNINGS)
     with pytest.raises(AssertionError, match="plain IEEE 754 doubles"):
         build(tmp_path, compiler, *WARNINGS, "-ffast-math")

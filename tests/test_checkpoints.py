@@ -161,6 +161,7 @@ def test_the_digest_tells_nested_values_apart():
     assert len({digest(value) for value in values}) == len(values)
 
 
+@pytest.mark.slow
 def test_killed_at_random_points_a_stage_ends_with_the_same_bytes(tmp_path):
     """By SIGKILL, or what the system has for it, at times that a seed draws, until it comes to its end."""
     content = quick(checkpoint=1, prepare={"dataset": "digits"}, teacher={"epochs": 25, "dropout": 0.1, "members": 2})

@@ -47,7 +47,7 @@ def _as_before():
 
 @pytest.fixture
 def backend():
-    pytest.importorskip("numba", reason="numba is not installed: what it compiles is not compared with NumPy")
+    pytest.importorskip("numba", reason="no numba (pip install numba scipy)")
     from kdlib.numerics.compiled import backend
 
     return backend
@@ -133,6 +133,7 @@ def test_errors_go_back_through_more_units_than_an_exact_sum_has_terms(backend):
     assert all(map(same_bits, *found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float16])
@@ -241,6 +242,7 @@ def fused(function):
     return {system: re.findall(FUSED[system], "\n".join(of_system)) for system, of_system in texts.items()}
 
 
+@pytest.mark.slow
 def test_no_multiplication_is_fused_with_an_addition(backend):
     for name, function in compiled(backend).items():
         assert function.signatures, name

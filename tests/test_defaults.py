@@ -23,10 +23,10 @@ def test_the_table_has_every_case():
     assert [row[0] for row in ROWS] == list(defaults.CASES)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("title", defaults.CASES)
 def test_here_too(title):
     pairs = defaults.measured(title)
     if pairs is None:
-        pytest.skip("no mnist.npz here")
+        pytest.skip("no MNIST: no mnist.npz in ../shared/data")
     assert all(ours > theirs - POINTS for ours, theirs in pairs)

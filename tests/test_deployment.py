@@ -166,7 +166,7 @@ class TestPredict:
         assert np.abs(confidence - probabilities.max(axis=1)).max() <= 5e-7
 
     def test_parquet(self, dataset):
-        parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+        parquet = pytest.importorskip("pyarrow.parquet", reason="no pyarrow (pip install pyarrow)")
         import pyarrow
 
         columns = dict(zip(dataset.feature_names, dataset.x.T, strict=True))

@@ -641,7 +641,7 @@ class TestProcess:
 
     @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc to see what is being imported")
     @pytest.mark.parametrize("library", ["_multiarray_umath", "pydantic_core"])
-    def test_an_interrupt_of_an_import_is_one_line(self, experiment, library):
+    def test_an_interrupt_of_an_import_is_one_line(self, experiment, interruptible, library):
         before = files(experiment)
         command, environment = [sys.executable, "-m", "stages.distill"], os.environ | {"PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*L-BFGS-B:DeprecationWarning")
 SMALL = {"hidden": (5,), "epochs": 4}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("teacher", [None, GaussianNB()], ids=["networks", "classifier"])
 @pytest.mark.filterwarnings("ignore")  # of what the checks pass on purpose
 def test_scikit_learns_contract(teacher):

@@ -132,6 +132,7 @@ def test_a_process_that_ends_otherwise_is_found():
     assert lines[3] == "None"
 
 
+@pytest.mark.slow
 @needs_forks
 def test_a_round_of_all_attacks_passes():
     process = harness("-m", "tests.fuzz", "--laps", "1", "--seed", "1")

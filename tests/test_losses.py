@@ -50,7 +50,7 @@ def test_gradient_is_that_of_the_value(name):
 
 
 def test_kd_against_torch():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="no PyTorch (pip install torch)")
     functional = torch.nn.functional
     temperature, alpha = 4.0, 0.7
     student = torch.tensor(STUDENT[0], requires_grad=True)

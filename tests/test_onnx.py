@@ -15,8 +15,8 @@ from kdlib.deployment.protobuf import message
 from kdlib.learning.network import Network
 from kdlib.numerics.arithmetic import Exact
 
-onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install -r requirements-deploy.txt")
-onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+onnx = pytest.importorskip("onnx", reason="no onnx (pip install onnx)")
+onnxruntime = pytest.importorskip("onnxruntime", reason="no onnxruntime (pip install onnxruntime)")
 
 
 def run(content, feed):

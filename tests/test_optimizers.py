@@ -41,7 +41,7 @@ RULES = {
 
 @pytest.mark.parametrize("name", RULES)
 def test_against_torch(name):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="no PyTorch (pip install torch)")
     rule, options = RULES[name]
     random = np.random.default_rng(0)
     ours, gradients = random.normal(size=(2, 7)), random.normal(size=(50, 2, 7))

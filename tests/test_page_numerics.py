@@ -20,6 +20,8 @@ from kdlib.numerics.streams import Streams, permutation, stream
 from kdlib.page.assembly import KERNEL, joined
 from kdlib.page.content import _integers, packed, sha256
 
+pytestmark = pytest.mark.slow
+
 MODULES = "const modules = {};\n" + joined([*KERNEL, "model", "integers"])
 # Numbers in and out as `packed`: JSON has no infinities, and no sign of zero.
 HELP = """

@@ -68,7 +68,9 @@ FEATURES = {
 
 
 @forks
-@pytest.mark.parametrize("name", FEATURES)
+@pytest.mark.parametrize(
+    "name", ["plain", *(pytest.param(n, marks=pytest.mark.slow) for n in FEATURES if n != "plain")]
+)
 def test_any_number_of_ranks_has_the_bits_of_one_process(name):
     alone = fit(**FEATURES[name])
     assert {count: set(over(count, lambda: fit(**FEATURES[name]))) for count in COUNTS} == {k: {alone} for k in COUNTS}
@@ -156,7 +158,7 @@ CONTENT = quick(
 @pytest.fixture(scope="module", params=MPIS.values() or [None], ids=MPIS or ["none"])
 def mpi(request):
     if request.param is None:
-        pytest.skip("no mpi4py and mpiexec (pip install -r requirements-mpi.txt)")
+        pytest.skip("no mpi4py and mpiexec (pip install mpi4py mpich)")
     return request.param
 
 
@@ -181,7 +183,7 @@ def prepared(tmp_path_factory):
     return folder, *teachers
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, *(pytest.param(count, marks=pytest.mark.long) for count in (5, 8))])
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
 def test_a_stage_over_ranks_writes_the_bytes_of_one_process(mpi, folder, prepared, count):
     code, told = Run(mpi, folder, f"execution.ranks={count}", "logging.level=INFO").ended()
     assert code == 0, told
@@ -191,6 +193,7 @@ def test_a_stage_over_ranks_writes_the_bytes_of_one_process(mpi, folder, prepare
     assert len(re.findall("networks of .* parameters need", told)) == 1
 
 
+@pytest.mark.slow
 def test_killed_at_random_steps_any_number_of_ranks_goes_on_to_the_same_bytes(mpi, folder, prepared):
     chance, output, kills = random.Random(0), folder / "models/teacher.npz", 0
     for count in (4, 2, 3, 5):
@@ -209,6 +212,7 @@ def test_killed_at_random_steps_any_number_of_ranks_goes_on_to_the_same_bytes(mp
     assert output.read_bytes() == prepared[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_rank_that_stands_still_ends_the_run_in_a_line(mpi, folder, number):
     run = Run(mpi, folder, "teacher.epochs=5000", "execution.ranks=3", "execution.wait=2", "teacher.patience=null")
@@ -230,6 +234,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", WRONG)
 def test_what_is_wrong_on_all_ranks_is_told_once(mpi, folder, change):
     code, told = Run(mpi, folder, change, "execution.ranks=3").ended()
@@ -237,6 +242,7 @@ def test_what_is_wrong_on_all_ranks_is_told_once(mpi, folder, change):
     assert code == 1
 
 
+@pytest.mark.slow
 def test_another_version_on_a_rank_is_told_at_the_start(mpi, folder):
     program = (
         "import numpy, runpy; numpy.__version__ = '0.1'; runpy.run_module('stages.train_teacher', None, '__main__')"
@@ -247,6 +253,7 @@ def test_another_version_on_a_rank_is_told_at_the_start(mpi, folder):
     assert len(re.findall("error: the ranks' versions differ: rank 0 has NumPy .*, rank 1 NumPy 0.1,", told)) == 1
 
 
+@pytest.mark.slow
 def test_dvc_trains_over_ranks_to_the_same_lock(mpi, project, tmp_path):
     clone = project.copy(tmp_path / "clone")
     clone.environment = clone.environment | {"PATH": f"{mpi}{os.pathsep}{clone.environment['PATH']}"}
@@ -258,6 +265,7 @@ def test_dvc_trains_over_ranks_to_the_same_lock(mpi, project, tmp_path):
     assert clone.is_as_committed("dvc.lock")
 
 
+@pytest.mark.slow
 def test_without_ranks_nothing_of_it_is_imported(folder):
     program = "import runpy, sys; runpy.run_module('stages.train_baseline', None, '__main__'); print(*sys.modules)"
     found = subprocess.run(
@@ -268,6 +276,7 @@ def test_without_ranks_nothing_of_it_is_imported(folder):
     assert not {"mpi4py", "kdlib.learning.mpi", "stages.ranked"} & set(found)
 
 
+@pytest.mark.slow
 def test_without_mpiexec_a_line_says_what_to_install(folder):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": str(folder)}
     program = f"import sys; sys.executable = {str(folder / 'python')!r}; import runpy;"

@@ -17,6 +17,8 @@ from conftest import MAINS, ROOT, Project, outputs
 
 from stages.claims import claims
 
+pytestmark = pytest.mark.slow
+
 SSHD = shutil.which("sshd", path=f"/usr/sbin:{os.environ.get('PATH', '')}")
 CONFIG = """
 ListenAddress 127.0.0.1
@@ -65,7 +67,7 @@ def server(tmp_path_factory):
     if not (SSHD and shutil.which("ssh-keygen") and sys.platform == "linux"):
         pytest.skip("no OpenSSH server of Debian's here (apt-get install openssh-server)")
     if importlib.util.find_spec("dvc_ssh") is None:
-        pytest.skip("no dvc-ssh here (pip install -r requirements-remote.txt)")
+        pytest.skip("no dvc-ssh here (pip install dvc-ssh)")
     folder, port = tmp_path_factory.mktemp("server"), free_port()
     for key in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from runners import cases, compiled, missing, runners, student, trained
+from runners import cases, compiled, runners, skip_without, student, trained
 
 from kdlib.errors import UserError
 
@@ -12,16 +12,16 @@ from kdlib.errors import UserError
 def case(request):
     """(Deployed, rows, what NumPy says of them)."""
     if request.param not in cases():
-        pytest.skip("no MNIST in ../shared/data")
+        pytest.skip("no MNIST: no mnist.npz in ../shared/data")
     deployed, rows = cases()[request.param]
     return deployed, rows, runners()["NumPy"][0](None, deployed, rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in runners() if name != "NumPy"])
 def test_all_rows_have_the_same_integer_logits(case, name, tmp_path):
     run, needs = runners()[name]
-    if absent := missing(needs):
-        pytest.skip(f"no {absent[0]} here")
+    skip_without(*needs)
     deployed, rows, expected = case
     np.testing.assert_array_equal(run(tmp_path, deployed, rows), expected)
 
@@ -47,8 +47,7 @@ def test_what_is_not_finite_is_refused(name, value, tmp_path):
     with pytest.raises(UserError, match=r"row 12, pixel_7_7: got (nan|inf|-inf); needs a finite number"):
         deployed.logits(rows)
     run, needs = runners().get(name, (None, [name]))
-    if absent := missing(needs):
-        pytest.skip(f"no {absent[0]} here")
+    skip_without(*needs)
     classes = run(tmp_path, deployed, rows)[:, 0]
     assert (classes[:11] >= 0).all()
     assert classes[11] == -1
@@ -57,8 +56,7 @@ def test_what_is_not_finite_is_refused(name, value, tmp_path):
 def test_the_self_test_sees_one_unit_in_one_logit(tmp_path, monkeypatch):
     import runners as module
 
-    if missing(["gcc"]):
-        pytest.skip("no gcc here")
+    skip_without("gcc")
     deployed, rows = cases()["digits, 8 bits"]
     whole = module.c_source(deployed)
     start = whole.index("expected[10]")
@@ -71,8 +69,7 @@ def test_the_self_test_sees_one_unit_in_one_logit(tmp_path, monkeypatch):
 
 def test_hostile_class_names_stay_texts(tmp_path):
     """They end no comment, literal or placeholder."""
-    if missing(["gcc"]):
-        pytest.skip("no gcc here")
+    skip_without("gcc")
     dataset, network = trained("iris", (4,), 1)
     dataset.class_names = ['a"\\0?/', "*/ @ROWS@", "ж %s"]
     deployed = student(dataset, network, 8)

@@ -104,7 +104,7 @@ def table(n=150):
 
 def test_a_parquet_in_batches_gives_the_same_dataset_and_remarks(tmp_path, monkeypatch, caplog):
     arrow, files = (
-        pytest.importorskip(name, reason="pyarrow is not installed") for name in ("pyarrow", "pyarrow.parquet")
+        pytest.importorskip(name, reason="no pyarrow (pip install pyarrow)") for name in ("pyarrow", "pyarrow.parquet")
     )
     monkeypatch.chdir(tmp_path)
     Path("data/raw").mkdir(parents=True)
@@ -127,7 +127,7 @@ def test_a_parquet_in_batches_gives_the_same_dataset_and_remarks(tmp_path, monke
 
 def test_a_cell_of_a_parquet_in_batches_is_told_by_its_row(tmp_path, monkeypatch):
     arrow, files = (
-        pytest.importorskip(name, reason="pyarrow is not installed") for name in ("pyarrow", "pyarrow.parquet")
+        pytest.importorskip(name, reason="no pyarrow (pip install pyarrow)") for name in ("pyarrow", "pyarrow.parquet")
     )
     no_room(monkeypatch)
     content = table() | {"narrow": [*map(str, range(140)), "lime", *map(str, range(9))]}
@@ -330,7 +330,7 @@ runpy.run_module(sys.argv[0], run_name="__main__")
 """
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_DATA as Linux has it")
 def test_a_dataset_larger_than_the_memory_that_there_may_be_trains(tmp_path):
     """2 GB of rows, float64 of which would be 17 GB, and 500 MB for each process."""

@@ -50,12 +50,14 @@ def run(clone, path, **variables):
     return path.read_text("utf-8").removeprefix("before\n")
 
 
+@pytest.mark.slow
 def test_the_table_is_the_results(told):
     clone, text = told
     head, *_ = table(json.loads((clone.folder / "metrics/details.json").read_text("utf-8"))).split("\n\n")
     assert head in text
 
 
+@pytest.mark.slow
 def test_it_says_what_differs_from_the_base_branch(told):
     _, text = told
     params, metrics = re.search(r"## Changes of params\n(.*)## Changes of metrics\n(.*)", text, re.DOTALL).groups()
@@ -65,9 +67,12 @@ def test_it_says_what_differs_from_the_base_branch(told):
     assert "teacher_accuracy" not in metrics
 
 
+@pytest.mark.slow
 def test_all_that_comes_from_files_is_in_blocks_of_code(told):
     """By a parser of CommonMark: besides our headings there are such blocks, of printable characters alone."""
-    markdown = pytest.importorskip("markdown_it", reason="markdown-it-py is not installed").MarkdownIt("gfm-like")
+    markdown = pytest.importorskip(
+        "markdown_it", reason="no markdown-it-py (pip install markdown-it-py linkify-it-py)"
+    ).MarkdownIt("gfm-like")
     markdown.disable("linkify")
     _, text = told
     tokens = markdown.parse(text)
@@ -81,17 +86,20 @@ def test_all_that_comes_from_files_is_in_blocks_of_code(told):
     assert all(line.isprintable() for of in blocks for line in of.splitlines())
 
 
+@pytest.mark.slow
 def test_a_base_that_cannot_be_fetched_is_a_sentence(told, tmp_path):
     clone, _ = told
     text = run(clone, tmp_path / "summary.md", GITHUB_BASE_REF="nowhere")
     assert text.endswith("## Changes\n\nThe base branch cannot be fetched.\n")
 
 
+@pytest.mark.slow
 def test_without_a_base_it_is_the_table_alone(told, tmp_path):
     clone, _ = told
     assert "Changes" not in run(clone, tmp_path / "summary.md", GITHUB_BASE_REF="")
 
 
+@pytest.mark.slow
 def test_results_that_are_none_are_a_line(told, tmp_path):
     clone, _ = told
     path = clone.folder / "metrics/details.json"

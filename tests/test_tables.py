@@ -341,6 +341,7 @@ def test_a_column_of_as_many_texts_as_rows_is_told(table):
     assert "column a has 40 different" in told(table(rows(a=lambda k: k)), categories=["a"])
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_categories_are_told(table):
     line = told(table(rows(300_000, who=lambda k: f"n{k % 100_000}")))
     assert "column who has 100,000 different texts in 300,000 rows, too many for a category" in line
@@ -435,7 +436,7 @@ def test_rows_stay_in_the_order_of_the_source(table):
 @pytest.fixture
 def parquet(tmp_path):
     """parquet({name: array}): the path of a Parquet file."""
-    pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    pyarrow = pytest.importorskip("pyarrow", reason="no pyarrow (pip install pyarrow)")
     pq = pytest.importorskip("pyarrow.parquet")
 
     def write(columns, name="own.parquet"):
@@ -470,7 +471,7 @@ def test_parquet_and_csv_of_the_same_rows_are_the_same_bits(table, parquet):
 
 
 def test_numbers_of_a_parquet_come_through_exactly(parquet):
-    pyarrow = pytest.importorskip("pyarrow")
+    pyarrow = pytest.importorskip("pyarrow", reason="no pyarrow (pip install pyarrow)")
     wide = np.random.default_rng(0).normal(size=50)
     narrow = wide.astype(np.float32)
     x = encoded(
@@ -485,7 +486,7 @@ def test_numbers_of_a_parquet_come_through_exactly(parquet):
 
 
 def test_a_zone_is_kept(parquet):
-    pyarrow = pytest.importorskip("pyarrow")
+    pyarrow = pytest.importorskip("pyarrow", reason="no pyarrow (pip install pyarrow)")
     when = pyarrow.array([0, 43_200] * 10, pyarrow.timestamp("s", "Europe/Berlin"))
     assert encoded(parquet({"when": when, "y": ["a", "b"] * 10}))["when"] == [0, 0.5] * 10
 

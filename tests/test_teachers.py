@@ -371,6 +371,7 @@ def test_a_file_outside_of_data_raw_is_refused():
         quick_params(teacher={"model": "models/teacher.npz"})
 
 
+@pytest.mark.slow
 def test_dvc_sees_another_file_and_puts_nothing_in_its_place(project, tmp_path):
     clone = project.copy(tmp_path / "clone")
     dataset = Dataset.load(clone.folder / DATASET)

@@ -63,7 +63,7 @@ def test_a_lucky_trial_is_not_trusted():
 
 
 def test_small_steps_have_one_thread_and_all_is_as_before_afterwards():
-    threadpoolctl = pytest.importorskip("threadpoolctl")
+    threadpoolctl = pytest.importorskip("threadpoolctl", reason="no threadpoolctl (pip install threadpoolctl)")
 
     def blas():
         return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
@@ -82,7 +82,7 @@ def test_plain_float32_keeps_its_threads(monkeypatch):
 
 
 def test_a_limit_is_kept():
-    threadpoolctl = pytest.importorskip("threadpoolctl")
+    threadpoolctl = pytest.importorskip("threadpoolctl", reason="no threadpoolctl (pip install threadpoolctl)")
     threads.limit(1)
     try:
         with paced(10 * threads.FEW) as after_step:

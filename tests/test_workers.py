@@ -94,6 +94,7 @@ def anyhow(chance, part):
     return pieces
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_cut_at_random_and_put_together_in_any_order(seed, whole, experiment, monkeypatch):
     chance, counts = random.Random(seed), []
@@ -142,12 +143,14 @@ def test_the_fewest_values_say_the_same(values):
 # Processes of this machine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3])
 def test_so_many_workers_write_the_same_bytes(count, whole, experiment):
     for name, content in whole[1].items():
         assert main(name, execution={"workers": count}, **SMALL) == content, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["GaussianNB", "data/raw/teacher.npz"])
 def test_a_teacher_that_is_no_network_is_asked_as_before(model, experiment):
     if model.endswith("npz"):
@@ -160,6 +163,7 @@ def test_a_teacher_that_is_no_network_is_asked_as_before(model, experiment):
     assert [(main("train_teacher", **changes), main("distill", **changes))] == first
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_is_told_in_the_same_line(experiment):
     lines, diverging = set(), {"student": {"learning_rate": 1e30}, "replicas": 1}
     MAINS["prepare"](quick_params())
@@ -196,6 +200,7 @@ def work_of(**changes):
     return caught[0]
 
 
+@pytest.mark.slow
 def test_the_data_are_mapped_by_processes_here(experiment, monkeypatch):
     monkeypatch.setattr(workers, "_train", _which)
     found = [told for _, told in workers.spread(*work_of(**SMALL, execution={"workers": 2}), None)]
@@ -220,6 +225,7 @@ def test_what_is_in_a_file_without_a_name_reaches_the_workers(tmp_path, monkeypa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "models"]
 
 
+@pytest.mark.slow
 def test_workers_that_always_die_end_in_a_line(experiment, monkeypatch, caplog):
     import logging
 
@@ -229,13 +235,15 @@ def test_workers_that_always_die_end_in_a_line(experiment, monkeypatch, caplog):
     assert caplog.text.count("is trained again") == workers.LOST - 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows hands no ignored interrupt on to a process that is started")
-def test_an_interrupt_is_for_the_process_that_started_them(experiment, monkeypatch):
+def test_an_interrupt_is_for_the_process_that_started_them(experiment, interruptible, monkeypatch):
     monkeypatch.setattr(workers, "_train", _ignores)
     assert all(told for _, told in workers.spread(*work_of(**SMALL, execution={"workers": 4}), None))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.slow
 def test_it_is_left_early_without_a_warning(experiment, monkeypatch, recwarn):
     monkeypatch.setattr(workers, "_train", _which)
     found = workers.spread(*work_of(**SMALL, execution={"workers": 2}), None)
@@ -244,6 +252,7 @@ def test_it_is_left_early_without_a_warning(experiment, monkeypatch, recwarn):
     assert [str(warning.message) for warning in recwarn] == []
 
 
+@pytest.mark.slow
 def test_each_worker_has_its_share_of_threads(experiment, monkeypatch):
     monkeypatch.setattr(threads, "available", lambda: 7)
     for given, expected in ((None, 3), (5, 5)):
@@ -253,6 +262,7 @@ def test_each_worker_has_its_share_of_threads(experiment, monkeypatch):
             assert options["n_jobs"] == 2
 
 
+@pytest.mark.slow
 def test_no_more_processes_than_parts(experiment, monkeypatch):
     monkeypatch.setattr(threads, "available", lambda: 7)
     work, _ = work_of(execution={"workers": 1000})
@@ -261,6 +271,7 @@ def test_no_more_processes_than_parts(experiment, monkeypatch):
         assert asker.threads == 2
 
 
+@pytest.mark.slow
 def test_what_fits_in_parts_is_not_refused_whole(experiment, monkeypatch):
     from kdlib.learning import budget
 
@@ -343,6 +354,7 @@ def checkpoints(folder, pattern="student.npz.*.checkpoint"):
     return list((folder / "models").glob(pattern))
 
 
+@pytest.mark.slow
 @CHILDREN
 def test_a_killed_worker_is_replaced(long_run, killable, start):
     process = start(killable, "execution.workers=2", "logging.level=WARNING")
@@ -356,9 +368,10 @@ def test_a_killed_worker_is_replaced(long_run, killable, start):
     assert checkpoints(killable) == []
 
 
+@pytest.mark.slow
 @CHILDREN
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM", "SIGINT"])
-def test_what_is_killed_leaves_checkpoints_and_no_process(how, long_run, killable, start):
+def test_what_is_killed_leaves_checkpoints_and_no_process(how, interruptible, long_run, killable, start):
     """And goes on with another number of workers, also with one."""
     process = start(killable, "execution.workers=2", "logging.level=WARNING")
     until(process, lambda: checkpoints(killable, "student.npz.*.trained.checkpoint"))
@@ -389,7 +402,7 @@ def test_what_is_killed_leaves_checkpoints_and_no_process(how, long_run, killabl
 
 
 DASK = pytest.mark.skipif(
-    importlib.util.find_spec("distributed") is None, reason="no Dask (pip install -r requirements-cluster.txt)"
+    importlib.util.find_spec("distributed") is None, reason="no Dask (pip install dask distributed)"
 )
 
 
@@ -440,6 +453,7 @@ def dask_cluster(tmp_path_factory):
     found.kill(*found.workers, found.scheduler)
 
 
+@pytest.mark.slow
 @DASK
 def test_a_cluster_without_workers(dask_cluster, experiment, monkeypatch):
     monkeypatch.setattr(cluster, "PATIENCE", 1)
@@ -447,6 +461,7 @@ def test_a_cluster_without_workers(dask_cluster, experiment, monkeypatch):
         main("train_baseline", execution={"cluster": dask_cluster.address})
 
 
+@pytest.mark.slow
 @DASK
 def test_a_cluster_of_three_of_which_one_is_killed(dask_cluster, long_run, killable, start):
     dask_cluster.start(3)
@@ -459,6 +474,7 @@ def test_a_cluster_of_three_of_which_one_is_killed(dask_cluster, long_run, killa
     assert checkpoints(killable) == []
 
 
+@pytest.mark.slow
 @DASK
 def test_a_cluster_whose_workers_are_all_killed_goes_on_with_new_ones(dask_cluster, long_run, killable, start):
     dask_cluster.start(2)
@@ -471,6 +487,7 @@ def test_a_cluster_whose_workers_are_all_killed_goes_on_with_new_ones(dask_clust
     assert (killable / STUDENT).read_bytes() == long_run[1]
 
 
+@pytest.mark.slow
 @DASK
 def test_the_data_travel_to_a_worker_once(dask_cluster, experiment, monkeypatch):
     dask_cluster.start(2)
@@ -481,6 +498,7 @@ def test_the_data_travel_to_a_worker_once(dask_cluster, experiment, monkeypatch)
     assert len({(process, place) for process, place, _ in found}) == len(processes) < len(found)
 
 
+@pytest.mark.slow
 @DASK
 def test_a_worker_with_another_version_is_refused(dask_cluster, experiment, monkeypatch):
     dask_cluster.start(2)
@@ -493,6 +511,7 @@ def test_a_worker_with_another_version_is_refused(dask_cluster, experiment, monk
         cluster.versions.cache_clear()
 
 
+@pytest.mark.slow
 @DASK
 def test_a_worker_without_kdlib_is_refused(dask_cluster, experiment, tmp_path):
     """A module of the name, which is no package, stands for what is not installed, where it is."""
@@ -512,6 +531,7 @@ def test_a_worker_that_joins_later_with_another_version_is_refused():
         workers._train(0, None, None, asker)
 
 
+@pytest.mark.slow
 @DASK
 def test_a_cluster_that_does_not_answer(experiment, monkeypatch):
     import socket
@@ -524,6 +544,7 @@ def test_a_cluster_that_does_not_answer(experiment, monkeypatch):
             main("train_baseline", execution={"cluster": address})
 
 
+@pytest.mark.slow
 def test_without_dask_a_line_tells_what_to_install(experiment, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UserError, match=r"needs Dask: pip install -r requirements-cluster\.txt"):

@@ -20,6 +20,7 @@ def test_every_figure_is_in_the_table(number):
     assert any(number in cell.replace("*", "").split() for row in ROWS for cell in row[1:] + row[:1])
 
 
+@pytest.mark.slow
 def test_a_row_is_made_again():
     title = "wine"
     assert worth.row(title, *worth.CASES[title]) == ROWS[list(worth.CASES).index(title)]
