@@ -274,6 +274,33 @@ class TestForeign:
         logits, _ = foreign.read(given_file(probabilities=p[:, order], id=rows["id"][order]), dataset)
         assert np.array_equal(logits, expected)
 
+    @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+    def test_what_rounding_leaves_of_probabilities_is_clipped(self, asked, dtype):
+        dataset, _, _ = asked
+        p = np.eye(3)[dataset.y]
+        expected, _ = foreign.read(given_file(probabilities=p), dataset)
+        beyond = np.where(p == 1, np.nextafter(dtype(1), dtype(2)), dtype(-1e-9))
+        logits, _ = foreign.read(given_file(probabilities=beyond.astype(dtype)), dataset)
+        assert np.array_equal(logits, expected)
+        for p_of_class, message in ((1.002, "row 3 has 1.002 in column 0"), (-0.002, "row 3 has -0.002 in column 0")):
+            p[3] = p_of_class, 1 - p_of_class, 0
+            with pytest.raises(UserError, match=message):
+                foreign.read(given_file(probabilities=p), dataset)
+
+    def test_probabilities_by_the_name_of_logits_are_refused_with_a_remedy(self, asked):
+        dataset, _, p = asked
+        for values in (p, p[0], p.astype(np.float32), np.rint(p).astype(int)):
+            with pytest.raises(UserError, match=r"sums to 1, as probabilities do: name them probabilities; .* add 1"):
+                foreign.read(given_file(logits=values), dataset)
+        raised, _ = foreign.read(given_file(logits=p + 1), dataset)
+        assert np.array_equal(raised, (p + 1).astype(np.float32))
+        p[1, 7] *= 2
+        assert np.array_equal(foreign.read(given_file(logits=p), dataset)[0], p.astype(np.float32))
+
+    def test_the_bytes_of_the_model_may_be_in_an_array_of_one(self, asked):
+        dataset, _, p = asked
+        assert foreign.read(given_file(probabilities=p, bytes=[12]), dataset)[1]["bytes"] == 12
+
     @pytest.mark.parametrize(
         ("change", "words"),
         [
@@ -294,6 +321,10 @@ class TestForeign:
             (lambda f, p: f | {"id": f["id"] + 1}, ["id", "0 to 149"]),
             (lambda f, p: f | {"id": f["id"][:-1]}, ["id", "0 to 149"]),
             (lambda f, p: f | {"bytes": "many"}, ["bytes", "whole number"]),
+            (lambda f, p: f | {"bytes": 0}, ["bytes: got 0", "whole number from 1"]),
+            (lambda f, p: f | {"bytes": -5}, ["bytes: got -5", "whole number from 1"]),
+            (lambda f, p: f | {"bytes": 1.5}, ["bytes: got 1.5", "whole number from 1"]),
+            (lambda f, p: f | {"bytes": [1, 2]}, ["bytes: got int", "(2,)", "whole number from 1"]),
         ],
     )
     def test_what_does_not_fit_is_refused(self, asked, change, words):
@@ -342,7 +373,7 @@ class TestForeign:
     def test_answers_in_another_order_are_no_teacher(self, here, capsys):
         dataset = prepared(dataset="digits", splits=1)
         order = np.random.default_rng(0).permutation(len(dataset.y))
-        given_file(logits=np.eye(10)[dataset.y][None, order])
+        given_file(probabilities=np.eye(10)[dataset.y][None, order])
         run(quick_params(teacher={"model": PATH}, prepare={"dataset": "digits"}))
         assert "warning: the teacher is hardly better than a constant" in capsys.readouterr().out
 

@@ -8,7 +8,7 @@ from kdlib.artifacts import digest, read_npz, write_npz
 from kdlib.errors import UserError
 from kdlib.numerics import exact
 from kdlib.pieces import all_finite, scratch
-from kdlib.teachers.floor import check_probabilities, logits_of
+from kdlib.teachers.floor import check_probabilities, logits_of, look_like_probabilities
 from kdlib.teachers.folds import folds
 
 SAID, MORE = ("logits", "probabilities"), ("digest", "class_names", "id", "bytes", "dataset_digest")
@@ -59,8 +59,13 @@ def read(path, dataset):
     if said[0] == "probabilities":
         check_probabilities(values, name)
         values = logits_of(values, len(dataset.labeled()))
+    elif look_like_probabilities(values):
+        raise UserError(
+            f"{name}: each row lies in [0, 1] and sums to 1, as probabilities do: name them probabilities; if they are"
+            " logits, add 1 to all of them, which changes no answer"
+        )
     origin = {"model": "foreign", "one_for_all": values.ndim == 2}
-    origin |= {"bytes": int(arrays["bytes"])} if "bytes" in arrays else {}
+    origin |= {"bytes": arrays["bytes"].item()} if "bytes" in arrays else {}
     logits = scratch(shapes[0], np.float32)
     with np.errstate(over="ignore"):
         logits[...] = values
@@ -80,8 +85,10 @@ def _check_names(path, arrays, dataset):
         found = [str(name) for name in arrays["class_names"].ravel()]
         if found != dataset.class_names:
             raise UserError(f"{path}: class_names: got {', '.join(found)}; needs {', '.join(dataset.class_names)}")
-    if "bytes" in arrays and (arrays["bytes"].dtype.kind not in "iu" or arrays["bytes"].size != 1):
-        raise UserError(f"{path}: bytes: got {arrays['bytes'].dtype} {arrays['bytes'].shape}; needs one whole number")
+    size = arrays.get("bytes", np.array(1))
+    if size.dtype.kind not in "iu" or size.size != 1 or size.item() < 1:
+        got = size.item() if size.size == 1 and size.dtype.kind in "iuf" else f"{size.dtype} {size.shape}"
+        raise UserError(f"{path}: bytes: got {got}; needs the model's size, one whole number from 1")
 
 
 def _order(path, ids, n):
