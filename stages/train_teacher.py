@@ -1,6 +1,10 @@
 """Stage train_teacher: train the teacher on the labels, or ask another model -> models/teacher.npz, with its logits"""
 
+import json
 import logging
+import time
+
+from tqdm import tqdm
 
 from kdlib.artifacts import read_npz
 from kdlib.data.dataset import Dataset
@@ -12,18 +16,52 @@ from stages.fit import Job, fit, seen
 from stages.targets import Labels
 
 log = logging.getLogger("train_teacher")
+SILENCE = 10  # s at most without a line, if no model takes longer
 
 
-def ask(params, dataset):
+class Fits:
+    """Called after each model that is fitted: the bar, and a line in the log if there was none for a while."""
+
+    def __init__(self, bar):
+        self._bar, self._fitted, self._told = bar, 0, time.monotonic()
+
+    def __call__(self):
+        self._fitted += 1
+        self._bar.update()  # a bar that nobody sees does not count
+        if time.monotonic() - self._told >= SILENCE:
+            self._told = time.monotonic()
+            log.info("%d of %d models fitted", self._fitted, self._bar.total)
+
+
+def plain(options):
+    """The options as JSON has them, in which `models/teacher.npz` names them. Raises UserError for others."""
+    try:
+        return json.loads(json.dumps(options))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"teacher.options: needs numbers, text, true, false, null, lists and keys: {error}") from None
+
+
+def fitted_out_of_fold(params, dataset, path):
+    """(logits, origin) of a classifier of scikit-learn. path: of the teacher, which the bar names."""
+    from kdlib.teachers import classifiers
+
+    name, options = params.teacher.model, plain(params.teacher.options or {})
+    folds = params.teacher.folds
+    count = classifiers.fits(dataset, folds, params.seed)
+    with tqdm(total=count, desc=path, unit="model", disable=None, dynamic_ncols=True) as bar:
+        logits, size = classifiers.answers(name, options, dataset, folds, params.seed, Fits(bar))
+    return logits, {"model": name, "options": options, "folds": folds, "seed": params.seed, "bytes": size}
+
+
+def ask(params, dataset, path):
     """`Model` of a teacher that is no network of ours, without weights."""
-    from kdlib.teachers import classifiers, foreign  # here: a network of ours needs neither, nor scikit-learn
+    from kdlib.teachers import foreign  # here: a network of ours does not need it
 
-    name, options, folds = params.teacher.model, params.teacher.options or {}, params.teacher.folds
+    name = params.teacher.model
     if name.endswith(".npz"):
         logits, origin = foreign.read(name, dataset)
     else:
-        logits, size = classifiers.answers(name, options, dataset, folds, params.seed)
-        origin = {"model": name, "options": options, "folds": folds, "seed": params.seed, "bytes": size}
+        logits, origin = fitted_out_of_fold(params, dataset, path)
     if found := foreign.seen(logits, dataset):
         log.warning(
             "%s: right on %.1f %% of the training rows and on %.1f %% of the validation rows: it seems to have been"
@@ -51,7 +89,7 @@ def main(params, paths=PATHS):
     refuse_to_replace(paths.teacher)
     dataset, teacher = Dataset.load(paths.dataset), params.teacher
     if teacher.model != "mlp":
-        return save_model(paths.teacher, ask(params, dataset), dataset)
+        return save_model(paths.teacher, ask(params, dataset, paths.teacher), dataset)
     shown, target = seen("teacher", params, dataset), Labels(ARITHMETICS[params.arithmetic])
     rows = [shown.labeled(split) for split in range(dataset.splits)]
     recipes, settings = [teacher.recipe()] * dataset.splits, {"learning_rate": (teacher.learning_rate,)}

@@ -1,13 +1,16 @@
 """Teachers that are not a network of ours: classifiers of scikit-learn, and answers of another model in a file."""
 
+import datetime
 import json
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MAINS, quick_params
+from conftest import MAINS, ROOT, quick_params
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,9 +18,10 @@ from kdlib import __main__ as tools
 from kdlib.artifacts import read_npz, write_npz
 from kdlib.data.dataset import Dataset
 from kdlib.errors import UserError
+from kdlib.numerics import threads
 from kdlib.teachers import foreign
 from kdlib.teachers.calibration import TEMPERATURES, temperature
-from kdlib.teachers.classifiers import answers, build, fitted, out_of_fold
+from kdlib.teachers.classifiers import answers, build, fits, fitted, out_of_fold
 from kdlib.teachers.floor import logits_of
 from kdlib.teachers.folds import fitted_on, fold_of, folds
 from stages import DATASET, TEACHER, train_teacher
@@ -145,6 +149,82 @@ class TestClassifier:
         assert np.array_equal(one[0], two[0])
         assert one[1] == two[1]
 
+    def test_it_has_no_more_threads_than_ours_and_tells_of_each_model(self, here):
+        threadpoolctl = pytest.importorskip("threadpoolctl")
+        dataset, seen = prepared(labeled_fraction=0.5), []
+
+        def counts():
+            return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+
+        before = counts()
+        threads.limit(1)
+        try:
+            answers(*NEAREST.values(), dataset, 3, 0, lambda: seen.append(set(counts())))
+        finally:
+            threads.limit(None)
+        assert seen == [{1}] * 8 == [{1}] * fits(dataset, 3, 0)
+        assert counts() == before
+
+    def test_minutes_are_not_silent(self, here, caplog, monkeypatch):
+        class Bar:
+            total = 4
+            steps = 0
+
+            def update(self):
+                self.steps += 1
+
+        now, bar = [0.0], Bar()
+        monkeypatch.setattr(train_teacher.time, "monotonic", lambda: now[0])
+        after_fit = train_teacher.Fits(bar)
+        with caplog.at_level(logging.INFO):
+            for seconds in (4, 4, 4, 40):
+                now[0] += seconds
+                after_fit()
+        assert caplog.messages == ["3 of 4 models fitted", "4 of 4 models fitted"]
+        assert bar.steps == 4
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="scikit-learn brings another OpenMP, or none")
+    def test_its_threads_wait_asleep(self, here):
+        """As OpenMP itself says when it is loaded: they spin no round."""
+        prepared()
+        command = [sys.executable, "-m", "stages.train_teacher", "--config", str(ROOT / "params.yaml")]
+        command += ["--set", "teacher.model=KNeighborsClassifier"]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_"))}
+        environment |= {"PYTHONPATH": str(ROOT), "OMP_DISPLAY_ENV": "verbose"}
+        process = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+        assert "GOMP_SPINCOUNT = '0'" in process.stderr
+
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [
+            ("RandomForestClassifier", {"n_estimators": 5}),
+            ("HistGradientBoostingClassifier", {"max_iter": 2}),
+            ("LinearSVC", {}),
+        ],
+    )
+    def test_classes_have_weights_by_their_names(self, here, name, options):
+        """Also where a fold lacks one of them. Of a class without a weight it is 1."""
+        dataset = prepared(splits=1)
+        dataset.class_names = ["7", "no", "1"]
+        dataset.y[dataset.labeled()[3:]] = np.arange(len(dataset.labeled()) - 3) % 2
+        dataset.y[dataset.labeled()[:3]] = 2
+        options = options | {"random_state": 0}
+        found, _ = answers(name, options | {"class_weight": {7: 5, "1": 0.5}}, dataset, 4, 0)
+        classifier = build(name, options | {"class_weight": {0: 5, 1: 1, 2: 0.5}})
+        x, y = dataset.inputs(np.arange(len(dataset.y))), dataset.y
+        expected, _ = out_of_fold(classifier, x, y, folds(dataset, 4, 0)[0], 4, 3, 0)
+        assert np.array_equal(found[0], expected)
+        assert not np.array_equal(found, answers(name, options, dataset, 4, 0)[0])
+
+    def test_it_is_fitted_again_with_the_weights(self, here, capsys):
+        prepared()
+        teacher = {"model": "GaussianNB", "options": {"class_weight": {"setosa": 2}}}
+        with pytest.raises(UserError, match="class_weight: unknown; GaussianNB has priors"):
+            run(quick_params(teacher=teacher), "train_teacher")
+        run(quick_params(teacher=teacher | {"model": "LogisticRegression"}), "train_teacher")
+        tools.latency(TEACHER, 8, DATASET)
+        assert capsys.readouterr().out.startswith(f"{TEACHER}: LogisticRegression, ")
+
     def test_random_state_follows_from_the_seed_unless_it_is_given(self):
         x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
         free, fixed = (build(FOREST["model"], {"random_state": state}) for state in (None, 7))
@@ -174,9 +254,24 @@ class TestClassifier:
             ({"model": "RandomForest"}, ["teacher.model: got 'RandomForest'", "mlp", "RandomForestClassifier"]),
             (
                 {"model": "VotingClassifier"},
-                ["teacher.model: got 'VotingClassifier'", "classifiers of scikit-learn, such as"],
+                ["teacher.model: got 'VotingClassifier'", "a classifier of scikit-learn, such as"],
             ),
             ({"model": "os.system"}, ["teacher.model: got 'os.system'"]),
+            ({"model": "LGBMClassifier"}, ["answers in a file, data/raw/my.npz", "--export", "HistGradientBoosting"]),
+            ({"model": "xgboost.XGBClassifier"}, ["answers in a file, data/raw/my.npz", "HistGradientBoosting"]),
+            ({"model": "KNeighborClassifier"}, ["such as KNeighborsClassifier"]),
+            (
+                FOREST | {"options": {"class_weight": {"setosa": 2, "rose": 3}}},
+                ["teacher.options.class_weight: got the class 'rose'", "setosa, versicolor, virginica"],
+            ),
+            (
+                FOREST | {"options": {"class_weight": {"setosa": -2}}},
+                ["teacher.options.class_weight.setosa: got -2", "not negative"],
+            ),
+            (
+                FOREST | {"options": {"max_depth": datetime.date(2011, 3, 4)}},
+                ["teacher.options: needs numbers, text", "date"],
+            ),
             (FOREST | {"options": {"n_trees": 3}}, ["teacher.options.n_trees: unknown", "n_estimators", "max_depth"]),
             ({"model": "KNeighborsClassifier", "options": {"n_neighbors": 1000}}, ["teacher.options", "n_neighbors"]),
             (FOREST | {"options": {"n_estimators": "many"}}, ["teacher.options", "n_estimators", "'many'"]),

@@ -97,14 +97,36 @@ class Pace:
             self._trial()
 
 
-@functools.cache
-def _libraries(scipy):
-    """The loaded BLAS libraries; their search takes over a ms. scipy: whether it has loaded its own."""
+def _loaded():
+    """The loaded libraries of BLAS and OpenMP, as threadpoolctl has them."""
     try:
         from threadpoolctl import ThreadpoolController
     except ImportError:
         return []
-    return ThreadpoolController().select(user_api="blas").lib_controllers
+    return ThreadpoolController().lib_controllers
+
+
+@functools.cache
+def _libraries(scipy):
+    """The loaded BLAS libraries; their search takes over a ms. scipy: whether it has loaded its own."""
+    return [library for library in _loaded() if library.user_api == "blas"]
+
+
+@contextlib.contextmanager
+def limited():
+    """Run a block with at most `available` threads in each library of BLAS and OpenMP that is loaded.
+
+    For models that are not ours. Without threadpoolctl the libraries keep their threads.
+    """
+    libraries = _loaded()
+    before = [library.num_threads for library in libraries]
+    try:
+        for library, count in zip(libraries, before, strict=True):
+            library.set_num_threads(min(count, available()))
+        yield
+    finally:
+        for library, count in zip(libraries, before, strict=True):
+            library.set_num_threads(count)
 
 
 def _blas():

@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import logging
+import math
 import pickle
 import warnings
 from difflib import get_close_matches
@@ -10,12 +11,14 @@ from difflib import get_close_matches
 import numpy as np
 
 from kdlib.errors import UserError
+from kdlib.numerics import threads
 from kdlib.numerics.streams import REPLICAS, stream
 from kdlib.teachers.calibration import temperature
 from kdlib.teachers.floor import check_probabilities, logits_of
 from kdlib.teachers.folds import fitted_on, fold_of, folds
 
 log = logging.getLogger("train_teacher")
+USUAL = ["RandomForestClassifier", "HistGradientBoostingClassifier"]
 
 
 def _known():
@@ -44,15 +47,34 @@ def build(name, options):
     """
     known = _known()
     if name not in known:
+        short = {other.removesuffix("Classifier"): other for other in known}  # all are alike in the rest
+        close = [short[found] for found in get_close_matches(name.removesuffix("Classifier"), short)] or USUAL
         raise UserError(
-            f"teacher.model: got {name!r}; allowed are mlp, a file such as data/raw/teacher.npz, and {len(known)}"
-            f" classifiers of scikit-learn, such as {', '.join(get_close_matches(name, known, 5, cutoff=0))}"
+            f"teacher.model: got {name!r}; allowed are mlp, a classifier of scikit-learn, such as {', '.join(close)},"
+            " or any other model's answers in a file, data/raw/my.npz (python -m stages.prepare --export writes the"
+            " rows to ask)"
         )
     allowed = _parameters(known[name])
     for option in options:
         if option not in allowed:
             raise UserError(f"teacher.options.{option}: unknown; {name} has {', '.join(allowed)}")
     return known[name](**options)
+
+
+def _for_numbered_classes(options, class_names):
+    """The options; of a `class_weight` by class names, one of all the classes' numbers, as the labels are."""
+    weights = options.get("class_weight")
+    if not isinstance(weights, dict):
+        return options
+    weights = {str(name): weight for name, weight in weights.items()}
+    for name, weight in weights.items():
+        if name not in class_names:
+            raise UserError(
+                f"teacher.options.class_weight: got the class {name!r}; the dataset's are {', '.join(class_names)}"
+            )
+        if type(weight) not in (int, float) or not 0 <= weight < math.inf:
+            raise UserError(f"teacher.options.class_weight.{name}: got {weight!r}; needs a number, not negative")
+    return options | {"class_weight": {k: weights.get(name, 1) for k, name in enumerate(class_names)}}
 
 
 def _set(estimator, ending, value, unset_only=False):
@@ -106,10 +128,10 @@ def probabilities(estimator, x, classes):
     return result
 
 
-def out_of_fold(classifier, x, y, fold, count, classes, seed, split=0):
+def out_of_fold(classifier, x, y, fold, count, classes, seed, split=0, after_fit=lambda: None):
     """(calibrated logits (n, classes) float32, the model of all training rows). y: (n,) classes of the training rows.
 
-    fold: (n,), see `kdlib.teachers.folds.folds`.
+    fold: (n,), see `kdlib.teachers.folds.folds`. after_fit: called after each model that is fitted and asked.
     """
     logits, examples = np.zeros((len(x), classes), dtype=np.float32), np.count_nonzero(fold != count)
     for k in range(count + 1):
@@ -118,19 +140,47 @@ def out_of_fold(classifier, x, y, fold, count, classes, seed, split=0):
             model = fitted(classifier, x[taught], y[taught], split * REPLICAS + k, seed, count)
         if len(asked):
             logits[asked] = logits_of(probabilities(model, x[asked], classes), examples)
+        if len(asked) or k == count:
+            after_fit()
     known = np.flatnonzero(fold != count)
     return logits / np.float32(temperature(logits[known], y[known])), model
 
 
-def answers(name, options, dataset, count, seed):
-    """(logits (S, n, classes), bytes of a fitted model as a pickle) of a classifier by its name, for each split."""
-    classifier, classes, sizes = build(name, options), len(dataset.class_names), []
+def fits(dataset, count: int, seed: int) -> int:
+    """Count the models that `answers` fits: of each split one a fold, and one on all of its labelled training rows.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    count : int
+        Number of folds.
+    seed : int
+
+    Returns
+    -------
+    int
+    """
+    return sum(len(np.union1d(fold, count)) for fold in folds(dataset, count, seed))  # integers
+
+
+def _built(name, options, dataset):
+    return build(name, _for_numbered_classes(options, dataset.class_names))
+
+
+def answers(name, options, dataset, count, seed, after_fit=lambda: None):
+    """(logits (S, n, classes), bytes of a fitted model as a pickle) of a classifier by its name, for each split.
+
+    after_fit: called after each of the `fits`.
+    """
+    classifier, classes, sizes = _built(name, options, dataset), len(dataset.class_names), []
     logits = np.zeros((dataset.splits, len(dataset.y), classes), dtype=np.float32)
-    with _told(name):
+    log.info("%s: %d models to fit: in each split one a fold, and one on all", name, fits(dataset, count, seed))
+    with _told(name), threads.limited():
         for split, fold in enumerate(folds(dataset, count, seed)):
             rows = dataset.present(split)
             x, y = dataset.inputs(rows, split), dataset.y[rows]
-            logits[split, rows], model = out_of_fold(classifier, x, y, fold[rows], count, classes, seed, split)
+            own = x, y, fold[rows], count, classes, seed, split, after_fit
+            logits[split, rows], model = out_of_fold(classifier, *own)
             sizes.append(len(pickle.dumps(model, protocol=5)))
     return logits, sizes[0]
 
@@ -139,4 +189,4 @@ def refitted(name, options, dataset, count, seed):
     """The model that answered the first split's validation rows, fitted again."""
     x = dataset.inputs(dataset.labeled())
     with _told(name):
-        return fitted(build(name, options), x, dataset.y[dataset.labeled()], count, seed, count)
+        return fitted(_built(name, options, dataset), x, dataset.y[dataset.labeled()], count, seed, count)
