@@ -39,8 +39,14 @@ def connected(address, data):
     """
     try:
         from distributed import Client, KilledWorker
+        from joblib._dask import DaskDistributedBackend
     except ImportError:
         raise UserError(MISSING) from None
+
+    class Backend(DaskDistributedBackend):
+        def effective_n_jobs(self, n_jobs):  # joblib would not send a part to one thread, but train it here
+            return max(2, super().effective_n_jobs(n_jobs))
+
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what it says of a lost scheduler is told in a line of ours
     try:
@@ -52,7 +58,7 @@ def connected(address, data):
             client.wait_for_workers(1, timeout=PATIENCE)
             for where, theirs in client.run(versions, on_error="return").items():
                 refuse_others(where, theirs, versions())
-            yield {"backend": "dask", "client": client, "scatter": [data]}
+            yield {"backend": Backend(client=client, scatter=[data])}
         except (TimeoutError, asyncio.TimeoutError):
             raise UserError(IDLE.format(address, address)) from None
         except ImportError as error:  # of a worker that came later
