@@ -118,20 +118,39 @@ def exclusive(path):
 
 
 @contextlib.contextmanager
+def temporary(path):
+    """Give the path of a file that may be made beside `path`, and remove it at the end.
+
+    After a kill the next `exclusive(path)` removes it, if this block is in one too.
+
+    Parameters
+    ----------
+    path : path-like
+        The output that the file is for.
+
+    Yields
+    ------
+    pathlib.Path
+    """
+    path = Path(path)
+    own = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    try:
+        yield own
+    except OSError as error:
+        if error.filename in (None, str(own)):
+            error.filename, error.filename2 = str(path), None
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(own)
+
+
+@contextlib.contextmanager
 def replacing(path):
     """A binary file that takes `path`'s place when the block ends without an error, and leaves no trace otherwise."""
-    path = Path(path)
-    with exclusive(path):
-        temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
-        try:
-            with open(temporary, "xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            if isinstance(error, OSError) and error.filename in (None, str(temporary)):
-                error.filename, error.filename2 = str(path), None
-            raise
+    with exclusive(path), temporary(path) as own:
+        with open(own, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(own, path)

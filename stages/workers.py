@@ -6,26 +6,28 @@ code on its workers and here.
 
 import contextlib
 import functools
+import mmap
 import os
+import pickle
 import platform
 import signal
 import threading
 import time
 import warnings
 from concurrent.futures import BrokenExecutor, CancelledError
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from kdlib.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint
 from kdlib.numerics import kernels, threads
+from kdlib.outputs import temporary
 from stages import cluster
-from stages.parts import train_part
+from stages.parts import Work, train_part
 
 KILLED = "execution: workers were killed {} times in a row, perhaps as memory ran out; give each more, or have fewer"
 LOST = 3  # times in a row that workers may end before one of them has finished a part
-MAPPED = 1 << 12  # bytes from which on loky's workers map an array, in place of a copy for each part
+MAPPED = 1 << 12  # bytes from which on workers of this machine map an array, in place of a copy for each part
+ALIGNED = 64  # bytes, of which an array's place in the file is a multiple
 _alone = threading.Lock()  # a Dask worker may have several threads, and the back end of kernels is the process's
 
 
@@ -46,6 +48,44 @@ class Asker:
     path: str | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Mapped(Work):
+    """A `Work` that arrives at a process of this machine with its arrays mapped.
+
+    joblib would map arrays too, but breaks off where a folder's path is long or not in ASCII, and leaves its files
+    behind when it is killed. file: of the arrays' bytes. places: (start, end) of each there. content: of the rest.
+    """
+
+    file: str
+    places: tuple
+    content: bytes
+
+    @classmethod
+    def of(cls, work, file):
+        """The `work`, whose arrays are written to `file`."""
+        arrays, places = [], []
+        content = pickle.dumps(work, 5, buffer_callback=lambda a: a.raw().nbytes < MAPPED or arrays.append(a))
+        with open(file, "xb") as opened:
+            opened.write(bytes(ALIGNED))  # an empty file cannot be mapped
+            for array in arrays:
+                start = opened.tell()
+                opened.write(array.raw())
+                places.append((start, opened.tell()))
+                opened.write(bytes(-opened.tell() % ALIGNED))
+        return cls(work.job, work.params, work.dataset, os.path.abspath(file), tuple(places), content)
+
+    def __reduce__(self):
+        return _mapped, (self.file, self.places, self.content)
+
+
+@functools.lru_cache(maxsize=1)
+def _mapped(file, places, content):
+    """The `Work` of a `Mapped`, in a worker, for all parts that it trains."""
+    with open(file, "rb") as opened:
+        whole = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
+    return pickle.loads(content, buffers=[whole[start:end] for start, end in places])
+
+
 @functools.cache
 def _end_with(parent):
     """This process, one of loky's, ends when the one of this number has ended."""
@@ -60,12 +100,10 @@ def _end_with(parent):
 
 
 def _train(number, work, part, asker):
-    """(number, what `train_part` gives), in a worker. What loky has mapped is taken as plain arrays."""
+    """(number, what `train_part` gives), in a worker."""
     if asker.pid not in (None, os.getpid()):  # where loky has no semaphores, joblib calls it here
         _end_with(asker.pid)
     cluster.refuse_others(platform.node(), cluster.versions(), asker.versions)
-    job = replace(work.job, rows=[np.asarray(rows) for rows in work.job.rows])
-    work = replace(work, job=job, dataset=replace(work.dataset, x=np.asarray(work.dataset.x)))
     every = work.params.checkpoint if asker.path else None
     with _alone:
         kernels.choose(work.params.execution.kernels)
@@ -85,16 +123,23 @@ def _ignoring_interrupts(call, *arguments):
 
 @contextlib.contextmanager
 def _pool(work, parts):
-    """(`Asker`, options of joblib's `parallel_config`) to train so many parts."""
+    """(the work as it is to be sent, `Asker`, options of joblib's `parallel_config`) to train so many parts."""
     execution = work.params.execution
     if execution.cluster:
         with cluster.connected(execution.cluster, work) as options:
-            yield Asker(cluster.versions(), execution.threads), options
-    else:
-        processes = min(execution.workers, parts)  # loky starts as many as it is told, at once
-        share = execution.threads or max(1, threads.available() // processes)
-        options = {"backend": "loky", "n_jobs": processes, "temp_folder": "."}  # as `kdlib.pieces.scratch` has it
-        yield Asker(cluster.versions(), share, os.getpid(), os.path.abspath(work.job.path)), options
+            yield work, Asker(cluster.versions(), execution.threads), options
+        return
+    processes = min(execution.workers, parts)  # loky starts as many as it is told, at once
+    share = execution.threads or max(1, threads.available() // processes)
+    asker = Asker(cluster.versions(), share, os.getpid(), os.path.abspath(work.job.path))
+    # joblib makes no folder where it maps nothing, but notes its path, which has to be short and in ASCII.
+    options = {"backend": "loky", "n_jobs": processes, "temp_folder": os.sep}
+    with temporary(work.job.path) as file:
+        yield Mapped.of(work, file) if processes > 1 else work, asker, options
+        if os.name == "nt":  # where a file that a process maps cannot be removed
+            from joblib.externals import loky
+
+            loky.get_reusable_executor().shutdown()
 
 
 def spread(work, parts, log):
@@ -108,10 +153,10 @@ def spread(work, parts, log):
     warnings.filterwarnings("ignore", "[0-9]+ tasks", UserWarning, "joblib")  # what an interrupt leaves unused
     while left:
         try:
-            with _pool(work, len(left)) as (asker, options):
+            with _pool(work, len(left)) as (sent, asker, options):
                 with parallel_config(**options):
-                    parallel = Parallel(return_as="generator_unordered", batch_size=1, max_nbytes=MAPPED)
-                calls = [delayed(_train)(number, work, part, asker) for number, part in left.items()]
+                    parallel = Parallel(return_as="generator_unordered", batch_size=1, max_nbytes=None)
+                calls = [delayed(_train)(number, sent, part, asker) for number, part in left.items()]
                 for number, result in _ignoring_interrupts(parallel, calls):
                     failures = 0
                     yield left.pop(number), result

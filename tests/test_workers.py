@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import json
+import mmap
 import os
 import random
 import shutil
@@ -177,7 +178,10 @@ def test_a_training_that_diverges_is_told_in_the_same_line(experiment):
 def _which(number, work, part, asker):
     """In a worker: its process, the object that it has `work` as, and whether x is a map of a file."""
     time.sleep(0.05)
-    return number, (os.getpid(), id(work.dataset.x), isinstance(work.dataset.x, np.memmap))
+    below = work.dataset.x
+    while isinstance(below, np.ndarray | memoryview):
+        below = below.obj if isinstance(below, memoryview) else below.base
+    return number, (os.getpid(), id(work.dataset.x), isinstance(below, mmap.mmap))
 
 
 def _ignores(number, work, part, asker):
@@ -206,6 +210,22 @@ def test_the_data_are_mapped_by_processes_here(experiment, monkeypatch):
     found = [told for _, told in workers.spread(*work_of(**SMALL, execution={"workers": 2}), None)]
     assert len(found) == 4
     assert all(mapped for _, _, mapped in found)
+    assert len({(process, place) for process, place, _ in found}) == len({process for process, _, _ in found}) <= 2
+
+
+@pytest.mark.parametrize(
+    "name", ["Größe", f"{'a' * 200}/{'b' * 200}", os.fsdecode(b"x\xff")], ids=["not ASCII", "long", "not UTF-8"]
+)
+def test_a_folder_of_any_name(name, whole, tmp_path, monkeypatch):
+    folder = tmp_path / name
+    try:
+        folder.mkdir(parents=True)
+    except OSError:
+        pytest.skip("this system has no folder of such a name")
+    shutil.copytree(whole[0] / "data", folder / "data")
+    monkeypatch.chdir(folder)
+    assert main("train_baseline", **SMALL, execution={"workers": 2}) == whole[1]["train_baseline"]
+    assert sorted(path.name for path in folder.iterdir()) == ["data", "models"]
 
 
 def test_what_is_in_a_file_without_a_name_reaches_the_workers(tmp_path, monkeypatch):
@@ -257,7 +277,7 @@ def test_each_worker_has_its_share_of_threads(experiment, monkeypatch):
     monkeypatch.setattr(threads, "available", lambda: 7)
     for given, expected in ((None, 3), (5, 5)):
         work, _ = work_of(execution={"workers": 2, "threads": given})
-        with workers._pool(work, 10) as (asker, options):
+        with workers._pool(work, 10) as (_, asker, options):
             assert asker.threads == expected
             assert options["n_jobs"] == 2
 
@@ -266,7 +286,7 @@ def test_each_worker_has_its_share_of_threads(experiment, monkeypatch):
 def test_no_more_processes_than_parts(experiment, monkeypatch):
     monkeypatch.setattr(threads, "available", lambda: 7)
     work, _ = work_of(execution={"workers": 1000})
-    with workers._pool(work, 3) as (asker, options):
+    with workers._pool(work, 3) as (_, asker, options):
         assert options["n_jobs"] == 3
         assert asker.threads == 2
 
@@ -370,14 +390,16 @@ def test_a_killed_worker_is_replaced(long_run, killable, start):
 
 @pytest.mark.slow
 @CHILDREN
-@pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM", "SIGINT", "all"])
 def test_what_is_killed_leaves_checkpoints_and_no_process(how, interruptible, long_run, killable, start):
     """And goes on with another number of workers, also with one."""
     process = start(killable, "execution.workers=2", "logging.level=WARNING")
     until(process, lambda: checkpoints(killable, "student.npz.*.trained.checkpoint"))
     started = children(process.pid)
     assert len(started) > 1
-    if how == "SIGINT":  # as a terminal does, to all of them
+    if how == "all":
+        os.killpg(process.pid, signal.SIGKILL)
+    elif how == "SIGINT":  # as a terminal does, to all of them
         os.killpg(process.pid, signal.SIGINT)
     else:
         os.kill(process.pid, getattr(signal, how))
@@ -396,6 +418,7 @@ def test_what_is_killed_leaves_checkpoints_and_no_process(how, interruptible, lo
     assert "resumed after epoch 25 from" in error
     assert (killable / STUDENT).read_bytes() == long_run[1]
     assert sorted(path.name for path in (killable / "models").iterdir()) == ["student.npz", "teacher.npz"]
+    assert sorted(path.name for path in killable.iterdir()) == ["data", "models", "params.yaml"]
 
 
 # A cluster
@@ -462,6 +485,16 @@ def test_a_cluster_without_workers(dask_cluster, experiment, monkeypatch):
 
 
 @pytest.mark.slow
+@DASK
+def test_a_cluster_of_one_thread_trains(dask_cluster, whole, experiment, monkeypatch):
+    dask_cluster.start(1)
+    changes = SMALL | {"execution": {"cluster": dask_cluster.address}}
+    assert main("train_baseline", **changes) == whole[1]["train_baseline"]
+    monkeypatch.setattr(workers, "_train", _which)
+    found = [told for _, told in workers.spread(*work_of(**changes), None)]
+    assert {process for process, _, _ in found} == {dask_cluster.workers[0].pid}
+
+
 @DASK
 def test_a_cluster_of_three_of_which_one_is_killed(dask_cluster, long_run, killable, start):
     dask_cluster.start(3)
