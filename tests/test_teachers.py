@@ -1,5 +1,6 @@
 """Teachers that are not a network of ours: classifiers of scikit-learn, and answers of another model in a file."""
 
+import contextlib
 import datetime
 import json
 import logging
@@ -248,6 +249,23 @@ class TestClassifier:
         assert logits[19].argmax() == 1
         assert np.isfinite(logits).all()
 
+    @pytest.mark.parametrize("name", ["HistGradientBoostingClassifier", "SGDClassifier"])
+    def test_a_fold_of_one_class(self, name):
+        """The one row of the other class is answered by a model that knows no other than the first."""
+        x, y = np.arange(20.0)[:, None], np.array([0] * 19 + [1])
+        options = {"max_iter": 2} if name.startswith("Hist") else {"loss": "log_loss"}
+        logits, _ = out_of_fold(build(name, options), x, y, fold_of(y, 5, 0), 5, 2, 0)
+        assert logits[19].argmax() == 0
+        assert np.isfinite(logits).all()
+
+    def test_what_is_calibrated_needs_rows_of_each_class(self):
+        x, y = np.arange(20.0)[:, None], np.array([0] * 8 + [1] * 8 + [2] * 4)
+        for rows, enough in ((4, True), (3, True), (2, False), (1, False)):
+            own = slice(16 + rows)
+            context = contextlib.nullcontext() if enough else pytest.raises(UserError, match="3 labelled training rows")
+            with context:
+                out_of_fold(build("RidgeClassifier", {}), x[own], y[own], fold_of(y[own], 5, 0), 5, 3, 0)
+
     @pytest.mark.parametrize(
         ("teacher", "words"),
         [
@@ -263,6 +281,10 @@ class TestClassifier:
             (
                 FOREST | {"options": {"class_weight": {"setosa": 2, "rose": 3}}},
                 ["teacher.options.class_weight: got the class 'rose'", "setosa, versicolor, virginica"],
+            ),
+            (
+                FOREST | {"options": {"class_weight": [1, 2, 3]}},
+                ["class_weight: got [1, 2, 3]; needs weights by class"],
             ),
             (
                 FOREST | {"options": {"class_weight": {"setosa": -2}}},
@@ -392,9 +414,12 @@ class TestForeign:
         p[1, 7] *= 2
         assert np.array_equal(foreign.read(given_file(logits=p), dataset)[0], p.astype(np.float32))
 
-    def test_the_bytes_of_the_model_may_be_in_an_array_of_one(self, asked):
-        dataset, _, p = asked
-        assert foreign.read(given_file(probabilities=p, bytes=[12]), dataset)[1]["bytes"] == 12
+    def test_what_is_named_may_be_in_an_array_of_one_and_in_bytes(self, asked):
+        dataset, rows, p = asked
+        named = {"bytes": [12], "digest": [rows["digest"]], "class_names": rows["class_names"].astype(bytes)}
+        assert foreign.read(given_file(probabilities=p, **named), dataset)[1]["bytes"] == 12
+        named["digest"] = rows["digest"].astype(bytes)
+        assert foreign.read(given_file(probabilities=p, **named), dataset)[1]["bytes"] == 12
 
     @pytest.mark.parametrize(
         ("change", "words"),

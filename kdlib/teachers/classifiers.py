@@ -64,6 +64,8 @@ def build(name, options):
 def _for_numbered_classes(options, class_names):
     """The options; of a `class_weight` by class names, one of all the classes' numbers, as the labels are."""
     weights = options.get("class_weight")
+    if isinstance(weights, list):
+        raise UserError(f"teacher.options.class_weight: got {weights!r}; needs weights by class names, {{name: 2}}")
     if not isinstance(weights, dict):
         return options
     weights = {str(name): weight for name, weight in weights.items()}
@@ -102,16 +104,26 @@ def fitted(classifier, x, y, number, seed, folds):
     """A clone, fitted. number: of the split and the fold, from which its `random_state` follows unless it has one.
 
     What has no probabilities gets them from its decision_function, calibrated on `folds` folds of the same rows (Platt
-    1999). It predicts on one thread: a forest adds up its trees' answers in the order in which they finish.
+    1999). It predicts on one thread: a forest adds up its trees' answers in the order in which they finish. Rows of one
+    class alone, as of a fold without the one row of a rare class, are answered by that class.
     """
     from sklearn.base import clone
     from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.dummy import DummyClassifier
 
+    rows_of_class = np.unique(y, return_counts=True)[1]
+    if len(rows_of_class) == 1:
+        return DummyClassifier().fit(x, y)
     own = clone(classifier)
     _set(own, "random_state", int(stream(seed, "teacher/random_state", number).random() * (1 << 31)), unset_only=True)
     if not hasattr(own, "predict_proba"):
         if not hasattr(own, "decision_function"):
             raise UserError(f"teacher.model: {type(own).__name__} says classes alone, no probabilities to teach by")
+        if rows_of_class.min() < 2:  # 3 of all training rows are 2 or more of those without a fold
+            raise UserError(
+                f"teacher.model: {type(own).__name__} has no probabilities, and to calibrate it each class needs 3"
+                " labelled training rows or more: take another, such as LogisticRegression"
+            )
         fold = fold_of(y, folds, seed, number)
         pairs = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
         own = CalibratedClassifierCV(own, cv=pairs, ensemble=False)

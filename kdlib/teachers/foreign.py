@@ -74,15 +74,20 @@ def read(path, dataset):
     return logits, origin
 
 
+def _texts(array):
+    """Its elements as a list, of bytes as well."""
+    return [str(text.decode(errors="replace") if isinstance(text, bytes) else text) for text in array.ravel()]
+
+
 def _check_names(path, arrays, dataset):
     for key, expected in {"digest": str(_digest(dataset)), "dataset_digest": dataset.digest}.items():
-        if key in arrays and str(arrays[key]) != expected:
+        if key in arrays and _texts(arrays[key]) != [expected]:
             raise UserError(
-                f"{path}: {key}: {str(arrays[key])[:12]} is of other rows, or of another order; the dataset's is"
-                f" {expected[:12]}: export the rows again"
+                f"{path}: {key}: {' '.join(_texts(arrays[key]))[:12]} is of other rows, or of another order; the"
+                f" dataset's is {expected[:12]}: export the rows again"
             )
     if "class_names" in arrays:
-        found = [str(name) for name in arrays["class_names"].ravel()]
+        found = _texts(arrays["class_names"])
         if found != dataset.class_names:
             raise UserError(f"{path}: class_names: got {', '.join(found)}; needs {', '.join(dataset.class_names)}")
     size = arrays.get("bytes", np.array(1))
