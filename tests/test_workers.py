@@ -213,6 +213,7 @@ def test_the_data_are_mapped_by_processes_here(experiment, monkeypatch):
     assert len({(process, place) for process, place, _ in found}) == len({process for process, _, _ in found}) <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["Größe", f"{'a' * 200}/{'b' * 200}", os.fsdecode(b"x\xff")], ids=["not ASCII", "long", "not UTF-8"]
 )
@@ -495,6 +496,7 @@ def test_a_cluster_of_one_thread_trains(dask_cluster, whole, experiment, monkeyp
     assert {process for process, _, _ in found} == {dask_cluster.workers[0].pid}
 
 
+@pytest.mark.slow
 @DASK
 def test_a_cluster_of_three_of_which_one_is_killed(dask_cluster, long_run, killable, start):
     dask_cluster.start(3)
