@@ -63,10 +63,11 @@ def write_npz(path, arrays):
                     stream.write(piece.tobytes())
 
 
-def read_npz(path, required=(), sealed=False):
+def read_npz(path, required=(), sealed=False, own=False):
     """{name: array} of the `.npz` at `path`, zeros positive, but of those that are mapped: see `kdlib.reading.arrays`.
 
-    Raises UserError if it is missing, damaged, too large, no `.npz`, has a pickle in it, or lacks a `required` name.
+    own: it is a file of the user's own, which no stage writes. Raises UserError if it is missing, damaged, too large,
+    no `.npz`, has a pickle in it, or lacks a `required` name.
     """
     try:
         with reading.opened(path) as file:
@@ -78,9 +79,8 @@ def read_npz(path, required=(), sealed=False):
         raise
     except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path}: not a readable .npz without pickles ({reason}); write it again with its stage"
-        ) from None
+        how = "of numbers of at most 64 bits, and of texts as y.astype(str)" if own else "with its stage"
+        raise UserError(f"{path}: not a readable .npz without pickles ({reason}); write it again {how}") from None
     missing = sorted(set(required) - set(arrays))
     if missing:
         raise UserError(f"{path}: lacks {', '.join(missing)}; it holds {', '.join(sorted(arrays)) or 'nothing'}")

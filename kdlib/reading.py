@@ -46,8 +46,11 @@ def arrays(file, sealed=False):
         content = {}
         for member in members:
             large = member.compress_type == zipfile.ZIP_STORED and member.file_size >= MAPPED
-            read = _mapped(archive, member, file, sealed) if large else _array(archive.read(member))
-            content[member.filename.removesuffix(".npy")] = read
+            name = member.filename.removesuffix(".npy")
+            try:
+                content[name] = _mapped(archive, member, file, sealed) if large else _array(archive.read(member))
+            except ValueError as error:
+                raise ValueError(f"{name[:40]}: {error}") from None
     file.seek(-END_RECORD_BYTES, os.SEEK_END)
     if int.from_bytes(file.read()[10:12], "little") != len(content):
         raise ValueError("members are missing from its directory")

@@ -12,7 +12,7 @@ from kdlib.outputs import apart, exclusive
 def predict(model, rows, output):
     """Write class, confidence (the largest probability) and probabilities of each of the rows; returns how many.
 
-    All three are paths. rows: a .csv with a header, a .parquet, or the `x` of an .npz. output: a .csv, which no other
+    All three are paths. rows: a table as `read_table` takes it, or the `x` of an .npz. output: a .csv, which no other
     process writes meanwhile. Raises UserError.
     """
     if not str(output).endswith(".csv"):
@@ -24,8 +24,8 @@ def predict(model, rows, output):
 
 def _predict(deployed, rows, output):
     if not Path(rows).is_file():
-        raise UserError(f"{rows}: not found; needs rows in a .csv, a .parquet or an .npz")
-    x = read_npz(rows, ["x"])["x"] if rows.endswith(".npz") else read_table(rows)
+        raise UserError(f"{rows}: not found; needs rows in a table, such as a .csv or .parquet, or in an .npz")
+    x = read_npz(rows, ["x"], own=True)["x"] if rows.lower().endswith(".npz") else read_table(rows)
     try:
         probabilities = deployed.predict_proba(x).tolist()
     except UserError as error:

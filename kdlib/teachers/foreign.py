@@ -40,7 +40,7 @@ def read(path, dataset):
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: not found; teacher.model names it")
-    arrays = read_npz(path)
+    arrays = read_npz(path, own=True)
     said = [name for name in SAID if name in arrays]
     if len(said) != 1 or set(arrays) - {*SAID, *MORE}:
         held = ", ".join(sorted(arrays)) or "nothing"
