@@ -2,7 +2,6 @@
 
 import re
 
-from kdlib.data.cells import number
 from kdlib.errors import UserError
 
 LONGEST = 200
@@ -22,8 +21,6 @@ def check_name(where, name):
         raise UserError(f"{where}: {name!a} has the character {found.group()!a}, which is not for a name; rename it")
     if _MARKUP.search(name):
         raise UserError(f"{where}: {name!a} has markup in it ({_MARKUP.search(name).group()}); rename it")
-    if name[0] in "=@" or (name[0] in "+-" and len(name) > 1 and number(name) is None):
-        raise UserError(f"{where}: {name!a} begins like a spreadsheet's formula, with {name[0]}; rename it")
 
 
 def listed(names):
