@@ -82,6 +82,14 @@ def test_a_class_with_fewer_rows_than_splits_is_told_by_name():
     assert prepare(data=examples((50, 30, 10)), splits=10, train_ratio=0.8, val_ratio=0.1).splits == 10
 
 
+def test_max_samples_is_advised_where_there_is_one():
+    for limit, counts in ((None, (50, 30, 9)), (40, (50, 30, 9)), (None, (50, 30, 10))):
+        ratios = {"train_ratio": 0.8, "val_ratio": 0.01 if counts[2] == 10 else 0.1}
+        with pytest.raises(UserError, match="too few examples") as told:
+            prepare(data=examples(counts), splits=10, max_samples=limit, **ratios)
+        assert ("prepare.max_samples" in str(told.value)) == (limit is not None)
+
+
 def test_scaling_is_fitted_on_the_training_split_alone():
     data = examples()
     split = prepare(data=data)

@@ -24,7 +24,9 @@ def prepare(examples, seed, splits, train_ratio, val_ratio, max_samples, scaling
         kept, _ = stratified_split(strata, ratios, seed, "prepare/sample", "raise prepare.max_samples", spare=1)
         x, y, tested = rows_of(x, kept), y[kept], tested[kept]
     free = y[~tested] if tested.any() else y
-    _refuse_small_class(free, examples.class_names, splits, held_out_share(tested, (train_ratio, val_ratio)))
+    _refuse_small_class(
+        free, examples.class_names, splits, held_out_share(tested, (train_ratio, val_ratio)), max_samples
+    )
     assignment = partitions(y, tested, (train_ratio, val_ratio), splits, seed)
     names = examples.class_names, examples.feature_names, examples.image_shape, examples.encoding
     dataset = Dataset(x, y, assignment, *[np.zeros((splits, x.shape[1])) for _ in range(2)], *names)
@@ -43,12 +45,13 @@ def rows_of(x, rows):
     return x[rows] if isinstance(x, np.ndarray) else x.kept(rows)
 
 
-def _refuse_small_class(y, names, splits, share):
+def _refuse_small_class(y, names, splits, share, max_samples):
     """Raises UserError for a class with fewer rows than disjoint splits hold out of it, or than it takes to train."""
     counts = np.bincount(y, minlength=len(names))
     least, needed = int(np.argmin(counts)), max(3, disjoint_splits(share, splits))
     if counts[least] < needed:
+        more = "" if max_samples is None else " raise prepare.max_samples,"
         raise UserError(
             f"too few examples of the class {names[least]!a}: {counts[least]}, and {splits} splits need {needed} to"
-            " train, choose and test with; lower prepare.splits, raise prepare.max_samples, or leave the class out"
+            f" train, choose and test with; lower prepare.splits,{more} or leave the class out"
         )

@@ -6,7 +6,7 @@ from kdlib.data.dataset import HIDDEN, PARTS
 from kdlib.preparation.splits import apportion, stratified_split
 
 TRAIN, VALIDATION, TEST = range(len(PARTS))
-REMEDY = "raise prepare.max_samples, or the smallest of train_ratio, val_ratio and the test part's rest"
+REMEDY = "raise the smallest of train_ratio, val_ratio and the test part's rest, or take more examples"
 
 
 def partitions(y, tested, shares, splits, seed):
