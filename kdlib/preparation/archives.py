@@ -1,5 +1,6 @@
 """Examples from arrays: `.npz` archives of x and y, or in the layout of Keras' mnist.npz, and `.npy` files."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,22 +11,31 @@ from kdlib.data.streamed import Rows, ends, large
 from kdlib.errors import UserError
 from kdlib.preparation import labels
 
+READ_ELSEWHERE = {"x_unlabeled"}  # by `kdlib.preparation.transfer`
+
+log = logging.getLogger("prepare")
+
 
 def read(path):
     """(x, y, class names, feature names, image shape, tested) of x and y, or of x_train, y_train, x_test and y_test.
 
     x: (n, features), or images (n, height, width), which stay uint8 if they are. y: (n,), numbers or text.
-    Raises UserError if the archive holds something else.
+    The log names arrays that are not read. Raises UserError if the archive holds something else.
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: not found; a queued run has what `dvc add` and git know of")
-    arrays = read_npz(path)
+    arrays = read_npz(path, own=True)
     parts = ("_train", "_test") if "x_train" in arrays else ("",)
     needed = [f"{kind}{part}" for part in parts for kind in "xy"]
     if not set(needed) <= set(arrays):
         raise UserError(
             f"{path}: holds {', '.join(sorted(arrays))}; needs x and y, or x_train, y_train, x_test, y_test"
         )
+    if unread := sorted(set(arrays) - set(needed) - READ_ELSEWHERE):
+        log.warning(
+            "%s: %s: not read; validation rows are drawn by prepare.val_ratio: what is to train or to choose belongs"
+            " into x%s and y%s", path, ", ".join(unread), parts[0], parts[0],
+        )  # fmt: skip
     xs, ys = ([arrays[f"{kind}{part}"] for part in parts] for kind in "xy")
     fits = all(y.ndim == 1 and x.ndim in (2, 3) and len(x) == len(y) for x, y in zip(xs, ys, strict=True))
     if not fits or len({x.shape[1:] for x in xs}) > 1 or any(x.dtype.kind not in "buif" or not x.size for x in xs):

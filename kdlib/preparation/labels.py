@@ -1,5 +1,7 @@
 """Classes from a column of texts or an array: their names, their order, and what is no class."""
 
+import logging
+
 import numpy as np
 
 from kdlib.data.cells import MISSING, number
@@ -9,10 +11,14 @@ from kdlib.pieces import positive_zeros
 
 FEW = 20  # different numbers that are taken for classes, whatever they are
 BLOCK = 1 << 20  # rows that are looked up at once
+NO_CLASS = MISSING - {"None"}  # that is a class where the others are kinds of disorders, say
+
+log = logging.getLogger("prepare")
 
 
-def of_table(table, target):
+def of_table(table, target, missing=()):
     """(y (n,) int64, class names) of the column `target`, in the order of the numbers that they are, or of the texts.
+    missing: texts that are no class, besides NO_CLASS.
 
     Raises UserError for a cell without a value, a name that is no class's, and for regression.
     """
@@ -25,7 +31,7 @@ def of_table(table, target):
         codes[start : start + len(cells)] = np.fromiter(map(found.__getitem__, cells), np.int64, len(cells))
         start += len(cells)
     for text, at in first.items():
-        if text in MISSING:
+        if text in NO_CLASS or text in missing:
             raise UserError(f"{table.where(at, target)}: {text!r} is no class; leave out the rows without one")
         check_name(table.where(at, target), text)
     values = [number(text) for text in first]
@@ -61,7 +67,7 @@ def of_array(path, y):
 
 
 def _refuse_regression(where, values, rows):
-    """Many numbers are classes if they count from 0 or 1 without a gap, and each has two rows."""
+    """Many numbers are classes if they count from 0 or 1 without a gap, and each has two rows. The log names doubts."""
     values = sorted(values)
     codes = values[0] in (0, 1) and values == [values[0] + k for k in range(len(values))]
     if not codes and (len(values) > FEW or 2 * len(values) > rows):
@@ -69,3 +75,10 @@ def _refuse_regression(where, values, rows):
             f"{where} has {len(values):,} different numbers in {rows:,} rows, from {values[0]:g} to {values[-1]:g}:"
             " that is regression, which this is not for; make classes of it, or write classes as text, such as c17"
         )
+    if len(values) > FEW:
+        log.warning(
+            "%s has %d different numbers, %g to %g, and each is a class of its own; a quantity, which regression would"
+            " predict, is not for this", where, len(values), values[0], values[-1],
+        )  # fmt: skip
+    if values[0] == -1 and len(values) > 2:
+        log.warning("%s has -1, and it is a class as the others are; leave out rows whose class is not known", where)
