@@ -15,7 +15,7 @@ log = logging.getLogger("prepare")
 
 @writes("dataset")
 def main(params, paths=PATHS):
-    source = params.prepare.model_dump(include={"target", "drop", "categories"})
+    source = params.prepare.model_dump(include={"target", "drop", "categories", "missing"})
     examples = sources.load(params.prepare.dataset, **source)
     options = params.prepare.model_dump(exclude={"dataset", "transfer_classes", "transfer", *source})
     dataset, more = prepare(examples, params.seed, **options), params.prepare.transfer

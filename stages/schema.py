@@ -15,6 +15,7 @@ class Prepare(Section):
     target: Name | None
     drop: list[Name]
     categories: list[Name]
+    missing: list[Name] = Field(default_factory=list)
     splits: Annotated[int, Field(ge=1, le=1000)]
     train_ratio: Annotated[float, Field(gt=0, lt=1)]
     val_ratio: Annotated[float, Field(gt=0, lt=1)]
@@ -32,14 +33,15 @@ class Prepare(Section):
 
     @model_validator(mode="after")
     def _named_target(self):
-        if self.dataset.endswith(TABLES) and self.target is None:
+        name = self.dataset.lower()
+        if name.endswith(TABLES) and self.target is None:
             raise ValueError("target must name the column of a table that has the classes")
-        if self.dataset.endswith(ROWS) and not (self.target or "").endswith(ROWS):
+        if name.endswith(ROWS) and not (self.target or "").lower().endswith(ROWS):
             raise ValueError(f"target must name the .npy that has the classes of {self.dataset}")
-        if self.dataset.endswith(ROWS):
+        if name.endswith(ROWS):
             tracked(self.target)
-        if (self.drop or self.categories) and not self.dataset.endswith(TABLES) and ":" not in self.dataset:
-            raise ValueError(f"drop and categories are columns of a table, and {self.dataset} is none; leave both []")
+        if (self.drop or self.categories or self.missing) and not name.endswith(TABLES) and ":" not in name:
+            raise ValueError(f"drop, categories and missing are of a table, and {self.dataset} is none; leave them []")
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from kdlib.data.tables import TABLES
+
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -28,7 +30,6 @@ def Swept(kind):  # noqa: N802 - a type
 # YAML reads a class or a column named 3 as a number.
 Name = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 
-TABLES = (".csv", ".parquet")
 ROWS = ".npy"
 
 
@@ -39,7 +40,7 @@ class Section(BaseModel):
 def tracked(path):
     """`path`, of what may be a file. DVC hashes `data/raw`, and would not see that a file elsewhere has changed."""
     parts = PurePosixPath(path).parts
-    if path.endswith((".npz", ROWS, *TABLES)) and (parts[:2] != ("data", "raw") or ".." in parts):
+    if path.lower().endswith((".npz", ROWS, *TABLES)) and (parts[:2] != ("data", "raw") or ".." in parts):
         raise ValueError(
             f"got {path!r}, whose changes DVC would not see; a file must be in data/raw/: copy it to"
             f" data/raw/{PureWindowsPath(path).name} and name that"
@@ -88,8 +89,8 @@ class Transfer(Section):
 
     @model_validator(mode="after")
     def _some(self):
-        if not (self.rows or self.synthesis) or not (self.rows or ".npz").endswith((".npz", *TABLES)):
-            raise ValueError("needs rows, a .npz, .csv or .parquet in data/raw/, or synthesis, mixup or munge, or both")
+        if not (self.rows or self.synthesis) or not (self.rows or ".npz").lower().endswith((".npz", *TABLES)):
+            raise ValueError("needs rows, a .npz or a table in data/raw/, or synthesis, mixup or munge, or both")
         return self
 
 

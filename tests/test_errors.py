@@ -113,8 +113,10 @@ class TestParams:
                 )
             ),
             ({"prepare": {"dataset": "data/raw/my.parquet"}}, ["prepare", "target must name the column"]),
-            ({"prepare": {"drop": ["id"]}}, ["prepare", "drop and categories are columns of a table", "iris"]),
-            ({"prepare": {"categories": [3]}}, ["prepare", "drop and categories", "iris"]),
+            ({"prepare": {"drop": ["id"]}}, ["prepare", "drop, categories and missing are of a table", "iris"]),
+            ({"prepare": {"categories": [3]}}, ["prepare", "drop, categories", "iris"]),
+            ({"prepare": {"missing": ["-"]}}, ["prepare", "drop, categories and missing", "iris"]),
+            ({"prepare": {"missing": [None]}}, ["prepare.missing.0", "None", "string"]),
             ({"prepare": {"drop": "id"}}, ["prepare.drop", "'id'", "list"]),
             ({"prepare": {"labeled_fraction": 0}}, ["prepare.labeled_fraction", "0", "greater than 0"]),
             ({"prepare": {"transfer_classes": []}}, ["prepare.transfer_classes", "[]", "at least 1"]),

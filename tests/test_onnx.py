@@ -94,17 +94,19 @@ def test_one_row_is_enough(model):
 COLUMNS = (
     Column("label", "number", fill=1.5, missing=True),
     Column("colour", "category", categories=("blue", "red, dark"), rare=("green", "ж"), missing=True),
-    Column("size", "category", categories=("S", "M")),
+    Column("size", "category", categories=("S", "M"), missing_texts=("-",), missing=True),
+    Column("word", "category", categories=("None", "x"), missing=True),
     Column("born", "date", fill=12.25),
+    Column("share", "number", fill=3.5, missing=True, notation="1,5%", missing_texts=("-",)),
     Column("fresh", "boolean", missing=True),
 )
-ROWS = """label,colour,size,born,fresh
-1.25,blue,S,1970-01-03,true
-?,"red, dark",M,2024-02-29T12:00,false
--3e5,green,NA,NA,NULL
-0,ж,L,1969-12-31,TRUE
-7,violet,S,1999-09-09T06:30:15,False
-2,nan,,2000-01-01,
+ROWS = """label,colour,size,word,born,share,fresh
+1.25,blue,S,None,1970-01-03,"0,5 %",true
+?,"red, dark",M,x,2024-02-29T12:00,-,false
+-3e5,green,-,n/a,NA,7%,NULL
+0,ж,L,-,1969-12-31,"-1,25%",TRUE
+7,violet,S,None,1999-09-09T06:30:15,,False
+2,nan,,x,2000-01-01,0%,
 """
 
 

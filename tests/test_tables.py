@@ -45,10 +45,10 @@ def rows(count=40, **makers):
     return "\n".join(lines) + "\n"
 
 
-def encoded(path, target="y", drop=(), categories=()):
+def encoded(path, target="y", drop=(), categories=(), missing=()):
     """{feature: its column as a list}."""
     raw = read_table(path)
-    encoding = columns.fit(raw, target, drop, categories)
+    encoding = columns.fit(raw, target, drop, categories, missing)
     x = encoding.encode(raw)
     assert x.dtype == np.float64
     assert np.isfinite(x).all()
@@ -70,7 +70,7 @@ def test_a_number_is_the_nearest_float(value, form, digits):
     assert cells.numbers([text, "1"]).tolist() == [found, 1.0]
 
 
-@pytest.mark.parametrize("text", ["1_0", "١٢", "１", "1,5", "0x10", "lime", "1 2", "", "--1", "1e"])
+@pytest.mark.parametrize("text", ["1_0", "١٢", "１", "1,5", "0x10", "lime", "1 2", "", "--1", "1e", "NAN", "-nan"])
 def test_what_is_no_number(text):
     assert cells.number(text) is None
     assert cells.numbers(["1", text]) is None
@@ -96,7 +96,205 @@ def test_what_is_no_date(text):
     assert cells.day(text) is None
 
 
+@pytest.mark.parametrize(
+    ("notation", "texts", "values"),
+    [
+        ("1,5", ["0,35", "-1,3", "7", ",5", "1,5e-2"], [0.35, -1.3, 7, 0.5, 0.015]),
+        ("1,234.5", ["1,500", "1,234,567.25", "12", "-4,000"], [1500, 1234567.25, 12, -4000]),
+        ("1.234,5", ["1.500", "1.234.567,25", "12", "0,5"], [1500, 1234567.25, 12, 0.5]),
+        ("1 234.5", ["12 000", "12\u00a0000.5", "1\u202f234\u202f567", "5000"], [12000, 12000.5, 1234567, 5000]),
+        ("1 234,5", ["1 527,05", "0,5"], [1527.05, 0.5]),
+        ("1'234.5", ["1'234.5", "1\u2019234"], [1234.5, 1234]),
+        ("1.5%", ["5%", "5.25 %", "-1%"], [5, 5.25, -1]),
+        ("1,5%", ["12,5\u00a0%"], [12.5]),
+    ],
+)
+def test_a_number_in_a_notation(notation, texts, values):
+    assert [cells.parser("number", notation)(text) for text in texts] == values
+
+
+@pytest.mark.parametrize(
+    ("notation", "text"),
+    [("1,5", "0.5"), ("1,5", "1,2,3"), ("1,5", ","), ("1,5", ""), ("1,234.5", "0,500"), ("1,234.5", "1,50"),
+     ("1,234.5", "1500,000"), ("1.234,5", "1.5"), ("1 234.5", "1 50"), ("1.5%", "5"), ("1.5%", "%"), ("1,5", "inf")],
+)  # fmt: skip
+def test_what_is_no_number_in_a_notation(notation, text):
+    assert cells.parser("number", notation)(text) is None
+
+
+@pytest.mark.parametrize(
+    ("notation", "text"),
+    [("31.12.2024", "1.2.2023"), ("31/12/2024", "01/02/2023"), ("12/31/2024", "2/1/2023"), ("31-12-2024", "01-02-2023"),
+     ("12-31-2024", "02-01-2023"), ("2024/12/31", "2023/02/01"), ("2024.12.31", "2023.2.1"), ("", "2023-02-01")],
+)  # fmt: skip
+def test_a_date_in_another_order(notation, text):
+    assert cells.parser("date", notation)(text) == cells.day("2023-02-01")
+    assert cells.parser("date", notation)(f"{text} 13:05") in (cells.day("2023-02-01T13:05"), None)
+    assert cells.parser("date", notation)("2023-02-01") == cells.day("2023-02-01")
+    assert cells.parser("date", notation)(text.replace("2023", "23")) is None
+
+
 # What a table becomes
+
+
+def test_numbers_with_decimal_commas_are_those_with_points(table):
+    chance = random.Random(0)
+    values = [chance.gauss(0, 5) for _ in range(40)]
+    points = table(rows(a=lambda k: f"{values[k]:.2f}"))
+    commas = table(rows(a=lambda k: f"{values[k]:.2f}").replace(",", ";").replace(".", ","), "commas.csv")
+    assert encoded(commas) == encoded(points)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("0,5;1,25;3", [0.5, 1.25, 3]),
+        ("1 500;12 000;700", [1500, 12000, 700]),
+        ("5%;12.5 %;7%", [5, 12.5, 7]),
+        ("1.500;0,5;700", [1500, 0.5, 700]),
+        ("31.12.1969;1.1.1970;2.1.1970 12:00", [-1, 0, 1.5]),
+        ("12/31/1969;01/01/1970;01/02/1970", [-1, 0, 1]),
+        ("31/12/1969;01/01/1970;02/01/1970", [-1, 0, 1]),
+        ("true;false;TRUE", [1, 0, 1]),
+    ],
+)
+def test_a_column_in_one_notation_is_one_of_numbers_or_dates(table, caplog, text, values):
+    with caplog.at_level("INFO"):
+        found = encoded(table("a;y\n" + "".join(f"{cell};p\n" for cell in text.split(";")) * 9))
+    assert found == {"a": values * 9}
+    assert [record.message for record in caplog.records if "is read as" in record.message][1:] == []
+    assert bool(caplog.records) == ("true" not in text)
+
+
+def test_numbers_may_be_declared_categories_in_any_notation(table):
+    found = encoded(table(rows(a=lambda k: ["5%", "7%"][k % 2])), categories=["a"])
+    assert list(found) == ["a=5%", "a=7%"]
+
+
+@pytest.mark.parametrize(
+    ("others", "mark", "value"),
+    [
+        ("0,25", ";", 1.5),
+        ("0.25", ";", 1500),
+        ("7", ";", 1.5),
+        ("7", ",", 1500),
+        ("0.25", "\t", 1500),
+        ("0,25", "\t", 1.5),
+    ],
+)
+def test_the_table_says_what_a_comma_means(table, others, mark, value):
+    """`1,500` beside 500: thousands, or a decimal comma, as another column has it, or else as the delimiter goes."""
+    lines = [f"{cell}{mark}{others.replace('2', str(k))}{mark}p" for k, cell in enumerate(['"1,500"', '"500"'] * 9)]
+    lines = lines if mark != "," or "," not in others else [line.replace(others, f'"{others}"') for line in lines]
+    found = encoded(table("\n".join([mark.join("aby"), *lines])))
+    assert found["a"][:2] == [value, 500]
+
+
+def test_what_no_column_tells_is_told(table):
+    line = told(table("a\ty\n" + "1,500\tp\n500\tq\n" * 9))
+    assert "row 2, column a: '1,500' may be 1.5 or 1500, and no other column tells which" in line
+
+
+def test_a_point_separates_thousands_where_other_columns_have_decimal_commas(table):
+    assert encoded(table("a;b;y\n" + "1.500;0,5;p\n700;1,5;q\n" * 9))["a"][:2] == [1500, 700]
+    assert encoded(table("a;b;y\n" + "1.500;0;p\n700;1;q\n" * 9))["a"][:2] == [1.5, 700]
+
+
+@pytest.mark.parametrize(
+    ("values", "odd", "usual"),
+    [
+        (["0,5", "1,5", "2.5"], "2.5", "0,5"),
+        (["5%", "6%", "7"], "7", "5%"),
+        (["1.500,5", "1,500.5"], "1.500,5", "1,500.5"),
+    ],
+)
+def test_a_mixture_of_notations_is_told(table, values, odd, usual):
+    line = told(table("a;y\n" + "".join(f"{value};{k}\n" for k, value in enumerate(values)) * 9))
+    assert f"column a: {odd!a} is not written as another number of the column, {usual!a}, is" in line
+
+
+def test_dates_of_either_order_stay_categories_with_a_word(table, caplog):
+    with caplog.at_level("WARNING"):
+        found = encoded(table(rows(a=lambda k: ["01/02/2024", "03/04/2024"][k % 2])))
+    assert list(found) == ["a=01/02/2024", "a=03/04/2024"]
+    assert "column a: '01/02/2024' may be either of two dates" in caplog.text
+
+
+def test_a_later_table_has_the_notation_of_the_column(table):
+    encoding = columns.fit(read_table(table("a;d;y\n" + "0,5;31.12.2024;p\n1,5;1.12.2024;q\n" * 9)), "y")
+    again = Encoding.from_json(encoding.to_json())
+    later = read_table(table("d;a\n2.12.2024;1,25\n2024-12-03;\n", "later.csv"))
+    assert again.encode(later).tolist() == [[1.25, cells.day("2024-12-02")], [0.5, cells.day("2024-12-03")]]
+    later = read_table(table("d;a\n2.12.2024;1.25\n", "later.csv"))
+    with pytest.raises(UserError, match=r"column a: '1\.25' is no number such as 1,5, as the column's were"):
+        again.encode(later)
+
+
+def test_a_column_of_truths_takes_what_else_says_so(table):
+    encoding = columns.fit(read_table(table(rows(a=lambda k: ["true", "false"][k % 2]))), "y")
+    later = read_table(table("a\nY\nno\n1\n0.0\nTRUE\n", "later.csv"))
+    assert encoding.encode(later).tolist() == [[1], [0], [1], [0], [1]]
+    with pytest.raises(UserError, match="'2' is no boolean; write true or false"):
+        encoding.encode(read_table(table("a\n2\n", "later.csv")))
+
+
+def test_the_words_of_pandas_are_missing(table):
+    words = ["n/a", "#N/A", "<NA>", "None", "-nan", "1.#IND", "NULL", "?", ""]
+    found = encoded(
+        table(rows(a=lambda k: words[k] if k < len(words) else k, b=lambda k: words[k % 9] if k % 2 else "x"))
+    )
+    assert found["a is missing"] == [float(k < len(words)) for k in range(40)]
+    assert list(found) == ["a", "a is missing", "b=x", "b is missing"]
+
+
+@pytest.mark.parametrize("word", ["-", "."])
+def test_a_dash_is_missing_among_numbers_and_dates_and_a_category_among_texts(table, word):
+    found = encoded(
+        table(
+            rows(
+                a=lambda k: word if k % 9 == 0 else k,
+                d=lambda k: word if k % 9 == 0 else f"2024-01-{k % 28 + 1:02}",
+                e=lambda k: word if k % 9 == 0 else f"0,{k}",
+                c=lambda k: [word, "x"][k % 2],
+            )
+            .replace(",0,", ",'0.")
+            .replace(",", ";")
+            .replace("'0.", "0,")
+        )
+    )
+    assert list(found) == ["a", "a is missing", "d", "d is missing", "e", "e is missing", f"c={word}", "c=x"]
+    assert (
+        found["a is missing"]
+        == found["d is missing"]
+        == found["e is missing"]
+        == [float(k % 9 == 0) for k in range(40)]
+    )
+
+
+def test_words_of_ones_own_are_missing_here_and_later(table):
+    path = table(rows(a=lambda k: -9 if k % 4 == 0 else k, b=lambda k: ["unknown", "x", "y"][k % 3]))
+    found = encoded(path, missing=["-9", "unknown"])
+    assert found["a is missing"] == [float(k % 4 == 0) for k in range(40)]
+    assert min(found["a"]) == 1
+    assert list(found)[2:] == ["b=x", "b=y", "b is missing"]
+    encoding = columns.fit(read_table(path), "y", missing=["-9", "unknown"])
+    later = read_table(table("a,b\n-9.0,unknown\n3,x\n", "later.csv"))
+    missing = Encoding.from_json(encoding.to_json()).encode(later)
+    assert missing[:, [1, 4]].tolist() == [[1, 1], [0, 0]]
+    assert "row 3, column y: 'unknown' is no class" in told(table("a,y\n1,p\n2,unknown\n"), missing=["unknown"])
+
+
+def test_what_is_plain_has_the_bytes_that_it_had(table):
+    """A file's JSON names a notation, and words of one's own, only where there are some."""
+    encoding = columns.fit(read_table(table(rows(a=lambda k: k, c=lambda k: ["x", "None"][k % 2 // 1]))), "y")
+    assert set(json.loads(encoding.to_json())[0]) == {"categories", "fill", "kind", "missing", "name", "rare"}
+
+
+def test_an_older_encoding_keeps_its_categories(table):
+    """`None` was a category before it was a word for a missing value."""
+    column = {"name": "a", "kind": "category", "categories": ["None", "x"], "rare": []}
+    encoding = Encoding.from_json(json.dumps([column]))
+    assert encoding.encode(read_table(table("a\nNone\nx\nn/a\n"))).tolist() == [[1, 0], [0, 1], [0, 0]]
 
 
 def test_columns_of_every_kind(table):
@@ -209,6 +407,12 @@ def test_the_json_comes_back_bit_for_bit(table):
      '[{"name": "\\u001b", "kind": "number"}]', '[{"name": ["a"], "kind": "number"}]',
      '[{"name": "a", "kind": ["number"]}]', '[{"name": "a", "kind": "category", "categories": [["b"]]}]',
      '[{"name": "a", "kind": "category", "categories": "bc"}]', '[{"name": "a", "kind": "category", "rare": 3}]',
+     '[{"name": "a", "kind": "number", "notation": "5"}]', '[{"name": "a", "kind": "date", "notation": "1,5"}]',
+     '[{"name": "a", "kind": "category", "categories": ["b"], "notation": "1,5"}]',
+     '[{"name": "a", "kind": "number", "notation": ["1,5"]}]',
+     '[{"name": "a", "kind": "number", "missing_texts": "-"}]',
+     '[{"name": "a", "kind": "category", "categories": ["b"], "missing_texts": ["b"]}]',
+     '[{"name": "a", "kind": "number", "missing_texts": [3]}]',
      '[{"name": "a", "kind": "number"}, {"name": "a", "kind": "number"}]', "[]"],
 )  # fmt: skip
 def test_a_text_that_is_no_encoding_is_refused(text):
@@ -260,12 +464,66 @@ def test_a_header_may_count(table):
     assert list(read_table(table(",2019,2020,y\n0,4,5,a\n")).columns) == ["column 1", "2019", "2020", "y"]
 
 
+PLAIN = "a,b,y\n1.5,x,p\n2.5,z,q\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (PLAIN, None),
+        (PLAIN.replace(",", ", ").replace("x", '"x"').replace("z", '"z"'), "blanks before quotes are left out"),
+        ("# exported, by a tool\n" + PLAIN, "left out above the header: '# exported, by a tool'"),
+        ("My table\n\nof May\n" + PLAIN, None),
+        ("My table\n" + PLAIN, "left out above the header: 'My table'"),
+        ("My table\nof May\n" + PLAIN, "left out above the header: 'My table of May'"),
+        ("My table,,\n" + PLAIN, "left out above the header: 'My table,,'"),
+        ("My table\n" + PLAIN.replace(",", ";"), "left out above the header: 'My table'"),
+        ("sep=;\n" + PLAIN.replace(",", ";"), "columns are separated by a semicolon"),
+        ("sep=,\n" + PLAIN, None),
+        (PLAIN.replace("p\n", "p,\n").replace("q\n", "q,,\n"), "rows end with a delimiter, which is left out"),
+        (PLAIN.replace("y\n", "y,\n"), None),
+        ('a,b,y\n"1",1.5,x,p\n"2",2.5,z,q\n', "rows begin with a name that has no column"),
+        ("a,b,y\nr1,1.5,x,p\nr2,2.5,z,q\n", "rows begin with a name that has no column"),
+        (gzip.compress(PLAIN.encode()), "it is packed by gzip"),
+        (gzip.compress(PLAIN.replace("x", "é").encode("utf-16")), "it is packed by gzip"),
+    ],
+    ids=range(16),
+)
+def test_what_surrounds_a_table_is_left_out(table, content, note):
+    raw = read_table(table(content))
+    assert list(raw.columns) == ["a", "b", "y"]
+    assert [raw.cells(name) for name in "ay"] == [["1.5", "2.5"], ["p", "q"]]
+    assert raw.cells("b")[1] == "z"
+    assert note is None or any(line.startswith(note) for line in raw.notes)
+
+
+def test_a_row_below_a_title_has_the_number_of_its_line(table):
+    assert list(read_table(table("My table\n\n" + PLAIN)).numbers) == [4, 5]
+    assert list(read_table(table("sep=,\n" + PLAIN)).numbers) == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [("#,a,y\n1,2,p\n", ["#", "a", "y"]), ("# a,y\n1,p\n", ["# a", "y"]), ("a\nx;y\nz\n", ["a"]), ("a\n1\n2\n", ["a"]),
+     ("title\nx\n", ["title"]), ("a,b\n1,2\n", ["a", "b"])],
+)  # fmt: skip
+def test_what_only_looks_like_a_title_is_a_header(table, content, names):
+    assert list(read_table(table(content)).columns) == names
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.CSV", "t.tsv", "t.txt", "t.csv.gz", "t.Tsv.gz", "t.txt.gz"])
+def test_a_table_may_have_one_of_these_names(table, name):
+    content = PLAIN.replace(",", "\t").encode()
+    path = table(gzip.compress(content) if name.endswith("gz") else content, name)
+    assert sources.load(path, "y", ["b"]).x.tolist() == [[1.5], [2.5]]
+
+
 # What is refused, in one line
 
 
-def told(path, target="y", drop=(), categories=()):
+def told(path, target="y", drop=(), categories=(), missing=()):
     with pytest.raises(UserError) as found:
-        sources.load(path, target, drop, categories)
+        sources.load(path, target, drop, categories, missing)
     line = str(found.value).replace(path, "PATH")
     assert "\n" not in line
     assert len(line) < 300
@@ -289,6 +547,13 @@ def told(path, target="y", drop=(), categories=()):
         (b"a,y\n1,p\n2,q\0\n", ["NUL"]),
         (b"a,y\n1,\x81\xff\n", ["no text in UTF-8 or Windows-1252"]),
         (b"\xff\xfea\0,\0y\0\n\0x", ["not a CSV table"]),
+        (b"PK\x03\x04" + bytes(99), ["no CSV table, but a ZIP archive", ".xlsx"]),
+        (b"PAR1" + bytes(99), ["no CSV table, but a Parquet file; name it .parquet"]),
+        (gzip.compress(b"a,y\n1,p\n2,q\n")[:-9], ["a damaged gzip file"]),
+        (gzip.compress(bytes(1 << 25)), ["unpacks to over 100 times its size"]),
+        ("sep=x\naxy\n", ["first line says that 'x' separates columns; allowed are comma, semicolon"]),
+        ("a,b,y\nr,1,2,p\nr,2,3,q\n", ["row 3 has 4 cells, the header 3", "'r'", "comes twice"]),
+        ("a,b,y\n1,2,p,x\n1,2,p\n1,2,q\n", ["row 2 has 4 cells, the header 3"]),
         ("a,y\n1,p\n2,\n", ["row 3, column y: '' is no class"]),
         ("a,y\n1,p\n2,nan\n", ["row 3, column y: 'nan' is no class"]),
         ("a,y\n1,p\n\n2,</script>\n", ["row 4, column y: '</script>' has markup"]),
@@ -319,7 +584,7 @@ def test_mixed_types_have_their_row_and_value(table):
     assert "fruit=lime" in encoded(table(rows(fruit=lambda k: "lime" if k % 3 == 0 else k % 3)), categories=["fruit"])
 
 
-@pytest.mark.parametrize("value", ["1_0", "1,5", "１"])
+@pytest.mark.parametrize("value", ["1_0", "1,5,5", "１"])
 def test_what_only_looks_like_a_number_is_told(table, value):
     line = told(table(rows(a=lambda k: f'"{value}"' if k == 15 else k)))
     assert f"row 17, column a: {value!a} is no number" in line
@@ -400,7 +665,54 @@ def test_classes_that_are_numbers_are_in_their_order(table):
     assert y.tolist() == [k % 12 for k in range(40)]
 
 
+def test_each_column_that_cannot_be_used_is_told(table, caplog):
+    """In the log; the error names all of them."""
+    makers = {"who": lambda k: f"n{k}", "a": lambda k: k % 7, "b": lambda k: "inf" if k == 3 else k}
+    line = told(table(rows(**makers, fruit=lambda k: "lime" if k == 15 else k)))
+    assert "3 columns cannot be used" in line
+    assert "prepare.drop: [who, b, fruit]" in line
+    reasons = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    words = ["column who has 40 different texts", "row 5, column b: 'inf' is no number", "row 17, column fruit: 'lime'"]
+    assert [word for word, reason in zip(words, reasons, strict=True) if word not in reason] == []
+
+
+@pytest.mark.parametrize("value", ["inf", "1e301", "lime"])
+def test_advice_on_a_comma_is_given_where_there_is_one(table, value):
+    encoding = columns.fit(read_table(table(rows(a=lambda k: k))), "y")
+    with pytest.raises(UserError) as found:
+        encoding.encode(read_table(table(f"a\n{value}\n", "later.csv")))
+    assert "decimal point" not in str(found.value)
+
+
+def test_a_date_is_asked_for_as_a_date(table):
+    encoding = columns.fit(read_table(table(rows(a=lambda k: f"2024-01-{k % 28 + 1:02}"))), "y")
+    with pytest.raises(UserError, match=r"'20110304' is no date; write it as 2024-12-31$"):
+        encoding.encode(read_table(table("a\n20110304\n", "later.csv")))
+
+
 # What is worth a word
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda k: k % 121, "has 121 different numbers, 0 to 120, and each is a class of its own"),
+        (lambda k: k % 3 - 1, "has -1, and it is a class as the others are"),
+        (lambda k: k % 2 * 2 - 1, None),
+        (lambda k: k % 20, None),
+    ],
+)
+def test_numbers_that_may_be_no_classes_are_told(table, tmp_path, caplog, make, words):
+    np.savez(tmp_path / "own.npz", x=np.random.default_rng(0).normal(size=(400, 2)), y=[make(k) for k in range(400)])
+    for source, target in ((table(rows(400, a=lambda k: k * 7 % 9, kind=make)), "kind"), (tmp_path / "own.npz", None)):
+        caplog.clear()
+        sources.load(str(source), target)
+        said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert [words in line for line in said] == [True] if words else not said
+
+
+def test_none_is_a_class(table):
+    assert labels.of_table(read_table(table("a,y\n1,None\n2,Apnea\n")), "y")[1] == ["Apnea", "None"]
 
 
 def test_what_tells_nothing_or_too_much_is_said(table, caplog):

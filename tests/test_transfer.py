@@ -181,7 +181,7 @@ class TestDataset:
     ("prepare", "words"),
     [
         ({"transfer": {"times": 3}}, "needs rows"),
-        ({"transfer": {"rows": "data/raw/more.txt"}}, "needs rows"),
+        ({"transfer": {"rows": "data/raw/more.json"}}, "needs rows"),
         ({"transfer": {"rows": "more.npz"}}, "copy it to data/raw/more"),
         ({"transfer": {"synthesis": "smote"}}, "mixup"),
         ({"transfer": {"synthesis": "mixup"}, "transfer_classes": ["setosa"]}, "transfer: null"),

@@ -1,11 +1,17 @@
 """What the text in a cell of a table says: a number, a date, a truth value, or nothing."""
 
+import math
 import re
 from datetime import date
 
 import numpy as np
 
-MISSING = frozenset(["", "NA", "N/A", "NaN", "nan", "NULL", "null", "?"])
+# pandas' list (its `read_csv`, `na_values`), and the question mark of UCI's tables.
+MISSING = frozenset((
+    "", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "<NA>", "#NA", "#N/A", "#N/A N/A",
+    "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "?",
+))  # fmt: skip
+PLACEHOLDERS = frozenset(["-", "."])  # missing among numbers or dates, a category among texts
 LARGEST = 1e300  # a magnitude whose difference to another does not overflow
 DAY = 86_400_000_000_000  # nanoseconds
 _DATE = re.compile(
@@ -20,12 +26,13 @@ def _plain(text):
 def number(text):
     """The float64 nearest to a decimal number, without -0.0; None if it is none.
 
-    `1_0` and digits of other scripts, which `float` takes, are none; `inf` is one, and no input.
+    `nan`, `1_0` and digits of other scripts, which `float` takes, are none; `inf` is one, and no input.
     """
     try:
-        return float(text) + 0.0 if _plain(text) else None
+        value = float(text) + 0.0 if _plain(text) else math.nan
     except ValueError:
         return None
+    return None if math.isnan(value) else value
 
 
 def numbers(cells):
@@ -45,10 +52,12 @@ def day(text):
     `THH:MM`, `:SS`, a fraction and a zone may follow (ISO 8601); for the T a blank may stand.
     """
     found = _DATE.fullmatch(text)
-    if not found:
-        return None
-    year, month, of_month, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
-    fraction, sign, *zone = found.groups()[6:]
+    return _days(*found.groups()) if found else None
+
+
+def _days(year, month, of_month, hour, minute, second, fraction=None, sign=None, *zone):
+    """`day` of the texts of its parts; None if there is no such day or time."""
+    year, month, of_month, hour, minute, second = (int(p or 0) for p in (year, month, of_month, hour, minute, second))
     if hour > 23 or minute > 59 or second > 59:
         return None
     try:
@@ -66,4 +75,72 @@ def truth(text):
     return {"true": 1.0, "false": 0.0}.get(text.lower())
 
 
+def any_truth(text):
+    """`truth`, also of `yes` and `no`, `y` and `n`, and the numbers 1 and 0: where a column is known to hold truths."""
+    words = {"true": 1.0, "yes": 1.0, "y": 1.0, 1.0: 1.0, "false": 0.0, "no": 0.0, "n": 0.0, 0.0: 0.0}
+    return words.get(text.lower(), words.get(number(text)))
+
+
 PARSERS = {"number": number, "date": day, "boolean": truth}
+
+
+BLANK = "[ \u00a0\u2009\u202f]"  # also those that do not break, and a thin one
+
+
+def _written(group, decimal, percent):
+    """Parser of numbers with this decimal mark, a mark of this pattern between thousands, and maybe a `%` at the end.
+
+    Of `5%` the number is 5.
+    """
+    digits = rf"(?:[1-9]\d{{0,2}}(?:{group}\d{{3}})+|\d*)" if group else r"\d*"
+    sign = f"{BLANK}?%" if percent else ""
+    form = re.compile(rf"([-+]?{digits}(?:{re.escape(decimal)}\d*)?(?:[eE][-+]?\d+)?){sign}", re.ASCII)
+
+    def parse(text):
+        found = form.fullmatch(text)
+        return number((re.sub(group, "", found[1]) if group else found[1]).replace(decimal, ".")) if found else None
+
+    return parse
+
+
+def _ordered(order, mark):
+    """Parser of dates whose parts have this order, such as "dmy", and this mark between them; and of `day`'s."""
+    year, other = r"(?P<y>\d{4})", r"(?P<%s>\d\d?)"
+    parts = re.escape(mark).join(year if part == "y" else other % part for part in order)
+    form = re.compile(rf"{parts}(?:[ T](?P<h>\d\d?):(?P<min>\d\d)(?::(?P<s>\d\d))?)?", re.ASCII)
+
+    def parse(text):
+        found = form.fullmatch(text)
+        return _days(*found.group("y", "m", "d", "h", "min", "s")) if found else day(text)
+
+    return parse
+
+
+# {an example, which is the notation's name: (mark between thousands, decimal mark)}, the narrow ones first
+_NUMBERS = {
+    "1,5": ("", ","),
+    "1,234.5": (",", "."),
+    "1.234,5": (r"\.", ","),
+    "1 234.5": (BLANK, "."),
+    "1 234,5": (BLANK, ","),
+    "1'234.5": ("['\u2019]", "."),
+}
+_PERCENT = {f"{name}%": marks for name, marks in {"1.5": ("", "."), **_NUMBERS}.items()}
+DECIMAL = {name: mark for name, (_, mark) in (_NUMBERS | _PERCENT).items()}
+NOTATIONS = {
+    "number": {name: _written(*marks, name in _PERCENT) for name, marks in (_NUMBERS | _PERCENT).items()},
+    "date": {
+        "31.12.2024": _ordered("dmy", "."),
+        "31/12/2024": _ordered("dmy", "/"),
+        "12/31/2024": _ordered("mdy", "/"),
+        "31-12-2024": _ordered("dmy", "-"),
+        "12-31-2024": _ordered("mdy", "-"),
+        "2024/12/31": _ordered("ymd", "/"),
+        "2024.12.31": _ordered("ymd", "."),
+    },
+}
+
+
+def parser(kind, notation=""):
+    """The function of NOTATIONS from a text to its float64 or None; of PARSERS if the notation is "", the plain one."""
+    return NOTATIONS[kind][notation] if notation else PARSERS[kind]

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from kdlib.data.cells import LARGEST, MISSING, PARSERS, numbers
+from kdlib.data.cells import LARGEST, MISSING, NOTATIONS, PARSERS, PLACEHOLDERS, any_truth, number, numbers, parser
 from kdlib.data.names import check_name
 from kdlib.errors import UserError
 
@@ -19,7 +19,8 @@ class Column:
     """One column. kind: of KINDS. missing: whether a feature of its own says that the value is missing.
 
     fill: what stands where a number, date or truth value is missing. categories: values that have a feature each. rare:
-    values that share one. Any other value of a category, or a missing one, is zeros.
+    values that share one. Any other value of a category, or a missing one, is zeros. notation: of NOTATIONS, how the
+    numbers or dates are written, or "". missing_texts: what says that a value is missing, besides MISSING.
     """
 
     name: str
@@ -28,6 +29,8 @@ class Column:
     missing: bool = False
     categories: tuple = ()
     rare: tuple = ()
+    notation: str = ""
+    missing_texts: tuple = ()
 
     @property
     def feature_names(self):
@@ -35,25 +38,42 @@ class Column:
         names += [f"{self.name} is rare"] if self.rare else []
         return names + ([f"{self.name} is missing"] if self.missing else [])
 
-    def values(self, table):
-        """(n,) float64: the numbers, or the place of the value's feature, -1 if it has none; NaN where missing."""
-        quick = as_numbers(table, self.name) if self.kind == "number" else None
-        if quick is not None and (np.abs(quick) <= LARGEST).all():
-            return quick
-        cells, known = table.cells(self.name), {}
+    @cached_property
+    def _missing_numbers(self):
+        return {number(text) for text in self.missing_texts if self.kind == "number"} - {None}
+
+    def parser(self, plain=False):
+        """Function of a cell's text to the number that it is: NaN if it is missing, None if it is not of this kind.
+
+        Of a category it is the place of its feature, -1 if it has none. plain: numbers are not in the `notation`.
+        """
         places = {value: k for k, value in enumerate(self.categories)}
         places |= dict.fromkeys(self.rare, len(self.categories))
+        missing = MISSING.union(self.missing_texts)
+        if self.kind == "category":
+            return lambda text: places.get(text, math.nan if text in missing else -1)
+        missing |= PLACEHOLDERS
+        parse = any_truth if self.kind == "boolean" else parser(self.kind, "" if plain else self.notation)
+
+        def value(text):
+            found = math.nan if text in missing else parse(text)
+            return math.nan if found in self._missing_numbers else found
+
+        return value
+
+    def values(self, table):
+        """(n,) float64: the numbers, or the place of the value's feature, -1 if it has none; NaN where missing."""
+        plain = self.kind == "number" and (not self.notation or table.is_numeric(self.name))
+        quick = as_numbers(table, self.name) if plain and not self.missing_texts else None
+        if quick is not None and (np.abs(quick) <= LARGEST).all():
+            return quick
+        cells, known, parse = table.cells(self.name), {}, self.parser(plain)
         for text in dict.fromkeys(cells):
-            if text in MISSING:
-                known[text] = math.nan
-            elif self.kind == "category":
-                known[text] = places.get(text, -1)
-            else:
-                known[text] = value = PARSERS[self.kind](text)
-                if value is None or not abs(value) <= LARGEST:
-                    where = table.where(cells.index(text), self.name)
-                    limit = "" if value is None else f" of at most {LARGEST:g}"
-                    raise UserError(f"{where}: {text[:40]!a} is no {self.kind}{limit}{_hint(text)}")
+            known[text] = value = parse(text)
+            if value is None or abs(value) > LARGEST:
+                where = table.where(cells.index(text), self.name)
+                reason = _reason(self.kind, text, value, "" if plain else self.notation)
+                raise UserError(f"{where}: {text[:40]!a} is no {self.kind}{reason}")
         return np.fromiter(map(known.__getitem__, cells), np.float64, len(cells))
 
     def encode(self, table, out):
@@ -77,8 +97,15 @@ def as_numbers(table, name):
     return None if np.isnan(values).any() else values
 
 
-def _hint(text):
-    return "; write a decimal point for its comma" if PARSERS["number"](text.replace(",", ".", 1)) is not None else ""
+def _reason(kind, text, value, notation):
+    """Why a cell, as it was parsed, is none of its column's values, and what would be one."""
+    if value is not None:
+        return f" of at most {LARGEST:g}"
+    if notation:
+        return f" such as {notation}, as the column's were where the encoding was fitted; write it so"
+    if kind == "number":
+        return "; write a decimal point for its comma" if number(text.replace(",", ".", 1)) is not None else ""
+    return "; write it as 2024-12-31" if kind == "date" else "; write true or false"
 
 
 @dataclass(frozen=True)
@@ -105,7 +132,11 @@ class Encoding:
 
     def to_json(self):
         """The same text for the same encoding, ASCII alone; floats are written so that they come back bit for bit."""
-        return json.dumps([asdict(column) for column in self.columns], sort_keys=True, allow_nan=False)
+        entries = [asdict(column) for column in self.columns]
+        for entry in entries:  # what is plain stays out: a file keeps the bytes that it had before there were notations
+            for key in [key for key in ("notation", "missing_texts") if not entry[key]]:
+                del entry[key]
+        return json.dumps(entries, sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, text):
@@ -123,15 +154,18 @@ def _column(entry):
     """`Column` of a dict. Raises TypeError or ValueError if it is none."""
     column = Column(**entry)
     values = [*column.categories, *column.rare]
-    for name in (column.name, *values):
+    for name in (column.name, *values, *column.missing_texts):
         if type(name) is not str:
             raise TypeError(f"got {name!a} as a name")
         check_name("a name", name)
     lists = type(column.categories) is list and type(column.rare) is list and len(set(values)) == len(values)
+    lists &= type(column.missing_texts) in (list, tuple) and not set(values) & set(column.missing_texts)
+    written = column.notation == "" or column.notation in NOTATIONS.get(column.kind, ())
     plain = type(column.fill) is float and abs(column.fill) <= LARGEST and type(column.missing) is bool
-    if not (lists and plain and column.kind in KINDS and bool(values) == (column.kind == "category")):
+    if not (lists and plain and written and column.kind in KINDS and bool(values) == (column.kind == "category")):
         raise ValueError(f"the column {column.name!a} is not what it has to be")
-    return replace(column, categories=tuple(column.categories), rare=tuple(column.rare))
+    named = {key: tuple(getattr(column, key)) for key in ("categories", "rare", "missing_texts")}
+    return replace(column, **named)
 
 
 def encodes(text, feature_names):

@@ -37,34 +37,38 @@ def read_parquet(path):
         reason = " ".join(str(error).split())[:150]
         raise UserError(f"{path}: not a readable Parquet file ({reason}); write it again") from None
     keys = dict(zip(column_names(path, content.column_names), content.column_names, strict=True))
-    declared = frozenset(n for n, column in zip(keys, content.columns, strict=True) if _coded(column.type, pyarrow))
+    kinds = {name: column.type for name, column in zip(keys, content.columns, strict=True)}
+    declared = frozenset(name for name, kind in kinds.items() if pyarrow.types.is_dictionary(kind))
+    numeric = frozenset(name for name, kind in kinds.items() if _numeric(kind, pyarrow.types))
     rows = range(1, file.metadata.num_rows + 1)
     if not large:
-        return _table(path, rows, dict(zip(keys, content.columns, strict=True)), declared, pyarrow)
+        return _table(path, rows, dict(zip(keys, content.columns, strict=True)), declared, numeric, pyarrow)
 
     def batches(names):
         counts = [0]
         for batch in file.iter_batches(BATCH, columns=[keys[name] for name in names]):
             columns = {name: pyarrow.chunked_array([batch.column(keys[name])]) for name in names}
-            yield _table(path, rows[counts[-1] : counts[-1] + batch.num_rows], columns, declared, pyarrow)
+            yield _table(path, rows[counts[-1] : counts[-1] + batch.num_rows], columns, declared, numeric, pyarrow)
             counts.append(counts[-1] + batch.num_rows)
 
     def whole(name):
         return [cell for block in batches([name]) for cell in block.cells(name)]
 
-    return Table(str(path), {name: partial(whole, name) for name in keys}, rows, declared, batches=batches)
+    return Table(
+        str(path), {name: partial(whole, name) for name in keys}, rows, declared, batches=batches, numeric=numeric
+    )
 
 
-def _coded(kind, pyarrow):
-    return pyarrow.types.is_dictionary(kind)
+def _numeric(kind, types):
+    return types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
 
 
-def _table(path, rows, columns, declared, pyarrow):
+def _table(path, rows, columns, declared, numeric, pyarrow):
     """`Table` of Arrow's columns, {name: of the rows}."""
     texts = {name: partial(_texts, path, name, column, pyarrow) for name, column in columns.items()}
     plain = (pyarrow.types.is_integer, pyarrow.types.is_floating)
-    numeric = {n: c for n, c in columns.items() if any(check(c.type) for check in plain) and not c.null_count}
-    return Table(str(path), texts, rows, declared, arrays={name: c.to_numpy for name, c in numeric.items()})
+    full = {n: c for n, c in columns.items() if any(check(c.type) for check in plain) and not c.null_count}
+    return Table(str(path), texts, rows, declared, arrays={n: c.to_numpy for n, c in full.items()}, numeric=numeric)
 
 
 def _texts(path, name, column, pyarrow):

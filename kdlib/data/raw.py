@@ -15,7 +15,9 @@ class Table:
     where there is no value}: one column at a time is a list of texts, of 60 bytes each. numbers: (n,) of the rows, from
     1, for messages; in a CSV these are its lines. declared: columns that the source says are categories. notes: what
     was found in reading, for the log. arrays: {name: function that gives the n numbers that the cells are, as an
-    array}, of columns in which all are. batches: None, or a function of column names to the tables of some of the rows
+    array}, of columns in which all are. numeric: columns whose cells are numbers of the source's own type, or "": their
+    texts are plain, however a column of texts was written. decimal: the decimal mark that the table's delimiter speaks
+    for, or "". batches: None, or a function of column names to the tables of some of the rows
     each, in their order, where all are more than memory.
     """
 
@@ -26,6 +28,8 @@ class Table:
     notes: tuple = ()
     arrays: dict[str, Callable] = field(default_factory=dict)
     batches: Callable | None = None
+    numeric: frozenset = frozenset()
+    decimal: str = ""
 
     def __post_init__(self):
         if not len(self.numbers):
@@ -39,6 +43,10 @@ class Table:
         if name not in self.columns:
             raise UserError(f"{self.path}: lacks the column {name!a}; its columns are {listed(self.columns)}")
         return self.columns[name]()
+
+    def is_numeric(self, name):
+        """Whether the source itself has numbers in the column, not texts."""
+        return name in self.numeric or name in self.arrays
 
     def blocks(self, names):
         """Tables of some of the rows each, in their order, which have the columns of these names."""

@@ -18,9 +18,9 @@ def onnx_file(deployed):
 
     Its input is `rows`, (n, features) float64. Of a table with an encoding each column is an input of its name, (n, 1),
     with an underscore after it if an output has that name: numbers, truth values (0 or 1) and dates (days since
-    1970-01-01 UTC) float64, NaN where missing; categories texts without blanks around them. Outputs: `label` (n,)
-    texts; `probabilities` and `logits`, (n, classes), float64 of integers, float32 of floats. Rows that Python refuses
-    have answers that mean nothing.
+    1970-01-01 UTC) float64, NaN where missing, in whatever notation the table had them (0.5 for `0,5`, 5 for `5%`);
+    categories texts without blanks around them. Outputs: `label` (n,) texts; `probabilities` and `logits`, (n,
+    classes), float64 of integers, float32 of floats. Rows that Python refuses have answers that mean nothing.
     """
     graph, network, about = Graph(), deployed.network, deployed.about
     kind, width = network.settings()["kind"], network.sizes[-1]
@@ -82,11 +82,13 @@ def _table(graph, encoded):
     for column in encoded.columns:
         if column.kind == "category":
             cells = graph.input(_name(column), "str", 1)
-            known = [*column.categories, *column.rare, *sorted(MISSING)]
+            named = [*column.categories, *column.rare]
+            missing = sorted(MISSING.union(column.missing_texts).difference(named))
+            known = [*named, *missing]
             width = len(column.feature_names)
             rare = min(len(column.categories), width - 1)
             places = [*range(len(column.categories)), *[rare] * len(column.rare)]
-            places += [width - 1 if column.missing else width] * len(MISSING)
+            places += [width - 1 if column.missing else width] * len(missing)
             of_place = np.array(places)[:, None] == np.arange(width)
             hot = graph.node("OneHotEncoder", cells, domain=ML, cats_strings=known, zeros=1)
             hot = graph.node("Reshape", hot, graph.constant([-1, len(known)], "int64"))

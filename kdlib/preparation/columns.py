@@ -1,20 +1,27 @@
 """What each column of a table is, its categories, and what is filled in: fits an `Encoding`."""
 
+import logging
 from collections import Counter
 from dataclasses import replace
+from datetime import date, timedelta
+from functools import cached_property
 
 import numpy as np
 
-from kdlib.data.cells import MISSING, PARSERS
+from kdlib.data.cells import DECIMAL, LARGEST, MISSING, NOTATIONS, PARSERS, PLACEHOLDERS, number, parser
 from kdlib.data.encoding import Column, Encoding, as_numbers
 from kdlib.data.names import check_name, listed
 from kdlib.errors import UserError
 
 MOST = 10_000  # different values of a category
+GROUPED = "1.234,5"  # the notation in which `1.500`, also a plain number, is another number
+
+log = logging.getLogger("prepare")
 
 
-def fit(table, target, drop=(), categories=()):
+def fit(table, target, drop=(), categories=(), missing=()):
     """`Encoding` of all columns but `target` and `drop`. categories: columns to take as such though they hold numbers.
+    missing: texts that say that a value is missing, besides `kdlib.data.cells.MISSING`.
 
     It reads the features of all rows, and no label. A row that a split tests on so takes part in three things: what a
     column is, which categories have a feature, and the median. None tells a class: a category that tested rows alone
@@ -23,39 +30,79 @@ def fit(table, target, drop=(), categories=()):
 
     A missing number becomes the lower median of its column, which is a value that occurs: nothing is rounded, and
     integers stay integers. A category is rare in fewer than 2 + n / 1000 rows. A column whose cells are all alike is
-    left out: what to make of another value later, no network can learn. Raises UserError for a column of mixed types,
-    or of too many different texts.
+    left out: what to make of another value later, no network can learn. A column whose numbers or dates are all in one
+    of `kdlib.data.cells.NOTATIONS` is one of numbers or dates, and the log says so. Raises UserError for a column of
+    mixed types or notations, or of too many different texts; of several such columns, the log has the reason of each.
     """
     for key, names in (("target", [target]), ("drop", drop), ("categories", categories)):
         for name in names:
             if name not in table.columns:
                 raise UserError(f"prepare.{key}: got {name!r}; the columns of {table.path} are {listed(table.columns)}")
     names = [name for name in table.columns if name != target and name not in drop]
-    kept = [_column(table, name, name in {*categories, *table.declared}) for name in names]
+    told = {*categories, *table.declared}
+    marks = _DecimalMarks(table, [name for name in names if name not in told and not table.is_numeric(name)])
+    kept, wrong = [], {}
+    for name in names:
+        try:
+            kept.append(_column(table, name, name in told, tuple(missing), marks))
+        except UserError as error:
+            wrong[name] = error
+    if len(wrong) == 1:
+        raise next(iter(wrong.values()))
+    for error in wrong.values():
+        log.error("%s", error)
+    if wrong:
+        raise UserError(
+            f"{table.path}: {len(wrong)} columns cannot be used, for the reasons above; mend them, or leave them out:"
+            f" prepare.drop: [{listed(wrong)}]"
+        )
     if not any(kept):
         raise UserError(f"{table.path}: no column beside {target} has different values; a feature is needed")
     return Encoding(tuple(filter(None, kept)))
 
 
-def _column(table, name, category):
+def _column(table, name, category, missing, marks):
     """`Column`, or None if all its cells are alike."""
     if not table.batches:
         cells = table.cells(name)
         table = replace(table, columns={name: lambda: cells})
     if _alike(table, name):
         return None
-    if not category and (values := _numbers(table, name)) is not None:
+    if not (category or missing) and (values := _numbers(table, name)) is not None and not (_grouped(table, name)):
+        if not (np.abs(values) <= LARGEST).all():
+            Column(name, "number").values(table)  # which says where
         return Column(name, "number", float(np.sort(values)[(len(values) - 1) // 2]))
     counts = Counter()
     for block in table.blocks([name]):
         counts.update(block.cells(name))
-    present = {text: count for text, count in counts.items() if text not in MISSING}
+    present = {text: count for text, count in counts.items() if text not in MISSING and text not in missing}
     if not present:  # only different words for a missing value
         return None
-    kind, missing = "category" if category else _kind(table, name, present), len(present) < len(counts)
+    kind, notation = ("category", "") if category else _kind(table, name, present, marks)
+    column = Column(name, kind, notation=notation, missing_texts=missing)
     if kind == "category":
-        return Column(name, kind, 0.0, missing, *_vocabulary(table, name, present))
-    return Column(name, kind, _lower_median((PARSERS[kind](text), count) for text, count in present.items()), missing)
+        named, rare = _vocabulary(table, name, present)
+        return replace(column, missing=len(present) < len(counts), categories=named, rare=rare)
+    parse = column.parser(table.is_numeric(name))
+    found = {text: value for text in present if not np.isnan(value := parse(text))}
+    if any(abs(value) > LARGEST for value in found.values()):
+        column.values(table)
+    if not found:
+        return None
+    if notation:
+        _say_notation(f"{table.path}: column {name}", kind, found)
+    known = sum(present[text] for text in found)  # integers
+    fill = _lower_median((value, present[text]) for text, value in found.items())
+    return replace(column, fill=fill, missing=known < len(table))
+
+
+def _say_notation(where, kind, found):
+    """The log says how one cell is read, of {text: value}: the longest."""
+    text = max(found, key=len)
+    value = f"{found[text]:.15g}" if kind == "number" else str(date(1970, 1, 1) + timedelta(found[text]))
+    log.info(
+        "%s: %a is read as the %s %s; if it is none, name the column in prepare.categories", where, text, kind, value
+    )
 
 
 def _alike(table, name):
@@ -85,18 +132,107 @@ def _numbers(table, name):
     return np.concatenate(found)
 
 
-def _kind(table, name, present):
-    for kind, parse in PARSERS.items():
-        others = [text for text in present if parse(text) is None]
-        if not others:
-            return kind
-        if kind != "boolean" and 2 * len(others) < len(present):
-            where = table.where(table.find(name, others[0]), name)
-            raise UserError(
-                f"{where}: {others[0][:40]!a} is no {kind}, as other values of the"
-                f" column are; mend it, or name the column in prepare.categories or prepare.drop"
-            )
-    return "category"
+class _DecimalMarks:
+    """The decimal marks of which a table's columns of numbers are sure. Its cells are read when it is first asked."""
+
+    def __init__(self, table, names):
+        self.table, self.names = table, names
+
+    @cached_property
+    def sure(self):
+        found = set()
+        for name in self.names:
+            try:
+                texts = {text for block in self.table.blocks([name]) for text in block.cells(name)}
+            except UserError:  # of a Parquet's column of lists, say, which is refused in its turn
+                continue
+            texts -= MISSING | PLACEHOLDERS
+            marks = {DECIMAL.get(notation, ".") for notation in _notations("number", texts, plain=True)}
+            found |= marks if len(marks) == 1 else set()
+        return found
+
+    @property
+    def mark(self):
+        """The one of the table, "" if it is not known."""
+        return self.table.decimal if not self.sure else next(iter(self.sure)) if len(self.sure) == 1 else ""
+
+
+def _notations(kind, texts, plain=False):
+    """Those in which all the texts are of the kind; none of no texts. plain: the plain one, "", may be among them."""
+    tried = ["", *NOTATIONS[kind]] if plain else NOTATIONS[kind]
+    return [notation for notation in tried if texts and all(parser(kind, notation)(text) is not None for text in texts)]
+
+
+def _grouped(table, name):
+    """Whether a column of plain numbers, such as `1.500`, may be one of thousands with a point between them."""
+    if table.is_numeric(name):
+        return False
+    texts = [text for block in table.blocks([name]) for text in block.cells(name) if text not in MISSING]
+    return any("." in text for text in texts) and GROUPED in _notations("number", texts)
+
+
+def _kind(table, name, present, marks):
+    """(kind, notation) of a column with these texts."""
+    others = {kind: [text for text in present if parse(text) is None] for kind, parse in PARSERS.items()}
+    if not others["number"] and _grouped(table, name) and "," in marks.sure:
+        return "number", GROUPED
+    for kind, left in others.items():
+        few = kind != "boolean" and 2 * len(left) < len(present)
+        if not left or (few and PLACEHOLDERS.issuperset(left)):
+            return kind, ""
+    texts = [text for text in present if text not in PLACEHOLDERS]
+    found = {kind: [] if PLACEHOLDERS.issuperset(others[kind]) else _notations(kind, texts) for kind in NOTATIONS}
+    if found["number"]:
+        return "number", _unambiguous(table, name, texts, found["number"], marks)
+    if found["date"] and _same(found["date"], "date", texts):
+        return "date", found["date"][0]
+    for kind, left in others.items():
+        if kind != "boolean" and 2 * len(left) < len(present):
+            raise _mixture(table, name, left[0], f"is no {kind}, as other values of the column are; mend it")
+    _refuse_mixed_notations(table, name, texts, 2 * len(present) > sum(present.values()))  # integers
+    if found["date"]:
+        told = f"{table.path}: column {name}: {texts[0]!a} may be either of two dates; write it as 2024-12-31"
+        log.warning("%s", told)
+    return "category", ""
+
+
+def _refuse_mixed_notations(table, name, texts, unlike):
+    """Raises UserError for numbers in several notations; and, of texts that are no category's, for numbers and others.
+
+    unlike: whether the texts are too many for a category.
+    """
+    parsers = {"": number, **{notation: parser("number", notation) for notation in NOTATIONS["number"]}}
+    covered = {notation: {text for text in texts if of(text) is not None} for notation, of in parsers.items()}
+    best = max(covered.values(), key=len)
+    other = next((text for text in texts if text not in best), None)
+    if best and other and set().union(*covered.values()).issuperset(texts):
+        usual = next(text for text in texts if text in best)
+        reason = f"is not written as another number of the column, {usual[:40]!a}, is; write all in one way"
+        raise _mixture(table, name, other, reason)
+    if other and unlike and 2 * len(best) > len(texts):
+        raise _mixture(table, name, other, "is no number, as other values of the column are; mend it")
+
+
+def _mixture(table, name, text, reason):
+    where = table.where(table.find(name, text), name)
+    return UserError(f"{where}: {text[:40]!a} {reason}, or name the column in prepare.categories or prepare.drop")
+
+
+def _same(notations, kind, texts):
+    """Whether each text is the same value in all these notations."""
+    return all(len({parser(kind, notation)(text) for notation in notations}) == 1 for text in texts)
+
+
+def _unambiguous(table, name, texts, notations, marks):
+    """The first of the notations, of those with the table's decimal mark where values depend on it."""
+    if len({DECIMAL[notation] for notation in notations}) > 1:
+        notations = [notation for notation in notations if DECIMAL[notation] == marks.mark] or notations
+    if _same(notations, "number", texts):
+        return notations[0]
+    text = next(text for text in texts if not _same(notations, "number", [text]))
+    first, *_, last = sorted(parser("number", notation)(text) for notation in notations)
+    reason = f"may be {first:.15g} or {last:.15g}, and no other column tells which; write it plainly"
+    raise _mixture(table, name, text, reason)
 
 
 def _lower_median(counted):

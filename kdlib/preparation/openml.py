@@ -41,7 +41,9 @@ def read_openml(source, target):
     }
     declared = frozenset(name for name, key in zip(names, values, strict=True) if key in bunch.categories)
     notes = tuple(" ".join(str(warning.message).split()) for warning in caught)
-    return Table(source, columns, array("q", range(1, len(bunch.data) + 1)), declared, notes), names[-1]
+    numeric = frozenset(columns) - declared if bunch.data.dtype.kind == "f" else frozenset()
+    rows = array("q", range(1, len(bunch.data) + 1))
+    return Table(source, columns, rows, declared, notes, numeric=numeric - {names[-1]}), names[-1]
 
 
 def _texts(cells, known):

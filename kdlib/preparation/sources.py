@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kdlib.data.streamed import Rows, large
-from kdlib.data.tables import read_table
+from kdlib.data.tables import TABLES, read_table
 from kdlib.errors import UserError
 from kdlib.pieces import scratch
 from kdlib.preparation import archives, bundled, columns, labels
@@ -41,27 +41,28 @@ class Examples:
             raise UserError(f"all examples are of one class, {', '.join(self.class_names)}; at least 2 are needed")
 
 
-def load(source, target, drop=(), categories=()):
-    """`Examples` of a bundled dataset, an `.npz`, an `.npy`, or a table: `.csv`, `.parquet`, `openml:` and its number.
+def load(source, target, drop=(), categories=(), missing=()):
+    """`Examples` of a bundled dataset, an `.npz`, an `.npy`, a table (of TABLES), or `openml:` and its number.
 
-    target: the table's column of classes, or the `.npy` that has them. drop, categories: as
+    target: the table's column of classes, or the `.npy` that has them. drop, categories, missing: as
     `kdlib.preparation.columns.fit` takes them.
     Raises UserError if there is no such file, or its content is not what its kind has to hold.
     """
     if source in bundled.FILES:
         return Examples(*bundled.read(source))
-    if source.endswith(".npz"):
+    name = source.lower()
+    if name.endswith(".npz"):
         return Examples(*archives.read(source))
-    if source.endswith(".npy"):
+    if name.endswith(".npy"):
         return Examples(*archives.read_rows(source, target))
-    if source.endswith((".csv", ".parquet")):
-        return _of_table(read_table(source), target, drop, categories)
+    if name.endswith(TABLES):
+        return _of_table(read_table(source), target, drop, categories, missing)
     if source.startswith(PREFIX):
-        return _of_table(*read_openml(source, target), drop, categories)
+        return _of_table(*read_openml(source, target), drop, categories, missing)
     allowed = ", ".join(bundled.FILES)
     raise UserError(
-        f"prepare.dataset: got {source!r}; allowed are {allowed}, {PREFIX}61 and paths of a .npz, .npy, .csv"
-        " or .parquet"
+        f"prepare.dataset: got {source!r}; allowed are {allowed}, {PREFIX}61 and paths of a .npz, .npy,"
+        f" {', '.join(TABLES[:-1])} or {TABLES[-1]}"
     )
 
 
@@ -76,9 +77,9 @@ def _encoded(encoding, table):
     return Rows([x], np.float64) if large(x) else x
 
 
-def _of_table(table, target, drop, categories):
-    encoding = columns.fit(table, target, drop, categories)
-    y, names = labels.of_table(table, target)
+def _of_table(table, target, drop, categories, missing):
+    encoding = columns.fit(table, target, drop, categories, missing)
+    y, names = labels.of_table(table, target, missing)
     x = _encoded(encoding, table)
     for line in (*table.notes, summary(encoding)):
         log.info("%s: %s", table.path, line)

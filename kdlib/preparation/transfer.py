@@ -20,13 +20,13 @@ def read_unlabeled(path, examples):
 
     Raises UserError if there is no such file, or its rows are not of the examples' features.
     """
-    if not path.endswith(".npz"):
+    if not path.lower().endswith(".npz"):
         if not examples.encoding:
             raise UserError(f"prepare.transfer.rows: got {path}, but the dataset is no table; needs a .npz")
         return Encoding.from_json(examples.encoding).encode(read_table(path))
     if not Path(path).is_file():
         raise UserError(f"{path}: not found; prepare.transfer.rows names it")
-    x, whole = read_npz(path, ["x_unlabeled"])["x_unlabeled"], examples.x.dtype == np.uint8
+    x, whole = read_npz(path, ["x_unlabeled"], own=True)["x_unlabeled"], examples.x.dtype == np.uint8
     shapes = [examples.image_shape] if examples.image_shape else []
     if x.shape[1:] not in (*shapes, examples.x.shape[1:]) or x.dtype.kind not in "buif" or (whole and x.dtype != "u1"):
         needed = (*(shapes or [examples.x.shape[1:]])[0],)
