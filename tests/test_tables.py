@@ -196,6 +196,9 @@ def test_what_no_column_tells_is_told(table):
 
 
 def test_a_point_separates_thousands_where_other_columns_have_decimal_commas(table):
+    for none in ("", "-", "unknown"):
+        text = "a;b;y\n" + "1.500;0,5;p\n700;1,5;q\n2.500;1,5;q\n" * 9 + f"{none};{none};p\n"
+        assert encoded(table(text), missing=["unknown"])["a"][:3] == [1500, 700, 2500]
     assert encoded(table("a;b;y\n" + "1.500;0,5;p\n700;1,5;q\n" * 9))["a"][:2] == [1500, 700]
     assert encoded(table("a;b;y\n" + "1.500;0;p\n700;1;q\n" * 9))["a"][:2] == [1.5, 700]
 
@@ -801,6 +804,15 @@ def test_a_zone_is_kept(parquet):
     pyarrow = pytest.importorskip("pyarrow", reason="no pyarrow (pip install pyarrow)")
     when = pyarrow.array([0, 43_200] * 10, pyarrow.timestamp("s", "Europe/Berlin"))
     assert encoded(parquet({"when": when, "y": ["a", "b"] * 10}))["when"] == [0, 0.5] * 10
+
+
+@pytest.mark.parametrize("last", [2.125, None])
+def test_numbers_that_are_numbers_already_need_no_notation(table, parquet, last):
+    """`1.234`, a text, is 1234 in this column; a Parquet's number is what it is."""
+    encoding = columns.fit(read_table(table("a;y\n" + "1.500;p\n2.250,5;q\n" * 9)), "y")
+    later = read_table(parquet({"a": [1.234, last], "d": [1, 2]}))
+    assert encoding.encode(later).tolist() == [[1.234], [last or 1500]]
+    assert encoding.encode(read_table(table("a\n1.234\n", "later.csv"))).tolist() == [[1234]]
 
 
 def test_a_damaged_parquet_is_told(parquet, tmp_path):

@@ -40,7 +40,8 @@ def fit(table, target, drop=(), categories=(), missing=()):
                 raise UserError(f"prepare.{key}: got {name!r}; the columns of {table.path} are {listed(table.columns)}")
     names = [name for name in table.columns if name != target and name not in drop]
     told = {*categories, *table.declared}
-    marks = _DecimalMarks(table, [name for name in names if name not in told and not table.is_numeric(name)])
+    written = [name for name in names if name not in told and not table.is_numeric(name)]
+    marks = _DecimalMarks(table, written, PLACEHOLDERS.union(MISSING, missing))
     kept, wrong = [], {}
     for name in names:
         try:
@@ -68,7 +69,7 @@ def _column(table, name, category, missing, marks):
         table = replace(table, columns={name: lambda: cells})
     if _alike(table, name):
         return None
-    if not (category or missing) and (values := _numbers(table, name)) is not None and not (_grouped(table, name)):
+    if not (category or missing) and (values := _numbers(table, name)) is not None and not _grouped(table, name):
         if not (np.abs(values) <= LARGEST).all():
             Column(name, "number").values(table)  # which says where
         return Column(name, "number", float(np.sort(values)[(len(values) - 1) // 2]))
@@ -135,8 +136,8 @@ def _numbers(table, name):
 class _DecimalMarks:
     """The decimal marks of which a table's columns of numbers are sure. Its cells are read when it is first asked."""
 
-    def __init__(self, table, names):
-        self.table, self.names = table, names
+    def __init__(self, table, names, missing):
+        self.table, self.names, self.missing = table, names, missing
 
     @cached_property
     def sure(self):
@@ -146,7 +147,7 @@ class _DecimalMarks:
                 texts = {text for block in self.table.blocks([name]) for text in block.cells(name)}
             except UserError:  # of a Parquet's column of lists, say, which is refused in its turn
                 continue
-            texts -= MISSING | PLACEHOLDERS
+            texts -= self.missing
             marks = {DECIMAL.get(notation, ".") for notation in _notations("number", texts, plain=True)}
             found |= marks if len(marks) == 1 else set()
         return found
@@ -165,22 +166,27 @@ def _notations(kind, texts, plain=False):
 
 def _grouped(table, name):
     """Whether a column of plain numbers, such as `1.500`, may be one of thousands with a point between them."""
-    if table.is_numeric(name):
-        return False
-    texts = [text for block in table.blocks([name]) for text in block.cells(name) if text not in MISSING]
-    return any("." in text for text in texts) and GROUPED in _notations("number", texts)
+    parse, points = parser("number", GROUPED), False
+    for block in table.blocks([name]) if not table.is_numeric(name) else ():
+        cells = block.cells(name)
+        if "." in "".join(cells):
+            if any(parse(text) is None for text in cells if text not in MISSING):
+                return False
+            points = True
+    return points
 
 
 def _kind(table, name, present, marks):
     """(kind, notation) of a column with these texts."""
     others = {kind: [text for text in present if parse(text) is None] for kind, parse in PARSERS.items()}
-    if not others["number"] and _grouped(table, name) and "," in marks.sure:
+    texts = [text for text in present if text not in PLACEHOLDERS]
+    plain = PLACEHOLDERS.issuperset(others["number"]) and not table.is_numeric(name) and "." in "".join(texts)
+    if plain and GROUPED in _notations("number", texts) and "," in marks.sure:
         return "number", GROUPED
     for kind, left in others.items():
         few = kind != "boolean" and 2 * len(left) < len(present)
         if not left or (few and PLACEHOLDERS.issuperset(left)):
             return kind, ""
-    texts = [text for text in present if text not in PLACEHOLDERS]
     found = {kind: [] if PLACEHOLDERS.issuperset(others[kind]) else _notations(kind, texts) for kind in NOTATIONS}
     if found["number"]:
         return "number", _unambiguous(table, name, texts, found["number"], marks)
