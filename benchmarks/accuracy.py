@@ -92,12 +92,24 @@ def cases():
     few.x, few.one_hot = few.x[:130], few.one_hot[:130]
     yield "digits, 64-16-10, 130 labels", few, labels(few), Recipe((16,), 100, 0.1, 32, schedule="linear"), 30
     wide = table()
-    yield "table of 100 columns, 1e-6 to 1e6, 100-64-4", wide, labels(wide), Recipe((64,), 30, 0.05, 32), 30
+    yield (
+        "table of 100 columns, 1e-6 to 1e6, 100-64-4",
+        wide,
+        labels(wide),
+        Recipe((64,), 30, 0.05, 32, schedule="constant"),
+        30,
+    )
     many = many_classes()
     yield "1,000 classes, 64-128-1000", many, labels(many), Recipe((128,), 10, 0.1, 64, schedule="linear"), 30
     x, y, source = mnist(40000)
     medium = Data(x, y, 10000, shuffle=False)
-    yield f"{source}, 784-256-256-10, 3 epochs", medium, labels(medium), Recipe((256, 256), 3, 0.05, 128), 10
+    yield (
+        f"{source}, 784-256-256-10, 3 epochs",
+        medium,
+        labels(medium),
+        Recipe((256, 256), 3, 0.05, 128, schedule="constant"),
+        10,
+    )
     large = Data(x[:25000].reshape(-1, 28, 28), y[:25000], 10000, shuffle=False)
     large.validation = large.validation[0].reshape(10000, -1), large.validation[1]
     options = {"input_dropout": 0.1, "dropout": 0.3, "max_norm": 2.0, "shift": 2, "nesterov": True}

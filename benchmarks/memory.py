@@ -45,7 +45,13 @@ def of_bytes(x, one_hot, hidden, kernels):
     choose(kernels)
     scaling, n = (np.zeros(FEATURES), np.full(FEATURES, 1 / 255)), len(x) * 5 // 6
     rows, rest = (Scaled(x, part, *scaling) for part in (np.arange(len(x)), np.arange(n, len(x))))
-    train(rows, CrossEntropy(one_hot, Exact), (rest, one_hot[n:]), Recipe(hidden, 1, 0.05, BATCH), Streams(0, "memory"))
+    train(
+        rows,
+        CrossEntropy(one_hot, Exact),
+        (rest, one_hot[n:]),
+        Recipe(hidden, 1, 0.05, BATCH, schedule="constant"),
+        Streams(0, "memory"),
+    )
 
 
 def measure(system, hidden, n):

@@ -23,7 +23,7 @@ from kdlib.numerics.arithmetic import Exact
 from kdlib.numerics.streams import Streams, permutation, stream
 
 RUNS, SPLITS, REPLICAS, EXAMPLES = 400, 10, 5, 300
-RECIPE = Recipe(hidden=(8,), epochs=8, learning_rate=0.1, schedule="linear")
+RECIPE = Recipe(hidden=(8,), epochs=8, learning_rate=0.1, batch_size=32)
 MEASURES = {"accuracy": metrics.accuracy, "NLL": metrics.negative_log_likelihood}
 OUTPUT = Path(__file__).with_name("null.md")
 

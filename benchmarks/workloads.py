@@ -50,7 +50,7 @@ class Workload:
 
     @property
     def recipe(self):
-        return Recipe(tuple(self.hidden), self.epochs, self.rate, self.batch_size, self.optimizer)
+        return Recipe(tuple(self.hidden), self.epochs, self.rate, self.batch_size, self.optimizer, schedule="constant")
 
     @property
     def steps(self):

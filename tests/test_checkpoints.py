@@ -18,6 +18,7 @@ from kdlib.artifacts import read_npz, write_npz
 from kdlib.learning.checkpoints import CODE, Checkpoint, digest
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
+from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.training import train
 from kdlib.numerics.arithmetic import Exact
 from kdlib.numerics.streams import Streams
@@ -72,6 +73,17 @@ def test_it_goes_on_from_the_last_checkpoint_to_the_same_bits(name, every, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_temperature_and_alpha_go_on_by_their_schedules(tmp_path):
+    settings = {"temperature": LinearSchedule(1, 8), "alpha": LinearSchedule(1, 0.2)}
+    objective = Distillation(ONE_HOT[:40], 3 * X[:40, :3], Exact, **settings)
+    whole, checkpoint = fit(objective=objective), Checkpoint(tmp_path / "out.npz", 1)
+    with pytest.raises(KilledError):
+        fit(checkpoint, killed_after=4, objective=objective)
+    again = fit(checkpoint, objective=objective)
+    assert again[2] == whole[2][4:]
+    assert same(again, whole)
+
+
 def test_it_survives_more_than_one_kill(tmp_path):
     checkpoint = Checkpoint(tmp_path / "out.npz", 1)
     for last in (1, 2, 5):
@@ -84,6 +96,9 @@ OTHERS = {
     "seed": {"seed": 1},
     "recipe": {"learning_rate": 0.06},
     "objective": {"objective": Distillation(ONE_HOT[:40], np.ones((40, 3)), Exact)},
+    "schedule": {
+        "objective": Distillation(ONE_HOT[:40], np.ones((40, 3)), Exact, temperature=LinearSchedule(4, 5)),
+    },
     "replicas": {"replicas": (0, 2)},
 }
 

@@ -17,6 +17,7 @@ from kdlib.learning.inputs import Inputs
 from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
+from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.training import train
 from kdlib.numerics import blocks, kernels, threads
 from kdlib.numerics.arithmetic import Exact, Fast
@@ -133,18 +134,28 @@ def test_errors_go_back_through_more_units_than_an_exact_sum_has_terms(backend):
     assert all(map(same_bits, *found))
 
 
+SETTINGS = {
+    "numbers": {"temperature": [1, 4, 1, 4], "alpha": [0.0, 0.7, 1.0, 0.7]},
+    "schedules": {
+        "temperature": [LinearSchedule(1, 4), 4, LinearSchedule(8, 2), 4],
+        "alpha": [LinearSchedule(0, 1), LinearSchedule(0, 1), 0.0, LinearSchedule(0, 0.5)],
+    },
+}
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float16])
-def test_an_epoch_in_few_calls_has_the_same_bytes(backend, monkeypatch, count, optimizer, dtype):
+def test_an_epoch_in_few_calls_has_the_same_bytes(backend, monkeypatch, count, optimizer, dtype, name):
     """Two splits, of two settings and two replicas each; pieces of an epoch, and a last batch of other size."""
     monkeypatch.setattr(epoch, "HELD", 8 * 4 * 20)
     random, found, calls = np.random.default_rng(0), [], []
     x, one_hot = random.integers(0, 256, (90, 12)).astype(dtype), np.eye(4)[random.integers(0, 4, (2, 70))]
     splits = [Scaled(x, random.permutation(90)[:70], random.random(12), random.random(12) / 100) for _ in range(2)]
     teacher = random.normal(size=(2, 70, 4))
-    objective = Distillation(one_hot, teacher, Exact, temperature=[1, 4, 1, 4], alpha=[0.0, 0.7, 1.0, 0.7])
+    objective = Distillation(one_hot, teacher, Exact, **SETTINGS[name])
     recipe = Recipe((9,), 3, (0.01, 0.02, 0.01, 0.03), 20, optimizer, schedule="linear", warmup=0.2, weight_decay=0.01)
     validation = [(split[:9], labels[:9]) for split, labels in zip(splits, one_hot, strict=True)]
     streams = Streams(0, "t", (0, 1) * 2 + (REPLICAS, REPLICAS + 1) * 2)

@@ -69,7 +69,7 @@ def pipeline(name):
     flat = [dataset.inputs(own, split) for split, own in enumerate(rows)]
     one_hot = np.stack([dataset.one_hot(own, split) for split, own in enumerate(rows)])
     arithmetic = ARITHMETICS[name]
-    shared = {"epochs": 3, "schedule": "linear"}
+    shared = {"epochs": 3, "batch_size": 32, "schedule": "linear"}
     held_out = [dataset.rows("validation", split) for split in range(2)]
     validation = [(dataset.inputs(own, split), dataset.one_hot(own, split)) for split, own in enumerate(held_out)]
     labels = CrossEntropy(one_hot, arithmetic)

@@ -5,8 +5,12 @@ import pytest
 
 from kdlib.errors import UserError
 from kdlib.learning import losses
-from kdlib.learning.objectives import CrossEntropy, Distillation
+from kdlib.learning.objectives import CrossEntropy, Distillation, Objective
+from kdlib.learning.recipe import Recipe
+from kdlib.learning.schedules import LinearSchedule
+from kdlib.learning.training import train
 from kdlib.numerics.arithmetic import Exact, Fast
+from kdlib.numerics.streams import Streams
 
 CLASSES = 6
 RANDOM = np.random.default_rng(0)
@@ -123,8 +127,51 @@ def test_dkd_with_beta_1_minus_p_is_kd():
 
 
 def test_dkd_needs_labels():
-    with pytest.raises(ValueError, match="dkd needs a label"):
+    with pytest.raises(ValueError, match="loss: got 'dkd', and dkd needs a label for each"):
         Distillation(UNLABELED, TEACHER, Exact, loss="dkd")
+
+
+def test_a_schedule_goes_linearly_from_its_start_to_its_end():
+    assert [LinearSchedule(1, 4).at(epoch, 4) for epoch in range(4)] == [1, 2, 3, 4]
+    assert [LinearSchedule(0.9, 0.1).at(epoch, 3) for epoch in range(3)] == [0.9, 0.5, 0.1]
+    assert LinearSchedule(0.1, 0.7).at(6, 7) == 0.7
+    assert LinearSchedule(2, 5).at(0, 1) == 2
+    assert {LinearSchedule(0.3, 0.3).at(epoch, 50) for epoch in range(50)} == {0.3}
+
+
+@pytest.mark.parametrize("options", [{}, {"loss": "dkd"}, {"loss": "mse"}, {"standardize_logits": True}])
+def test_of_an_epoch_an_objective_with_schedules_is_the_one_with_its_numbers(options):
+    settings = {"temperature": [LinearSchedule(1, 4), 2.0], "alpha": LinearSchedule(0, 1)}
+    objective = Distillation(ONE_HOT, TEACHER, Exact, **settings, **options)
+    for epoch, (temperature, alpha) in enumerate(((1.0, 0.0), (2.5, 0.5), (4.0, 1.0))):
+        plain = Distillation(ONE_HOT, TEACHER, Exact, temperature=[temperature, 2.0], alpha=alpha, **options)
+        of_epoch = objective.at(epoch, 3)
+        for function in (value, gradient):
+            assert np.array_equal(function(of_epoch, STUDENT), function(plain, STUDENT))
+
+
+def test_a_training_asks_for_the_objective_of_each_epoch():
+    """The mean loss that it reports is each epoch's own, and it ends where one by the listed numbers ends."""
+
+    class Listed(Objective):
+        arithmetic = Exact
+
+        def at(self, epoch, epochs):
+            numbers = {"temperature": (1.0, 3.0, 5.0)[epoch], "alpha": (0.9, 0.5, 0.1)[epoch]}
+            return Distillation(ONE_HOT, TEACHER, Exact, **numbers)
+
+    x, found = RANDOM.normal(size=(5, 3)), []
+    settings = {"temperature": LinearSchedule(1, 5), "alpha": LinearSchedule(0.9, 0.1)}
+    for objective in (Distillation(ONE_HOT, TEACHER, Exact, **settings), Listed()):
+        network, curve = train(x, objective, (x, ONE_HOT), Recipe((4,), 3, batch_size=2), Streams(0, "test"))
+        found.append((network.parameters, curve["training_loss"], curve["validation_loss"]))
+    assert all(map(np.array_equal, *found))
+
+
+@pytest.mark.parametrize("name", ["alpha", "temperature"])
+def test_an_objective_is_frozen(name):
+    with pytest.raises(AttributeError, match=f"cannot assign to field '{name}'"):
+        setattr(OBJECTIVES["kd"], name, 0.5)
 
 
 def test_standardized_logits_do_not_see_shift_and_scale():

@@ -12,6 +12,7 @@ from kdlib.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
+from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.stack import each, ordered, parts
 from kdlib.learning.training import train
 from kdlib.numerics.arithmetic import Exact, Fast
@@ -72,9 +73,10 @@ def test_a_split_is_the_same_in_a_stack_of_splits_and_alone(name):
 
 
 POSITIVE = st.floats(0.25, 20)
+SHARE = st.floats(0, 1) | st.sampled_from([0.0, 1.0])
 GRIDS = {
-    "temperatures": st.lists(POSITIVE, min_size=1, max_size=2),
-    "alphas": st.lists(st.floats(0, 1) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=2),
+    "temperatures": st.lists(POSITIVE | st.builds(LinearSchedule, POSITIVE, POSITIVE), min_size=1, max_size=2),
+    "alphas": st.lists(SHARE | st.builds(LinearSchedule, SHARE, SHARE), min_size=1, max_size=2),
     "rates": st.lists(st.floats(1e-3, 0.3), min_size=1, max_size=2),
 }
 

@@ -141,13 +141,13 @@ def test_parameters_are_float32_numbers():
 
 
 def test_early_stopping_keeps_the_best_epoch():
-    long, curve = fit(patience=2, epochs=60, learning_rate=0.3)
+    long, curve = fit(patience=2, epochs=60, learning_rate=0.3, schedule="constant")
     loss = curve["validation_loss"][0]
     ran = int(np.isfinite(loss).sum())
     best = int(np.nanargmin(loss))
     assert ran < 60
     assert ran == best + 1 + 2
-    short, _ = fit(epochs=best + 1, learning_rate=0.3)
+    short, _ = fit(epochs=best + 1, learning_rate=0.3, schedule="constant")
     assert np.array_equal(long.parameters, short.parameters)
 
 

@@ -25,7 +25,7 @@ from kdlib.numerics.arithmetic import Exact
 from kdlib.numerics.streams import Streams
 
 WAY, FRESH, POINTS = 0.1, 2.0, 0.02
-LINEAR = Recipe(learning_rate=0.03, optimizer="adam", schedule="linear")
+LINEAR = Recipe(learning_rate=0.03, batch_size=32, optimizer="adam")
 LINEAR_ROWS, LINEAR_STEPS = 4096, 1280  # a fraction of a second; at most so many examples, about so many steps
 
 

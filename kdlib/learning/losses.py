@@ -14,6 +14,8 @@ Where the formulas depart from the papers:
   the unbiased one (classes - 1), and adds 1e-7 to it. Constant logits become zeros here.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from kdlib.numerics import blocks, kernels
@@ -137,3 +139,72 @@ def standardize_gradient(gradient, standardized, deviation, arithmetic):
     mean = arithmetic.sum(gradient, axis=-1, keepdims=True) / classes
     along = arithmetic.sum(gradient * standardized, axis=-1, keepdims=True) / classes
     return (gradient - mean - standardized * along) / deviation
+
+
+class SoftLoss:
+    """What the student hears of the teacher: a loss of `LOSSES`, whose fields `kdlib.learning.objectives` fills.
+
+    Logits are (R, n, classes), a temperature is (R, 1, 1) or (1, 1, 1).
+
+    Attributes
+    ----------
+    times_t2 : bool
+        Whether T^2 multiplies it, where that is asked for.
+    needs_labels : bool
+        Whether each example needs a label.
+    softens : bool
+        Whether `targets` are the teacher's softmax at T, and the gradient is (softmax(z / T) - targets) / T.
+    """
+
+    times_t2 = True
+    needs_labels = False
+    softens = False
+
+    def value(self, logits, one_hot, targets, temperature, arithmetic):
+        """Return the loss of each example, (R, n). targets: the teacher's logits, or its softmax if it `softens`."""
+        raise NotImplementedError
+
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic):
+        """Return the gradient by the student's logits, (R, n, classes)."""
+        raise NotImplementedError
+
+
+class KD(SoftLoss):
+    """`kd_divergence` (Hinton et al. 2015)."""
+
+    softens = True
+
+    def value(self, logits, one_hot, targets, temperature, arithmetic):
+        return kd_divergence(logits, targets, temperature, arithmetic)
+
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic):
+        return kd_gradient(logits, targets, temperature, arithmetic)
+
+
+@dataclass(frozen=True)
+class DKD(SoftLoss):
+    """`dkd_divergence` (Zhao et al. 2022). beta: weight of the classes other than the label's."""
+
+    beta: float
+    needs_labels = True
+
+    def value(self, logits, one_hot, targets, temperature, arithmetic):
+        return dkd_divergence(logits, one_hot, targets, temperature, self.beta, arithmetic)
+
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic):
+        return dkd_gradient(logits, one_hot, targets, temperature, self.beta, arithmetic)
+
+
+class LogitMSE(SoftLoss):
+    """`logit_mse` (Ba and Caruana 2014), which no temperature changes."""
+
+    times_t2 = False
+
+    def value(self, logits, one_hot, targets, temperature, arithmetic):
+        return logit_mse(logits, targets, arithmetic)
+
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic):
+        return logit_mse_gradient(logits, targets)
+
+
+LOSSES = {"kd": KD, "dkd": DKD, "mse": LogitMSE}

@@ -20,8 +20,11 @@ FLUSH, DECAY = math.ldexp(1.5, -77), math.ldexp(1.0, -26)
 class Optimizer:
     """What the rules share: a step goes block by block, and running means are kept from fading into subnormals.
 
+    `options`: what the rule takes of a `kdlib.learning.recipe.Recipe`, by name.
     `state`: {name: array}, all that a step changes besides the parameters; it may be overwritten in place.
     """
+
+    options = ("weight_decay",)
 
     def __init__(self, parameters, decay, moments, powers=()):
         self.moments = {name: np.zeros_like(parameters) for name in moments}
@@ -57,6 +60,8 @@ class SGD(Optimizer):
     nesterov: p <- p - learning_rate (g + momentum v). weight_decay adds weight_decay p to g.
     Reference: Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013).
     """
+
+    options = ("momentum", "nesterov", "weight_decay")
 
     def __init__(self, parameters, momentum=0.9, nesterov=False, weight_decay=0.0):
         super().__init__(parameters, momentum, ("velocity",))
@@ -108,8 +113,8 @@ OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 
 def optimizer(parameters, recipe):
     """The update rule that a `Recipe` names, for these parameters (R, n)."""
-    momentum = {"momentum": recipe.momentum, "nesterov": recipe.nesterov} if recipe.optimizer == "sgd" else {}
-    return OPTIMIZERS[recipe.optimizer](parameters, weight_decay=recipe.weight_decay, **momentum)
+    kind = OPTIMIZERS[recipe.optimizer]
+    return kind(parameters, **{name: getattr(recipe, name) for name in kind.options})
 
 
 def factors(update, rates, parameters):

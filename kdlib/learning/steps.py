@@ -14,41 +14,45 @@ def compiled_steps(run, objective, inputs):
     recipe = run.recipe
     plain = not (any(run.rates) or recipe.max_norm)
     small = recipe.batch_size * multiply_adds(run.network.sizes) < FEW
-    terms, splits = objective.terms(run.network.replicas), inputs.source()
+    terms, splits = objective.at(0, recipe.epochs).terms(run.network.replicas), inputs.source()
     if kernels.current.steps and plain and small and terms and splits:
-        return CompiledSteps(run, terms, splits)
+        return CompiledSteps(run, splits)
     return None
 
 
 class CompiledSteps:
     """What the loop of training does in an epoch, without dropout and bounds of norms; the same bits.
 
-    terms: see `kdlib.learning.objectives.CrossEntropy.terms`. splits: see `kdlib.learning.inputs.Inputs.source`.
+    splits: see `kdlib.learning.inputs.Inputs.source`.
     """
 
-    def __init__(self, run, terms, splits):
-        self._run, self._splits, self._steps, networks = run, splits, {}, run.network.replicas
-        self._index, *numbers = zip(*terms, strict=True)
-        self._numbers = [
-            np.concatenate([np.broadcast_to(f[:, 0], (networks, 1)) for f in of], axis=1).astype(run.logits.dtype)
-            for of in numbers
-        ]
+    def __init__(self, run, splits):
+        self._run, self._splits, self._steps = run, splits, {}
         self._x = splits[0].x.reshape(len(splits[0].x), -1)
         self._scaling = [np.stack([getattr(x, name) for x in splits]) for name in ("offset", "scale")]
 
-    def __call__(self, order, pieces, first):
-        """All steps of an epoch, of which this one is the `first`. order: (R, n). pieces: an `Epoch`."""
+    def __call__(self, objective, order, pieces, first):
+        """All steps of an epoch, of which this one is the `first`. order: (R, n). pieces: an `Epoch`.
+
+        objective: of this epoch; its `terms` are its gradient.
+        """
+        networks, dtype = self._run.network.replicas, self._run.logits.dtype
+        index, *numbers = zip(*objective.terms(networks), strict=True)
+        numbers = [
+            np.concatenate([np.broadcast_to(f[:, 0], (networks, 1)) for f in of], axis=1).astype(dtype)
+            for of in numbers
+        ]
         own = list(zip(self._splits, parts(len(self._splits), len(order)), strict=True))
         held, size, n = self._run.logits.shape[1], self._run.recipe.batch_size, order.shape[1]
         for start in range(0, n, held):
             stop = min(start + held, n)
             logits, targets = pieces.batch(start, stop)
             rows_of_x = np.concatenate([x.rows.take(order[of, start:stop]) for x, of in own])
-            targets, whole = [targets[index] for index in self._index], (stop - start) // size * size
+            targets, whole = [targets[k] for k in index], (stop - start) // size * size
             for a, b, rows in ((0, whole, size), (whole, stop - start, stop - start - whole)):
                 if b > a:
                     data = self._x, rows_of_x[:, a:b], *self._scaling
-                    loss = logits[:, a:b], [target[:, a:b] for target in targets], *self._numbers
+                    loss = logits[:, a:b], [target[:, a:b] for target in targets], *numbers
                     rates = self._rates(first, (b - a) // rows)
                     self._of(rows)(data, loss, *factors(self._run.update, rates, self._run.network.parameters))
                     first += len(rates)

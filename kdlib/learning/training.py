@@ -28,7 +28,7 @@ def train(x, objective, validation, recipe, streams, progress=None, checkpoint=N
 
     x: (n, features), or images (n, height, width), n in each of `recipe.views`. objective: see
     `kdlib.learning.objectives`; its arithmetic is the network's. validation: (x, one_hot), for the curve and for early
-    stopping. Of several splits, x and validation are lists with one for each, x of the same n; see
+    stopping. Of several splits, x and validation are lists with one for each, x of the same n, never of rows; see
     `kdlib.learning.stack` for the order of their networks, and `kdlib.data.scaled` for rows that are not copied.
     recipe: a `Recipe`. streams: a `Streams`.
     progress: called after each epoch with (epoch, mean training loss, mean validation accuracy).
@@ -37,14 +37,14 @@ def train(x, objective, validation, recipe, streams, progress=None, checkpoint=N
 
     Returns (network, curve): parameters rounded to float32, and arrays (R, epochs) `training_loss` and
     `validation_loss` (nats) and `validation_accuracy` (fraction), NaN after a replica has stopped.
-    Raises UserError where a loss becomes NaN or infinite, if not `survive`.
+    Raises UserError where a loss becomes NaN or infinite, if not `survive`; for x or validation of another form.
     """
-    x, validation = ([given] if not isinstance(given, list) else given for given in (x, validation))
+    x, validation = _splits(x, validation)
     run = Run(x, objective, recipe, streams)
     network, backpropagation, update, stopping = run.network, run.backpropagation, run.update, run.stopping
     n, done = run.n, 0
     if checkpoint:
-        content = [x, validation, recipe, streams, type(objective).__name__, vars(objective), survive]
+        content = [x, validation, recipe, streams, objective, survive]
         done = checkpoint.resume(content, run.state, run.generators)
         backpropagation.mirror()
     threads = paced(recipe.batch_size * multiply_adds(network.sizes), objective.arithmetic.threads_matter)
@@ -58,16 +58,17 @@ def train(x, objective, validation, recipe, streams, progress=None, checkpoint=N
         compiled = compiled_steps(run, objective, inputs)
         for epoch in range(done, recipe.epochs):
             order = orders(run.orders, n, run.choices, recipe.views)[:, run.own]
-            pieces = Epoch(objective, order, run.logits, n)
+            current = objective.at(epoch, recipe.epochs)
+            pieces = Epoch(current, order, run.logits, n)
             first = epoch * len(run.batches)
             if compiled:
-                compiled(order, pieces, first)
+                compiled(current, order, pieces, first)
             for step, (rows, share, batch) in enumerate(() if compiled else run.batches, first):
                 dropped, *masks = dropout_masks(run.drops, rows, network.sizes[:-1], run.rates, share)
                 operand = inputs(order[:, batch], dropped)
                 logits, targets = pieces.batch(batch.start, batch.stop)
                 logits[...] = backpropagation.forward(operand, masks)
-                delta = objective.gradient(logits, *targets)
+                delta = current.gradient(logits, *targets)
                 delta /= rows
                 backpropagation.backward(delta, rows)
                 rate = recipe.learning_rate_at(step, run.steps, network.replicas)
@@ -95,6 +96,24 @@ def train(x, objective, validation, recipe, streams, progress=None, checkpoint=N
     return network, run.curve
 
 
+def _splits(x, validation):
+    """Both as lists, with one for each split."""
+    x, validation = ([given] if not isinstance(given, list) else given for given in (x, validation))
+    for of in x:
+        if len(getattr(of, "shape", ())) < 2:
+            found = f"an array {of.shape}" if hasattr(of, "shape") else type(of).__name__
+            raise UserError(
+                f"x: got {found}; needs an array (n, features), or a list of such arrays, one for each split: a table"
+                " in nested lists becomes one by numpy.array"
+            )
+    pairs = all(isinstance(of, tuple) and len(of) == 2 for of in validation)
+    if not pairs or len(validation) != len(x):
+        raise UserError(
+            f"validation: needs (x, one_hot) as a tuple, or a list of such tuples, one for each of the {len(x)} splits"
+        )
+    return x, validation
+
+
 class Run:
     """What the loop works with: the network as it starts, its passes, update rule and random generators.
 
@@ -110,7 +129,8 @@ class Run:
         if ranks.current.size > 1 and objective.arithmetic is not Exact:
             raise UserError("arithmetic: got fast, whose sums depend on how many ranks there are; set exact")
         self.streams, self.recipe, self.n = streams, recipe, len(x[0]) // recipe.views
-        sizes = (math.prod(x[0].shape[1:]), *recipe.hidden, objective.targets[0].shape[-1])  # integers
+        classes = objective.at(0, recipe.epochs).targets[0].shape[-1]
+        sizes = (math.prod(x[0].shape[1:]), *recipe.hidden, classes)  # integers
         self.network = network = Network(sizes, len(streams.replicas), objective.arithmetic)
         network.initialize(streams.generators("weights"))
         self.backpropagation = Backpropagation(network, min(recipe.batch_size, self.n), recipe.bits)
