@@ -1,5 +1,7 @@
 """YAML as a `params.yaml` needs it, with limits: what is small in a file stays small in memory, and in an error."""
 
+import re
+
 import yaml
 
 BYTES = 1 << 16
@@ -46,6 +48,12 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+# YAML 1.2's floats: PyYAML, of 1.1, takes 1e-05 for text, which is how DVC writes 0.00001.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
 
 
 def load(text):

@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+from conftest import ROOT
 
 from stages import document
 from stages.params import load_params
@@ -55,3 +56,30 @@ def test_it_is_refused_in_one_line(tmp_path, monkeypatch, text):
 )
 def test_what_is_plain_is_as_pyyaml_reads_it(text):
     assert document.load(text) == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-05", 1e-5), ("1e-5", 1e-5), ("1.e3", 1e3), (".5E+2", 50.0), ("-2e1", -20.0), ("+1.5e-300", 1.5e-300),
+        ("1e400", float("inf")),
+    ],
+)  # fmt: skip
+def test_floats_are_those_of_yaml_1_2(text, value):
+    """DVC writes 0.00001 as 1e-05."""
+    assert document.load(f"a: [{text}]") == {"a": [value]}
+
+
+@pytest.mark.parametrize("text", ["e5", "1e", "1e5x", "1e-", "e", "'1e-05'", "1e5.5", "x1e5"])
+def test_what_is_no_float_of_yaml_1_2_is_text(text):
+    assert document.load(text) == text.strip("'")
+
+
+def test_a_small_number_is_one_in_the_file_and_by_set(tmp_path):
+    path, text = tmp_path / "params.yaml", (ROOT / "params.yaml").read_text("utf-8")
+    assert "weight_decay: 0.0\n  schedule: linear\n" in text
+    path.write_text(
+        text.replace("weight_decay: 0.0\n  schedule: linear\n", "weight_decay: 1e-05\n  schedule: linear\n")
+    )
+    assert load_params(path).student.weight_decay == 1e-5
+    assert load_params(path, ["student.weight_decay=1e-6"]).student.weight_decay == 1e-6
