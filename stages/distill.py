@@ -11,7 +11,7 @@ from kdlib.learning.sweeps import grid
 from kdlib.numerics.arithmetic import ARITHMETICS
 from stages import PATHS, parser, run, writes
 from stages.fit import Job, fit, labeled_only, named, seen, transfer_sets
-from stages.targets import Labels, Taught
+from stages.targets import SWEPT, Labels, Taught
 
 log = logging.getLogger("distill")
 
@@ -37,22 +37,21 @@ def main(params, paths=PATHS):
     dataset = Dataset.load(paths.dataset)
     teacher = load_model(paths.teacher, dataset, teaches=params.distill.loss != "ls")
     arithmetic, rates = ARITHMETICS[params.arithmetic], params.student.learning_rate
-    options = params.distill.model_dump()
-    smoothing, temperatures, alphas = (options.pop(key) for key in ("smoothing", "temperature", "alpha"))
+    options, asked = params.distill.model_dump(exclude={"smoothing", *SWEPT}), params.distill.settings()
     shown = seen("student", params, dataset)
     rows = transfer_sets(params, shown)
     recipes, heard = [params.student.recipe()] * dataset.splits, ""
     labeled, control = labeled_only(shown, rows, recipes[0])
     if params.distill.loss == "ls":
         rows, recipes, settings = labeled, control, grid(learning_rate=rates)
-        target = Labels(arithmetic, smoothing)
+        target = Labels(arithmetic, params.distill.smoothing)
     else:
         if params.distill.loss == "dkd" and any(len(a) < len(b) for a, b in zip(labeled, rows, strict=True)):
             raise UserError(
                 "distill.loss: dkd needs every label; set prepare.labeled_fraction to 1 and prepare.transfer to null,"
                 " or choose kd or mse"
             )
-        heard, settings = teacher.digest(), grid(temperature=temperatures, alpha=alphas, learning_rate=rates)
+        heard, settings = teacher.digest(), grid(**asked, learning_rate=rates)
         target = Taught(arithmetic, answers(teacher, dataset, shown), rows, heard, options)
     job = Job(
         "student", paths.student, rows, recipes, target, settings, params.replicas,

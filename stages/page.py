@@ -56,7 +56,7 @@ def main(params, paths=PATHS):
     tried = models["student"].sweep.settings
     if max(len(set(tried.get(name, ()))) for name in ("temperature", "alpha")) < 2:
         del pictures["sweep.svg"]  # one point
-    asked = params.distill.model_dump() | {"seed": params.seed, "replicas": params.replicas}
+    asked = params.distill.model_dump() | params.distill.settings() | {"seed": params.seed, "replicas": params.replicas}
     asked["transfer_classes"] = params.prepare.transfer_classes
     taught = lesson(dataset, models, params.student.recipe(), asked, room(dataset))
     text = page(content(dataset, models, integers, predictions, taught) | {"worth": worth(details, pictures)})

@@ -10,19 +10,28 @@ from kdlib import reading
 from kdlib.errors import UserError
 from stages import document
 from stages.schema import Params
+from stages.values import KINDS, Section
+
+
+def _sections(kind):
+    """The models of sections that are in a type."""
+    if isinstance(kind, type) and issubclass(kind, Section):
+        return [kind]
+    return [section for of in get_args(kind) for section in _sections(of)]
 
 
 def _section(parts):
     """The model of the section that the key with these parts names."""
     section = Params
     for part in parts:
-        kind = section.model_fields[part].annotation
-        section = next((option for option in get_args(kind) if option is not type(None)), kind)
+        if part in section.model_fields:
+            (section,) = _sections(section.model_fields[part].annotation)
     return section
 
 
 def _explain(error):
-    key = re.sub(r"\.(temperature|alpha|learning_rate)\.\d+$", r".\1", ".".join(str(part) for part in error["loc"]))
+    key = ".".join(str(part) for part in error["loc"] if part not in KINDS)
+    key = re.sub(r"\.(temperature|alpha|learning_rate)\.\d+(?=\.|$)", r".\1", key)
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; allowed are {', '.join(_section(error['loc'][:-1]).model_fields)}"
     if error["type"] == "missing":
@@ -31,9 +40,7 @@ def _explain(error):
         return ": ".join(filter(None, (key, str(error["ctx"]["error"]))))
     if error["type"] == "model_type":
         return f"{key}: got {error['input']!r}; needs keys and values: {', '.join(_section(error['loc']).model_fields)}"
-    text = error["type"] == "float_type" and isinstance(error["input"], str)
-    hint = " (with an exponent YAML wants it as 1.0e-3)" if text else ""
-    return f"{key}: got {error['input']!r}; {error['msg'][0].lower()}{error['msg'][1:]}{hint}"
+    return f"{key}: got {error['input']!r}; {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
 def _change(content, change):

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from stages.values import (  # isort: skip
-    MOST, ROWS, TABLES, Augment, BelowOne, Beta, Bits, Count, Execution, Fraction, Logging, Name, NonNegative, Positive,
-    Replicas, Section, Source, Swept, Temperature, Transfer, tracked,
+    MOST, ROWS, TABLES, AlphaSchedule, Augment, BelowOne, Beta, Bits, Count, Execution, Fraction, Logging, Name,
+    NonNegative, Positive, Replicas, Schedule, Scheduled, Section, Source, Swept, Temperature, TemperatureSchedule,
+    Transfer, tracked,
 )  # fmt: skip
 
 
@@ -97,12 +98,17 @@ class Student(Training):
 
 class Distill(Section):
     loss: Literal["kd", "mse", "dkd", "ls"]
-    temperature: Swept(Temperature)
-    alpha: Swept(Fraction)
+    temperature: Swept(Scheduled(Temperature, TemperatureSchedule))
+    alpha: Swept(Scheduled(Fraction, AlphaSchedule))
     scale_by_t2: bool
     beta: Beta
     smoothing: BelowOne
     standardize_logits: bool
+
+    def settings(self):
+        """{name: of each setting a number or a `LinearSchedule`} of temperature and alpha."""
+        given = {"temperature": self.temperature, "alpha": self.alpha}
+        return {name: [v.schedule() if isinstance(v, Schedule) else v for v in of] for name, of in given.items()}
 
 
 class Deploy(Section):

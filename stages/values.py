@@ -4,7 +4,9 @@ import re
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (  # isort: skip
+    AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator,
+)  # fmt: skip
 
 from kdlib.data.tables import TABLES
 
@@ -35,6 +37,34 @@ ROWS = ".npy"
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Schedule(Section):
+    """A number that changes linearly from the first epoch to the last."""
+
+    def schedule(self):
+        from kdlib.learning.schedules import LinearSchedule  # here, as in `Training.recipe`
+
+        return LinearSchedule(self.start, self.end)
+
+
+class TemperatureSchedule(Schedule):
+    start: Temperature
+    end: Temperature
+
+
+class AlphaSchedule(Schedule):
+    start: Fraction
+    end: Fraction
+
+
+KINDS = "number", "schedule"  # in the places that pydantic's errors name
+
+
+def Scheduled(number, schedule):  # noqa: N802 - a type
+    """A number, or keys and values of a schedule."""
+    one_of = Annotated[number, Tag("number")] | Annotated[schedule, Tag("schedule")]
+    return Annotated[one_of, Discriminator(lambda value: KINDS[isinstance(value, dict | Section)])]
 
 
 def tracked(path):

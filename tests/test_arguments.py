@@ -1,4 +1,4 @@
-"""The library's arguments: what is not allowed ends in one line that names it, and a default is one number everywhere."""
+"""The library's arguments: what is not allowed is told in one line that names it; a default is the same everywhere."""
 
 from dataclasses import fields
 from typing import get_args

@@ -76,7 +76,7 @@ class TestParams:
             ({"teacher": {"epochs": "ten"}}, ["teacher.epochs", "'ten'", "integer"]),
             ({"teacher": {"epochs": 2.5}}, ["teacher.epochs", "2.5", "integer"]),
             ({"teacher": {"epochs": 0}}, ["teacher.epochs", "0", "1"]),
-            ({"student": {"learning_rate": "1e-3"}}, ["student.learning_rate", "'1e-3'", "number", "1.0e-3"]),
+            ({"student": {"learning_rate": "fast"}}, ["student.learning_rate: got 'fast'", "number"]),
             ({"student": {"hidden": 32}}, ["student.hidden", "32", "list"]),
             ({"student": {"hidden": [32, 0]}}, ["student.hidden.1", "0"]),
             ({"student": {"momentum": 1.0}}, ["student.momentum", "1.0", "less than 1"]),
@@ -94,6 +94,19 @@ class TestParams:
                 ({"logging": {"file": path}}, ["logging.file", path, "logs/app.log"])
                 for path in ("params.yaml", "logs", "logs/../params.yaml", "/tmp/logs/a", "a/logs/b")
             ),
+            ({"distill": {"temperature": {"start": 1}}}, ["distill.temperature.end: missing"]),
+            ({"distill": {"temperature": {"start": 1, "stop": 2}}}, ["distill.temperature.end: missing"]),
+            (
+                {"distill": {"temperature": [1, {"start": 1, "end": 2, "by": 1}]}},
+                ["distill.temperature.by: unknown key; allowed are start, end"],
+            ),
+            ({"distill": {"temperature": {"start": 1, "end": 0}}}, ["distill.temperature.end: got 0;", "greater than"]),
+            ({"distill": {"alpha": {"start": "x", "end": 0}}}, ["distill.alpha.start: got 'x';", "number"]),
+            (
+                {"distill": {"alpha": [{"start": 0, "end": 2}]}},
+                ["distill.alpha.end: got 2;", "less than or equal to 1"],
+            ),
+            ({"student": {"learning_rate": {"start": 1, "end": 2}}}, ["student.learning_rate: got {", "number"]),
             ({"distill": {"temperature": float("nan")}}, ["distill.temperature", "nan"]),
             ({"distill": {"temperature": float("inf")}}, ["distill.temperature", "inf", "finite"]),
             (

@@ -22,6 +22,7 @@ from kdlib.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint, alike
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
+from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.training import train
 from kdlib.numerics import ranks
 from kdlib.numerics.arithmetic import Exact, Fast
@@ -62,6 +63,7 @@ FEATURES = {
     "a network that diverges beside others": {
         "learning_rate": (0.1, 1e30), "replicas": (0, 1, 0, 1), "taught": {"temperature": (1, 4), "alpha": (0.5, 1)},
     },
+    "schedules": {"taught": {"temperature": LinearSchedule(1, 4), "alpha": LinearSchedule(0.9, 0.5)}},
     "bits": {"bits": 4},
     "a batch of several exact sums": {"n": 3 * PART, "shape": (5,), "batch_size": 2 * PART + 8, "epochs": 2},
 }  # fmt: skip

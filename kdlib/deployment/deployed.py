@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class About:
     """What a network's file says in JSON. features: names. image_shape: () of a table. encoding: "" or the dataset's.
 
     dataset, teacher: digests, "" where there is none. recipe: {key of params.yaml: value}. setting: {name: value}, of
-    the sweep. split, replica: which network it is.
+    the sweep; {"start", "end"} of a schedule. split, replica: which network it is.
     """
 
     classes: list
@@ -66,6 +66,7 @@ class About:
         """Of the network that leaves. dataset: a `Dataset`. model: a `Model` with a sweep."""
         setting, split, replica = model.sweep.deployed_network()
         chosen = {name: values[setting] for name, values in model.sweep.settings.items()}
+        chosen = {name: asdict(value) if is_dataclass(value) else value for name, value in chosen.items()}
         names = dataset.class_names, dataset.feature_names, list(dataset.image_shape), dataset.encoding
         return cls(*names, dataset.digest, model.teacher, model.recipe, chosen, split, replica)
 

@@ -4,6 +4,7 @@ import math
 from itertools import cycle
 
 from kdlib.evaluation.panel import COLORS, HEIGHT, WIDTH, Panel, document, svg, text
+from kdlib.learning.schedules import LinearSchedule
 
 FEWEST = 5  # examples of a bin that is drawn
 LONGEST = 24  # letters of a class name
@@ -121,7 +122,8 @@ LINES = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7
 def sweep(rows):
     """Validation loss of the student against temperature, a line for each alpha: rows of `rows.sweep_rows`.
 
-    Of several learning rates each point has the best one. A control without a temperature is a dashed line.
+    Of several learning rates each point has the best one. What has no single temperature is a dashed line: the control,
+    and a temperature that follows a schedule.
     """
     best, control = {}, min(r["validation_loss"] for r in rows if r["network"] == "baseline" and r["chosen"])
     for row in rows:
@@ -130,16 +132,28 @@ def sweep(rows):
             best[key] = min(best.get(key, row), row, key=lambda r: r["validation_loss"])
     lows, highs = ([r["validation_loss"] + sign * (r["std"] or 0.0) for r in best.values()] for sign in (-1, 1))
     low, high = min(*lows, control), max(*highs, control)
-    margin, temperatures = 0.08 * (high - low) or 0.05, sorted({t for _, t in best})
-    ends = temperatures[0] / 1.3, temperatures[-1] * 1.3
+    margin, found = 0.08 * (high - low) or 0.05, sorted({t for _, t in best}, key=_from)
+    temperatures = [t for t in found if not isinstance(t, LinearSchedule)]
+    shown = temperatures or [value for t in found for value in (t.start, t.end)]
+    ends = min(shown) / 1.3, max(shown) * 1.3
     panel = Panel(
         "validation loss by temperature", "temperature", "nats", ends, (low - margin, high + margin), log_x=True
     )
     panel.line(ends, [control] * 2, COLORS["baseline"], "baseline", dashed=True)
-    for color, alpha in zip(cycle(LINES), sorted({a for a, _ in best})):
+    for color, alpha in zip(cycle(LINES), sorted({a for a, _ in best}, key=_from)):
         points = [(t, best[alpha, t]) for t in temperatures if (alpha, t) in best]
         xs, kept = [t for t, _ in points], [r for _, r in points]
         ys, errors = [r["validation_loss"] for r in kept], [r["std"] or 0.0 for r in kept]
-        panel.line(xs, ys, color)
-        panel.points(xs, ys, color, f"alpha {alpha:g}", errors)
+        name = f"alpha {alpha}" if isinstance(alpha, LinearSchedule) else f"alpha {alpha:g}"
+        if points:
+            panel.line(xs, ys, color)
+            panel.points(xs, ys, color, name, errors)
+        for t in found:
+            if isinstance(t, LinearSchedule) and (alpha, t) in best:
+                panel.line(ends, [best[alpha, t]["validation_loss"]] * 2, color, f"{name}, T {t}", dashed=True)
     return document([panel])
+
+
+def _from(value):
+    """Where a setting starts and ends, by which its kind is sorted."""
+    return (value.start, value.end) if isinstance(value, LinearSchedule) else (value, value)

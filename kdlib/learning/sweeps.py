@@ -7,6 +7,8 @@ import numpy as np
 
 from kdlib.errors import UserError
 from kdlib.learning.network import Network
+from kdlib.learning.objectives import SETTING
+from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.stack import parts
 from kdlib.learning.training import CURVES
 from kdlib.numerics import exact
@@ -21,7 +23,11 @@ def grid(**values):
 
 @dataclass(frozen=True)
 class Sweep:
-    """settings: {name: (G,)}. loss, accuracy: (S, G, R) on each split's own validation rows, NaN of what diverged."""
+    """The settings of a sweep and what came of them on validation rows.
+
+    settings: {name: (G,)} of numbers; a temperature or an alpha may be a `LinearSchedule`. loss, accuracy: (S, G, R) on
+    each split's own validation rows, by the labels alone, NaN of what diverged.
+    """
 
     settings: dict
     loss: np.ndarray
@@ -60,7 +66,8 @@ class Sweep:
         return setting, int(split), int(replica)
 
     def arrays(self):
-        named = {f"sweep_{name}": np.array(values) for name, values in self.settings.items()}
+        """{name: array}; of a setting with schedules (G, 2), from where to where."""
+        named = {f"sweep_{name}": _numbers(values) for name, values in self.settings.items()}
         return named | {"sweep_loss": self.loss, "sweep_accuracy": self.accuracy}
 
     @classmethod
@@ -68,7 +75,7 @@ class Sweep:
         """Of `arrays`. Raises LookupError or ValueError if they hold no sweep."""
         named = {name.removeprefix("sweep_"): array for name, array in arrays.items() if name.startswith("sweep_")}
         loss, accuracy = named.pop("loss"), named.pop("accuracy")
-        values = {name: v.astype(np.float64) for name, v in named.items() if v.ndim == 1 and v.dtype.kind in "if"}
+        values = {name: v.astype(np.float64) for name, v in named.items() if v.dtype.kind in "if" and _are(name, v)}
         if values.keys() != named.keys() or not all((np.abs(v) <= LARGEST).all() for v in values.values()):
             raise ValueError("a sweep whose settings are not numbers")
         if any((values[name] <= 0).any() for name in ("learning_rate", "temperature") if name in values):
@@ -80,10 +87,28 @@ class Sweep:
         sizes = {len(values) for values in named.values()} | {loss.shape[1]}
         if loss.ndim != 3 or loss.shape != accuracy.shape or len(sizes) != 1:
             raise ValueError(f"a sweep of {sizes} settings with losses {loss.shape}, accuracies {accuracy.shape}")
-        sweep = cls({name: tuple(values.tolist()) for name, values in named.items()}, loss, accuracy)
+        sweep = cls({name: _settings(values) for name, values in named.items()}, loss, accuracy)
         if sweep.diverged().all():
             raise ValueError("a sweep of which every setting has diverged")
         return sweep
+
+
+def _numbers(values):
+    if not any(isinstance(value, LinearSchedule) for value in values):
+        return np.array(values)
+    return np.array([(v.start, v.end) if isinstance(v, LinearSchedule) else (v, v) for v in values], np.float64)
+
+
+def _are(name, array):
+    """Whether an array has the shape of what `_numbers` gives for this setting."""
+    return array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 2 and name in SETTING)
+
+
+def _settings(array):
+    """What `_numbers` was given."""
+    if array.ndim == 1:
+        return tuple(array.tolist())
+    return tuple(start if start == end else LinearSchedule(start, end) for start, end in array.tolist())
 
 
 def joined(networks, curves, chosen, replicas):

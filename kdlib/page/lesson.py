@@ -7,6 +7,7 @@ import numpy as np
 from kdlib.learning.network import multiply_adds
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
+from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.training import train
 from kdlib.numerics.arithmetic import Exact
 from kdlib.numerics.grids import PART
@@ -27,7 +28,8 @@ NETWORKS = 4  # replicas at most
 class Lesson:
     """rows: (n,) indices of the examples, as are `validation` and `labeled`, those that the control hears.
 
-    recipe, control: a `Recipe` each. setting: `temperature`, `alpha` and `scale_by_t2` of the student's objective.
+    recipe, control: a `Recipe` each. setting: `temperature`, `alpha` and `scale_by_t2` of the student's objective; in
+    place of a schedule the number at its end.
     split, streams: of its networks. changed: the keys of params.yaml in whose place something plainer is.
     """
 
@@ -85,12 +87,13 @@ def lesson(dataset, models, recipe, asked, room):
     recipe, changed = plain(recipe, features, classes)
     recipe, control = (recipe if "optimizer" in changed else replace(recipe, learning_rate=rate) for rate in rates)
     objective = {name: chosen.get(name, asked[name][0]) for name in ("temperature", "alpha")}
+    scheduled = {name: value for name, value in objective.items() if isinstance(value, LinearSchedule)}
+    objective |= {name: value.end for name, value in scheduled.items()} | {"scale_by_t2": asked["scale_by_t2"]}
     rows, labeled, validation = _thinned(dataset, split, asked["transfer_classes"], room)
     numbers = tuple(split * REPLICAS + k for k in range(min(asked["replicas"], NETWORKS)))
     return Lesson(
         rows, labeled, validation, recipe, control.lengthened(len(rows), len(labeled)),
-        objective | {"scale_by_t2": asked["scale_by_t2"]}, split, Streams(asked["seed"], "student", numbers),
-        _keys(changed, asked),
+        objective, split, Streams(asked["seed"], "student", numbers), _keys(changed, scheduled, asked),
     )  # fmt: skip
 
 
@@ -103,8 +106,9 @@ def _thinned(dataset, split, transfer_classes, room):
     return np.sort(np.concatenate([labeled, train[~known][::step]])), labeled, validation[::step]
 
 
-def _keys(changed, asked):
+def _keys(changed, scheduled, asked):
     """The keys of params.yaml of what has changed, and of what the objective leaves out."""
     student = {f"student.{'augment' if name == 'views' else name}" for name in changed}
-    distill = {f"distill.{name}" for name, value in OBJECTIVE.items() if asked[name] != value}
+    left_out = {name for name, value in OBJECTIVE.items() if asked[name] != value}
+    distill = {f"distill.{name}" for name in (*left_out, *scheduled)}
     return tuple(sorted(student | distill))
