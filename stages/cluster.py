@@ -8,7 +8,7 @@ import logging
 import numpy as np
 
 from kdlib.errors import UserError
-from kdlib.learning.checkpoints import digest
+from kdlib.learning.checkpoints import code_digest
 
 PATIENCE = 5  # s in which a scheduler is to answer
 MISSING = "execution.cluster: needs Dask: pip install -r requirements-cluster.txt"
@@ -19,8 +19,8 @@ FOREIGN = "execution.cluster: {} lacks kdlib as it is here ({}); install the sam
 
 @functools.cache
 def versions():
-    """What is to be the same in all processes: {name: version}; of kdlib the digest of the code that trains."""
-    return {"NumPy": np.__version__, "kdlib": digest([])[:12]}
+    """What is to be the same in all processes: {name: version}; of kdlib and stages the digest of the code."""
+    return {"NumPy": np.__version__, "kdlib": code_digest()[:12]}
 
 
 def refuse_others(where, theirs, ours):

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from conftest import MAINS, ROOT, quick, quick_params
 
 from kdlib.artifacts import digest as content_digest
 from kdlib.artifacts import read_npz, write_npz
-from kdlib.learning.checkpoints import CODE, Checkpoint, digest
+from kdlib.learning.checkpoints import CODE, Checkpoint, code_digest, digest
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
@@ -112,18 +113,46 @@ def test_a_checkpoint_of_another_training_is_not_used(other, tmp_path, caplog):
     assert "belongs to other parameters, data or code" in caplog.text
 
 
-def test_a_checkpoint_of_other_code_is_not_used(tmp_path, monkeypatch):
-    code = tmp_path / "a.py"
-    code.write_text("x = 1\n")
-    monkeypatch.setattr("kdlib.learning.checkpoints.CODE", [tmp_path])
-    before = digest([1])
-    assert digest([1]) == before
-    code.write_text("x = 2\n")
-    assert digest([1]) != before
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """A copy of the code of which checkpoints are, in place of it."""
+    copies = tuple(Path(shutil.copytree(folder, tmp_path / "code" / folder.name)) for folder in CODE)
+    monkeypatch.setattr("kdlib.learning.checkpoints.CODE", copies)
+    code_digest.cache_clear()
+    return tmp_path / "code"
 
 
-def test_the_code_of_a_checkpoint_is_that_of_learning_and_of_numerics():
-    assert sorted(folder.relative_to(ROOT).as_posix() for folder in CODE) == ["kdlib/learning", "kdlib/numerics"]
+@pytest.mark.parametrize("name", ["kdlib/data/scaled.py", "kdlib/pieces.py", "stages/parts.py", "stages/targets.py"])
+def test_a_checkpoint_of_other_code_is_not_used(name, copied, tmp_path, caplog):
+    checkpoint = Checkpoint(tmp_path / "out.npz", 1)
+    with pytest.raises(KilledError):
+        fit(checkpoint, killed_after=4)
+    before = code_digest(CODE)
+    (copied / name).write_text((copied / name).read_text("utf-8").replace(" * ", " * 0.5 * "), "utf-8")
+    code_digest.cache_clear()
+    assert same(fit(checkpoint), fit())
+    assert "belongs to other parameters, data or code" in caplog.text
+    assert code_digest(CODE) == before
+
+
+def test_of_the_same_code_elsewhere_it_goes_on(copied, tmp_path, monkeypatch):
+    checkpoint = Checkpoint(tmp_path / "out.npz", 1)
+    with pytest.raises(KilledError):
+        fit(checkpoint, killed_after=4)
+    monkeypatch.undo()
+    assert fit(checkpoint)[2] == list(range(4, 9))
+
+
+def test_the_code_of_a_checkpoint_is_all_that_a_training_imports():
+    pytest.importorskip("numba")
+    code = """import sys, stages.train_teacher, stages.train_baseline, stages.distill, stages.workers, stages.ranked
+from kdlib.numerics.compiled import backend
+print(*(module.__file__ for name, module in sys.modules.items() if name.split(".")[0] in ("kdlib", "stages")))"""
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    covered = {str(path) for folder in CODE for path in folder.rglob("*.py")}
+    loaded = set(found.stdout.split())
+    assert {str(ROOT / name) for name in ("kdlib/data/scaled.py", "kdlib/pieces.py", "stages/parts.py")} <= loaded
+    assert loaded <= covered
 
 
 def test_a_damaged_checkpoint_is_not_used(tmp_path, caplog):

@@ -1,5 +1,6 @@
 """A file from which a training that was killed goes on, to the same bytes as if it had not been."""
 
+import functools
 import hashlib
 import json
 import logging
@@ -15,7 +16,8 @@ from kdlib.outputs import exclusive
 
 log = logging.getLogger("checkpoint")
 STATE = 256  # characters of a generator's state, at most
-CODE = Path(__file__).parent, Path(__file__).parents[1] / "numerics"
+# All of the library, and of the stages as they are installed beside it: a list of what trains would be wrong one day.
+CODE = Path(__file__).parents[1], Path(__file__).parents[2] / "stages"
 
 
 class Checkpoint:
@@ -136,7 +138,17 @@ def digest(arguments):
         result.update(b"\n")
 
     add(arguments)
-    for floor in CODE:
-        for path in sorted(floor.rglob("*.py")):
-            result.update(path.read_bytes())
+    result.update(code_digest(CODE).encode())
+    return result.hexdigest()
+
+
+@functools.cache
+def code_digest(folders=CODE):
+    """SHA-256, in hex, of the Python files below these folders, as they are when it is first asked for."""
+    result = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            content = path.read_bytes()
+            result.update(f"{folder.name}/{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+            result.update(content)
     return result.hexdigest()

@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from kdlib.errors import UserError
-from kdlib.learning.checkpoints import alike, digest
+from kdlib.learning.checkpoints import alike, code_digest
 from kdlib.numerics.ranks import Ranks
 
 SIZES = "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"  # where MPICH and Open MPI tell how many they have started
@@ -98,7 +98,7 @@ class MPIRanks(Ranks):
 
     def check(self):
         """Raises UserError where the ranks compute with different versions."""
-        alike("the ranks' versions", f"NumPy {np.__version__}, kdlib's code {digest([])[:12]}")
+        alike("the ranks' versions", f"NumPy {np.__version__}, kdlib's code {code_digest()[:12]}")
 
     def finish(self):
         """Wait for the first rank, which writes what was trained, however long that takes."""
