@@ -3,14 +3,15 @@
 import numpy as np
 
 from kdlib.errors import UserError
-from kdlib.learning import losses
+from kdlib.learning import losses, objectives, recipe
+from kdlib.learning.arguments import POSITIVE, Interval, Options, check
 from kdlib.learning.models import ensemble_logits
 from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
 from kdlib.numerics.arithmetic import ARITHMETICS, Exact
-from kdlib.numerics.streams import Streams
+from kdlib.numerics.streams import REPLICAS, Streams
 from kdlib.pieces import positive_zeros
 from kdlib.preparation.scaling import fit_scaling
 from kdlib.teachers.classifiers import out_of_fold
@@ -27,9 +28,18 @@ except ImportError:
     raise UserError("kdlib.estimator needs scikit-learn: pip install 'kdlib[sklearn]'") from None
 # A method of estimators before 1.6.
 validate_data = getattr(validation, "validate_data", lambda own, *data, **options: own._validate_data(*data, **options))
-TEACHER = Recipe(
-    (128,), epochs=40, learning_rate=0.003, batch_size=64, optimizer="adam", schedule="linear", dropout=0.3
-)
+TEACHER = Recipe((128,), epochs=40, learning_rate=0.003, optimizer="adam", dropout=0.3)
+SEED = Interval(0, 2**32, "[)", whole=True)
+RECIPE = "epochs", "learning_rate", "batch_size", "optimizer", "weight_decay", "schedule"
+CONSTRAINTS = {name: recipe.CONSTRAINTS[name] for name in ("hidden", *RECIPE)} | {
+    **objectives.SETTING,
+    "loss": objectives.CONSTRAINTS["loss"],
+    "learning_rate": (POSITIVE,),
+    "members": (Interval(1, REPLICAS, whole=True),),
+    "folds": (Interval(2, 100, whole=True),),
+    "scaling": (Options(("auto", "minmax", "standard", "none")),),
+    "arithmetic": (Options(ARITHMETICS),),
+}
 
 
 class DistilledClassifier(ClassifierMixin, BaseEstimator):
@@ -38,8 +48,9 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     teacher: None, for `members` networks by the recipe TEACHER of this module; a `Recipe`, for others; a classifier
     that is not fitted: clones of it answer the training rows out of `folds` folds; or a fitted one, whose answers are
     taken as they are: of rows that it was fitted on they are worth little. hidden to schedule: the student's, see
-    `Recipe`. loss, temperature, alpha: see `kdlib.learning.objectives.Distillation`. scaling: of the networks' inputs,
-    see `kdlib.preparation.scaling.fit_scaling`; a classifier is given X as it is. unlabeled: None, or the y of rows
+    `Recipe`. loss, temperature, alpha: see `kdlib.learning.objectives.Distillation`; temperature and alpha are a number
+    or a `kdlib.learning.schedules.LinearSchedule`. scaling: of the networks' inputs, see
+    `kdlib.preparation.scaling.fit_scaling`; a classifier is given X as it is. unlabeled: None, or the y of rows
     without a label, such as -1: there alpha is 1. arithmetic: `exact` or `fast`. random_state: the seed of all draws;
     the same seed and rows give the same bytes as the pipeline's first replica of its first split.
 
@@ -47,9 +58,10 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     """
 
     def __init__(
-        self, teacher=None, hidden=(16,), temperature=4.0, alpha=0.9, loss="kd", epochs=60, learning_rate=0.01,
-        batch_size=64, optimizer="adam", weight_decay=0.0, schedule="linear", members=5, folds=5, scaling="standard",
-        unlabeled=None, arithmetic="exact", random_state=0,
+        self, teacher=None, hidden=(16,), temperature=Distillation.temperature, alpha=Distillation.alpha,
+        loss=Distillation.loss, epochs=Recipe.epochs, learning_rate=0.01, batch_size=Recipe.batch_size,
+        optimizer="adam", weight_decay=Recipe.weight_decay, schedule=Recipe.schedule, members=5, folds=5,
+        scaling="standard", unlabeled=None, arithmetic="exact", random_state=0,
     ):  # fmt: skip
         self.teacher, self.hidden, self.temperature, self.alpha, self.loss = teacher, hidden, temperature, alpha, loss
         self.epochs, self.learning_rate, self.batch_size, self.optimizer = epochs, learning_rate, batch_size, optimizer
@@ -60,7 +72,10 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         """X: (n, features) numbers. y: (n,) classes. X_transfer: (m, features), rows that only the teacher speaks of.
 
         teacher_proba: what a teacher says, (n + m, classes) in the order of the sorted classes, in place of `teacher`.
+        Raises ValueError for an argument of the constructor that is not allowed, before anything is trained.
         """
+        check(CONSTRAINTS, vars(self))
+        self._check_teacher()
         x, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         x, known = positive_zeros(x), np.ones(len(y), bool) if self.unlabeled is None else y != self.unlabeled
@@ -73,14 +88,22 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         codes = np.full(len(x), -1)
         codes[np.flatnonzero(known)] = labels.reshape(-1)
         draws = isinstance(self.random_state, int | np.integer)
+        if draws:
+            check({"random_state": (SEED,)}, vars(self))
         seed = int(self.random_state if draws else check_random_state(self.random_state).randint(1 << 31))
         logits = self._taught(x, codes, seed) if teacher_proba is None else self._given(teacher_proba, codes)
-        keys = ("epochs", "learning_rate", "batch_size", "optimizer", "weight_decay", "schedule")
-        recipe = Recipe(tuple(self.hidden), **{key: getattr(self, key) for key in keys})
+        student = Recipe(self.hidden, **{name: getattr(self, name) for name in RECIPE})
         options = {"loss": self.loss, "temperature": self.temperature, "alpha": self.alpha}
         objective = Distillation(self._one_hot(codes), logits, ARITHMETICS[self.arithmetic], **options)
-        self.network_ = self._trained(self._inputs(x), objective, recipe, Streams(seed, "student"))
+        self.network_ = self._trained(self._inputs(x), objective, student, Streams(seed, "student"))
         return self
+
+    def _check_teacher(self):
+        known = self.teacher is None or isinstance(self.teacher, Recipe)
+        if not known and (isinstance(self.teacher, type) or not hasattr(self.teacher, "fit")):
+            raise UserError(
+                f"teacher: got {self.teacher!r}; needs None, a Recipe, or a classifier, such as GaussianNB()"
+            )
 
     def _inputs(self, x):
         return (x - self._offset) * self._scale
@@ -90,7 +113,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
 
     @staticmethod
     def _trained(x, objective, recipe, streams):
-        network, _ = train(x, objective, (x[:1], objective.targets[0][0, :1]), recipe, streams)  # chooses nothing
+        network, _ = train(x, objective, (x[:1], objective.one_hot[:1]), recipe, streams)  # chooses nothing
         return Network.from_arrays(network.arrays(), Exact)
 
     def _given(self, probabilities, codes):

@@ -20,6 +20,7 @@ from kdlib.artifacts import read_npz
 from kdlib.data.dataset import Dataset
 from kdlib.estimator import DistilledClassifier
 from kdlib.learning.recipe import Recipe
+from kdlib.learning.schedules import LinearSchedule
 from kdlib.teachers.calibration import temperature
 from kdlib.teachers.floor import logits_of
 from kdlib.teachers.folds import fold_of
@@ -147,6 +148,44 @@ def test_fidelity_is_the_share_of_equal_predictions(teacher):
 def test_what_does_not_fit_is_refused(teacher, fit, message):
     with pytest.raises(ValueError, match=message):
         DistilledClassifier(teacher, **SMALL).fit(*blobs(), **fit)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"temperature": -1}, r"temperature: got -1; needs a number in \(0, inf\)"),
+        ({"temperature": 0}, "temperature: got 0; needs a number"),
+        ({"temperature": "4"}, "temperature: got '4'; needs a number"),
+        ({"temperature": [1.0, 4.0]}, r"temperature: got \[1.0, 4.0\]; needs a number"),
+        ({"alpha": 1.5}, r"alpha: got 1.5; needs a number in \[0, 1\]"),
+        ({"epochs": 0}, r"epochs: got 0; needs a whole number in \[1, inf\)"),
+        ({"hidden": 16}, "hidden: got 16; needs a sequence, of which each is a whole number"),
+        ({"learning_rate": (0.1, 0.2)}, r"learning_rate: got \(0.1, 0.2\); needs a number"),
+        ({"loss": "kdd"}, "loss: got 'kdd'; needs one of 'kd', 'dkd', 'mse'"),
+        ({"optimizer": "rmsprop"}, "optimizer: got 'rmsprop'; needs one of 'sgd', 'adam', 'adamw'"),
+        ({"schedule": "cosine"}, "schedule: got 'cosine'; needs one of 'constant', 'linear'"),
+        ({"members": 0}, r"members: got 0; needs a whole number in \[1, 1000\]"),
+        ({"folds": 1}, "folds: got 1; needs a whole number in"),
+        ({"scaling": "robust"}, "scaling: got 'robust'; needs one of 'auto'"),
+        ({"arithmetic": "double"}, "arithmetic: got 'double'; needs one of 'exact', 'fast'"),
+        ({"random_state": -1}, "random_state: got -1; needs a whole number in"),
+        ({"teacher": "forest"}, "teacher: got 'forest'; needs None, a Recipe, or a classifier"),
+        ({"teacher": GaussianNB}, "teacher: got <class .*GaussianNB'>; needs None, a Recipe, or a classifier"),
+    ],
+)
+def test_an_argument_that_is_not_allowed_is_named_before_anything_is_trained(change, message, monkeypatch):
+    monkeypatch.delattr("kdlib.estimator.train")
+    with pytest.raises(ValueError, match=message):
+        DistilledClassifier(**change).fit(*blobs())
+
+
+def test_a_schedule_is_a_setting_as_a_number_is():
+    x, y = blobs()
+    classifier = DistilledClassifier(GaussianNB(), alpha=LinearSchedule(0.5, 0.5), **SMALL)
+    same = DistilledClassifier(GaussianNB(), alpha=0.5, **SMALL).fit(x, y).predict_proba(x)
+    assert np.array_equal(clone(classifier).fit(x, y).predict_proba(x), same)
+    other = classifier.set_params(alpha=LinearSchedule(0.5, 0.9)).fit(x, y).predict_proba(x)
+    assert not np.array_equal(other, same)
 
 
 def test_copies_and_pickles_say_the_same():
