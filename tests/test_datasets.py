@@ -108,6 +108,30 @@ def test_standard_scaling():
     np.testing.assert_allclose(x.std(0), 1, rtol=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["standard", "auto"])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
+def test_what_is_0_or_1_in_every_row_of_a_table_is_left_so(kind, share):
+    random = np.random.default_rng(0)
+    flags, numbers = (random.random((200, 3)) < share).astype(np.float64), random.integers(0, 3, (200, 2))
+    offset, scale = fit_scaling(np.concatenate([flags, numbers], axis=1), kind, False)
+    assert (offset[:3].tolist(), scale[:3].tolist()) == ([0, 0, 0], [1, 1, 1])
+    assert scale[3:] == pytest.approx(1 / numbers.std(axis=0))
+    # A single other value makes it a number; of images a pixel is one, whatever it is in training.
+    flags[7, 0] = 0.5
+    assert fit_scaling(flags, kind, False)[1][0] == pytest.approx(1 / flags[:, 0].std())
+    assert fit_scaling(flags, "standard", True)[1] == pytest.approx(1 / flags.std(axis=0))
+
+
+def test_categories_truth_values_and_what_is_missing_are_inputs_of_0_and_1(tmp_path):
+    kinds = ["lime" if k % 3 else "pear" for k in range(60)]
+    lines = [f"{k % 7 if k % 5 else ''},{kinds[k]},{'true' if k % 4 else 'false'},{'ab'[k % 2]}" for k in range(60)]
+    (tmp_path / "own.csv").write_text("\n".join(["size,fruit,ripe,class", *lines]), "utf-8")
+    dataset = prepare(data=sources.load(str(tmp_path / "own.csv"), "class"), scaling="auto")
+    assert dataset.feature_names == ["size", "size is missing", "fruit=lime", "fruit=pear", "ripe"]
+    assert (dataset.offset[0, 1:].tolist(), dataset.scale[0, 1:].tolist()) == ([0] * 4, [1] * 4)
+    assert dataset.scale[0, 0] == pytest.approx(1 / dataset.x[dataset.rows("train"), 0].std())
+
+
 def test_scaling_is_by_default_what_suits_images_and_tables():
     image = examples(image_shape=(2, 2))
     assert prepare(scaling="auto").digest == prepare(scaling="standard").digest

@@ -15,7 +15,10 @@ def fit_scaling(x, kind, image):
 
     auto: minmax of images, standard of tables.
     minmax: to [0, 1] by the least and greatest value of the feature, of all pixels together if `image`.
-    standard: to mean 0 and std 1.
+    standard: to mean 0 and std 1; of a table what is 0 or 1 in every row stays as it is: a category's feature, a truth
+    value, or one that says that a value is missing. Divided by its std, sqrt(p (1 - p)), a rare 1 would be an input of
+    about 1 / sqrt(p), and outweigh all numbers of its row. Reference: Gelman, "Scaling regression inputs by dividing
+    by two standard deviations" (2008), who leaves binary inputs as they are.
     A feature is constant, and gets its least value and the scale 1, if its range (greatest - least) is at most
     2^-44 of its largest magnitude, which rounding may make of equal numbers, or at most 1e-300, whose inverse may
     overflow.
@@ -42,13 +45,15 @@ def fit_scaling(x, kind, image):
             yield (np.where(constant, 0.0, x[start : start + rows] - least) / spread).T
 
     # A feature that is not constant has a 0 and a 1: between these is the largest square of a difference, too.
-    sums = Sums(np.where(constant, 0.0, 1.0)[:, None], len(x))
+    sums, truth = Sums(np.where(constant, 0.0, 1.0)[:, None], len(x)), (least == 0) & (greatest == 1) & (not image)
     for part in parts():
         sums.add(part)
+        truth &= ((part == 0) | (part == 1)).all(axis=1)
     mean = sums.total() / len(x)
     farthest = np.where(constant, 0.0, np.maximum(mean, 1 - mean))
     sums = Sums((farthest * farthest)[:, None], len(x))
     for part in parts():
         part -= mean[:, None]
         sums.add(part * part)
-    return least + spread * mean, 1 / (spread * np.where(constant, 1.0, np.sqrt(sums.total() / len(x))))
+    deviation = np.where(constant, 1.0, np.sqrt(sums.total() / len(x)))
+    return np.where(truth, 0.0, least + spread * mean), np.where(truth, 1.0, 1 / (spread * deviation))
