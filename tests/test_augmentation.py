@@ -127,6 +127,24 @@ def test_the_background_is_what_scaling_makes_zero():
     assert found.tolist() == [40, 200]
 
 
+@pytest.mark.parametrize("views", KINDS.values(), ids=KINDS)
+def test_a_row_that_a_split_holds_out_changes_none_of_its_views(views):
+    """Also as the least pixel of all, which is the background of the splits that train on it."""
+    dataset = example(np.float64)
+    darker = replace(dataset, x=dataset.x.copy(), offset=dataset.offset.copy())
+    assert (dataset.assignment[:, 4] == [2, 0]).all()
+    darker.x[4] = darker.offset[1] = -50.0
+    plain, other = extended(dataset, views, 0), extended(darker, views, 0)
+    for split in range(2):
+        rows, of = plain.rows("train", split), other.rows("train", split)
+        assert np.array_equal(plain.x[rows], other.x[of]) == (split == 0)
+        assert np.array_equal(plain.labels(rows, split), other.labels(of, split))
+        own = replace(darker, assignment=darker.assignment[[split]], offset=darker.offset[[split]])
+        alone = extended(replace(own, scale=darker.scale[[split]]), views, 0)
+        assert np.array_equal(alone.x[alone.rows("train")], other.x[of])
+    assert len(other.y) == 12 + (len(views) - 1) * (7 + 8)
+
+
 def by_loops(image, moves, background):
     """Of one image and one (2, height, width), pixel by pixel, in the same float64."""
     height, width = image.shape

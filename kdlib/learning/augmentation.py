@@ -100,24 +100,28 @@ def extended(dataset, views, seed):
     """The dataset with the views of its training rows as further rows, one view after another; held-out rows have none.
 
     A training part of n rows becomes one of n len(views), in which the view v of row i is the row v n + i. The
-    background is what scaling makes zero, the least pixel or zero.
+    background is what scaling makes zero, the least pixel of the split's training rows or zero: splits in which it is
+    the same share their views.
     """
     train = np.isin(dataset.assignment, [PARTS.index("train"), HIDDEN])
-    shown, n, shape = train.any(axis=0), len(dataset.y), dataset.image_shape
-    index = np.concatenate([np.arange(n), *[np.flatnonzero(shown)] * (len(views) - 1)])
-    x = scratch((len(index), dataset.x.shape[1]), dataset.x.dtype)
-    start, background = n, dataset.offset.min()
+    backgrounds, n, shape = dataset.offset.min(axis=1), len(dataset.y), dataset.image_shape
+    alike = [(value, backgrounds == value) for value in np.unique(backgrounds)]
+    shown = [train[splits].any(axis=0) for _, splits in alike]
+    index = np.concatenate([np.arange(n), *[np.flatnonzero(rows) for rows in shown] * (len(views) - 1)])
+    x, assignment = scratch((len(index), dataset.x.shape[1]), dataset.x.dtype), dataset.assignment[:, index]
+    assignment[:, n:][~train[:, index[n:]]] = ABSENT
+    start = n
     for rows in blocks(n):
         x[rows] = dataset.x[rows]
     for view in range(1, len(views)):
-        generator = stream(seed, "views", view)
-        for rows in blocks(n):
-            own = shown[rows]
-            moves, images = views.moves(view, generator, own, shape), dataset.x[rows[own]]
-            found = viewed(images.reshape(len(images), *shape), moves, background)
-            x[start : start + len(images)] = found.reshape(images.shape)
-            start += len(images)
-    assignment = dataset.assignment[:, index]
-    assignment[:, n:][~train[:, index[n:]]] = ABSENT
+        for (background, splits), seen in zip(alike, shown, strict=True):
+            generator, first = stream(seed, "views", view), start
+            for rows in blocks(n):
+                own = seen[rows]
+                moves, images = views.moves(view, generator, own, shape), dataset.x[rows[own]]
+                found = viewed(images.reshape(len(images), *shape), moves, background)
+                x[start : start + len(images)] = found.reshape(images.shape)
+                start += len(images)
+            assignment[~splits, first:start] = ABSENT
     named = digest({"dataset": np.array(dataset.digest), "views": np.array(f"{views} {seed}")})
     return replace(dataset, x=x, y=dataset.y[index], assignment=assignment, digest=named)
