@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kdlib.data.streamed import equal_rows
 from kdlib.errors import UserError
 from kdlib.learning import losses, objectives, recipe
 from kdlib.learning.arguments import POSITIVE, Interval, Options, check
@@ -136,7 +137,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             check_is_fitted(self.teacher)
         except NotFittedError:
             fold = np.full(len(x), self.folds)
-            fold[known] = fold_of(codes[known], self.folds, seed)
+            fold[known] = fold_of(codes[known], self.folds, seed, groups=equal_rows(x[known]))
             classes = len(self.classes_)
             logits, self.teacher_ = out_of_fold(self.teacher, x, codes, fold, self.folds, classes, seed)
             return logits

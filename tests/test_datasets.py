@@ -1,5 +1,6 @@
 """Splits, scaling, hidden labels, and the digest."""
 
+import logging
 import tracemalloc
 
 import numpy as np
@@ -10,10 +11,11 @@ from sklearn import datasets
 
 from kdlib.data.dataset import PARTS, Dataset
 from kdlib.data.encoding import Column, Encoding
+from kdlib.data.streamed import Rows, equal_rows
 from kdlib.errors import UserError
 from kdlib.preparation import assembly, bundled, sources
 from kdlib.preparation.scaling import fit_scaling
-from kdlib.preparation.splits import apportion
+from kdlib.preparation.splits import apportion, stratified_split
 
 OPTIONS = {
     "splits": 1,
@@ -94,7 +96,7 @@ def test_scaling_is_fitted_on_the_training_split_alone():
     data = examples()
     split = prepare(data=data)
     outlier = examples()
-    outlier.x[split.rows("test")] = 1e9
+    outlier.x[split.rows("test")] += 1e9
     for scaling in ("minmax", "standard"):
         plain, moved = prepare(data=data, scaling=scaling), prepare(data=outlier, scaling=scaling)
         assert np.array_equal(plain.offset, moved.offset)
@@ -379,3 +381,113 @@ def test_each_split_hides_labels_of_its_own():
     dataset = prepare(splits=2, labeled_fraction=0.5)
     assert [len(dataset.labeled(split)) for split in range(2)] == [30, 30]
     assert not np.array_equal(*(dataset.labeled(split) for split in range(2)))
+
+
+# Equal rows
+
+
+def repeated(points, times, seed=0):
+    """Points of 4 numbers with a label each that is a coin flip, each so many times, in a random order."""
+    random = np.random.default_rng(seed)
+    of = random.permutation(np.repeat(np.arange(points), times))
+    x, y = random.normal(size=(points, 4))[of], random.integers(0, 2, points)[of]
+    return sources.Examples(x, y, ["0", "1"], list("abcd"))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.uint8])
+def test_of_equal_rows_the_first_is_named_also_of_rows_that_are_read_in_pieces(dtype, monkeypatch):
+    x = np.random.default_rng(0).integers(0, 3, (300, 4)).astype(dtype)
+    expected = [int(np.flatnonzero((x == row).all(axis=1))[0]) for row in x]
+    monkeypatch.setattr("kdlib.pieces.BLOCK", 64)
+    assert equal_rows(x).tolist() == expected
+    assert equal_rows(Rows([x[:100], x[100:]], dtype)).tolist() == expected
+    assert equal_rows(np.unique(x, axis=0)) is None
+    assert equal_rows(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, -0.0]])).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "options", [{"splits": 1}, {"splits": 4}, {"splits": 10, "train_ratio": 0.8, "val_ratio": 0.1}]
+)
+def test_equal_rows_are_in_one_part_of_a_split(options, caplog):
+    """On coin flips nothing better than chance is possible: the nearest training row is right where it is a copy."""
+    caplog.set_level(logging.INFO)
+    data = repeated(60, 4)
+    dataset, groups = prepare(data=data, **options), equal_rows(data.x)
+    right = []
+    for split in range(dataset.splits):
+        train, test = dataset.rows("train", split), dataset.rows("test", split)
+        assert all(len(np.unique(part)) == 1 for part in (dataset.assignment[split, groups == g] for g in set(groups)))
+        distances = np.abs(data.x[test][:, None] - data.x[train]).sum(axis=-1)
+        right.append(data.y[train[distances.argmin(axis=1)]] == data.y[test])
+    assert 0.3 < np.concatenate(right).mean() < 0.7
+    assert {len(dataset.rows("train", split)) for split in range(dataset.splits)} == {
+        round(240 * (0.8 if options["splits"] == 10 else 0.6))
+    }
+    assert "240 of 240 rows are equal to another one" in caplog.text
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(1, 9), min_size=30, max_size=80), st.integers(0, 9), st.integers(2, 5))
+def test_parts_keep_groups_whole_and_are_as_large_as_single_rows_allow(sizes, seed, parts):
+    random = np.random.default_rng(seed)
+    groups = random.permutation(np.concatenate([np.repeat(np.arange(len(sizes)), sizes), 1000 + np.arange(60)]))
+    y, ratios = random.integers(0, 2, len(groups)), [1 - 0.15 * (parts - 1), *[0.15] * (parts - 1)]
+    found = stratified_split(y, ratios, seed, "a test", groups=groups)
+    assert sorted(np.concatenate(found).tolist()) == list(range(len(y)))
+    assert [len(part) for part in found] == apportion(len(y), ratios).tolist()
+    for k, part in enumerate(found):
+        assert not np.isin(groups[part], groups[np.concatenate(found[:k] + found[k + 1 :])]).any()
+        shares = np.bincount(y[part], minlength=2) - np.bincount(y, minlength=2) * ratios[k]
+        assert np.abs(shares).max() <= 9
+    assert all(map(np.array_equal, found, stratified_split(y, ratios, seed, "a test", groups=groups)))
+
+
+def test_groups_of_one_change_nothing():
+    y = np.random.default_rng(0).integers(0, 3, 200)
+    for groups in (np.arange(200), np.arange(200)[::-1]):
+        split = [stratified_split(y, (0.7, 0.2, 0.1), 0, "a test", groups=of) for of in (None, groups)]
+        assert all(map(np.array_equal, *split))
+
+
+def test_a_group_may_come_into_any_part():
+    """Also the largest one: else what is tested on would lack what is frequent."""
+    groups = np.concatenate([np.zeros(12, int), np.arange(1, 109)])
+    found = [stratified_split(np.arange(120) % 2, (0.6, 0.2, 0.2), seed, "a test", groups=groups) for seed in range(40)]
+    places = np.bincount([next(k for k, part in enumerate(parts) if 0 in part) for parts in found], minlength=3)
+    assert places.min() >= 2
+
+
+def test_a_group_larger_than_a_part_takes_no_class_from_another():
+    y = np.concatenate([np.zeros(90, int), np.arange(110) % 2])
+    data = sources.Examples(np.arange(200.0)[:, None].repeat(4, 1), y, ["0", "1"], list("abcd"))
+    data.x[:90] = 7.5
+    dataset = prepare(data=data, splits=5, train_ratio=0.6, val_ratio=0.2)
+    for split in range(5):
+        assert len(np.unique(dataset.assignment[split, :90])) == 1
+        counts = [np.bincount(y[dataset.rows(part, split)], minlength=2) for part in PARTS]
+        assert np.min(counts) >= 5
+
+
+def test_copies_of_a_row_are_not_enough_for_a_class():
+    data = examples((50, 12))
+    data.x[50:] = 1.0
+    with pytest.raises(UserError, match="too few examples of the class '1': 1 different rows, and 1 splits need 3"):
+        prepare(data=data)
+
+
+def test_a_given_test_set_with_rows_of_the_training_set_is_told(caplog):
+    data = repeated(60, 3)
+    data.tested = np.arange(180) >= 150
+    shared = sum((data.x[:150] == row).all(axis=1).any() for row in data.x[150:])
+    dataset = prepare(data=data)
+    assert np.array_equal(dataset.rows("test"), np.arange(150, 180))
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+    assert f"{shared} of the 30 rows of the given test set are equal to rows that are trained on" in caplog.text
+
+
+def test_rows_that_all_differ_are_no_word_in_the_log(caplog):
+    caplog.set_level(logging.INFO)
+    data = examples()
+    data.tested = np.arange(100) % 5 == 0
+    prepare(data=data)
+    assert not caplog.records

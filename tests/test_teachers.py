@@ -66,6 +66,21 @@ class TestFolds:
                 assert set(taught) <= set(dataset.labeled(split)) - set(np.flatnonzero(own == k))
         assert np.array_equal(fitted_on(own, 5, 5), dataset.labeled(1))
 
+    def test_equal_rows_are_in_one_fold(self, here):
+        groups = np.random.default_rng(0).integers(0, 40, 200)
+        y = np.random.default_rng(1).integers(0, 2, 200)
+        fold = fold_of(y, 5, 0, groups=groups)
+        assert all(len(np.unique(fold[groups == group])) == 1 for group in np.unique(groups))
+        assert np.bincount(fold).min() > 25
+        assert np.array_equal(fold_of(y, 5, 0, groups=np.arange(200)), fold_of(y, 5, 0))
+        dataset = prepared(splits=2)
+        dataset.x = dataset.x[np.arange(len(dataset.y)) // 3]
+        for split, own in enumerate(folds(dataset, 5, 0)):
+            labeled = dataset.labeled(split)
+            assert np.array_equal(np.sort(own[labeled])[[0, -1]], [0, 4])
+            for row in np.unique(dataset.x, axis=0):
+                assert len(np.unique(own[labeled][(dataset.x[labeled] == row).all(axis=1)])) <= 1
+
     def test_differ_by_split_and_seed(self):
         y = np.zeros(40, dtype=int)
         drawn = {tuple(fold_of(y, 5, seed, split)) for seed in (0, 1) for split in (0, 1)}

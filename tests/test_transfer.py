@@ -146,6 +146,17 @@ class TestDataset:
         assert (dataset.assignment[:, n : n + 7] == HIDDEN).all()
         assert (dataset.assignment[:, n + 7 :] != plain.assignment[:, :1]).all()
 
+    def test_a_row_of_ones_own_is_absent_where_an_equal_one_is_held_out(self, caplog):
+        caplog.set_level("INFO")
+        plain = prepared(splits=3, labeled_fraction=0.5)
+        own = np.concatenate([plain.x[:40] + 100, plain.x])
+        np.savez("data/raw/more.npz", x_unlabeled=own)
+        dataset = prepared({"rows": "data/raw/more.npz"}, splits=3, labeled_fraction=0.5)
+        n, trained = len(plain.y), np.isin(plain.assignment, [0, HIDDEN])
+        assert (dataset.assignment[:, n : n + 40] == HIDDEN).all()
+        assert np.array_equal(dataset.assignment[:, n + 40 :], np.where(trained, HIDDEN, ABSENT))
+        assert f"{n} of the {n + 40} rows without a label are equal to rows with one" in caplog.text
+
     def test_a_second_table_is_encoded_as_the_first(self):
         lines = [f"{k},{'lime' if k % 3 else 'pear'},{'ab'[k % 2]}" for k in range(60)]
         Path("data/raw/table.csv").write_text("\n".join(["size,fruit,class", *lines]), "utf-8")

@@ -1,5 +1,7 @@
 """Rows that are never in memory together: what a source maps, and what is learned of them in passing."""
 
+from hashlib import blake2b
+
 import numpy as np
 
 from kdlib import reading
@@ -81,3 +83,36 @@ def ends(x):
     for _ in pieces(watched):
         pass
     return watched.ends
+
+
+def equal_rows(x):
+    """Find the rows that are equal to an earlier one.
+
+    Each row is read once, and remembered by 64 bits of its hash: of n rows that differ some two are taken for equal
+    with a probability of n * n / 2**65 at most, and so stay together without need.
+
+    Parameters
+    ----------
+    x : array or `Rows`, shape (n, features)
+        Finite numbers; 0.0 and -0.0 are equal.
+
+    Returns
+    -------
+    array of int64, shape (n,), or None
+        Of each row the index of the first one that is equal to it; None if no two rows are equal.
+    """
+    hashes, start = np.empty(len(x), np.uint64), 0
+    for piece in pieces(x):
+        width, content = piece.nbytes // len(piece), memoryview(piece.tobytes())
+        found = (blake2b(content[at : at + width], digest_size=8).digest() for at in range(0, piece.nbytes, width))
+        hashes[start : start + len(piece)] = np.frombuffer(b"".join(found), "<u8")
+        start += len(piece)
+    in_order = np.sort(hashes)
+    repeated = np.unique(in_order[1:][in_order[1:] == in_order[:-1]])
+    if not len(repeated):
+        return None
+    rows = np.flatnonzero(np.isin(hashes, repeated))
+    _, first, number = np.unique(hashes[rows], return_index=True, return_inverse=True)
+    result = np.arange(len(x))
+    result[rows] = rows[first[number]]
+    return result

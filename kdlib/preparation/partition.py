@@ -9,30 +9,36 @@ TRAIN, VALIDATION, TEST = range(len(PARTS))
 REMEDY = "raise the smallest of train_ratio, val_ratio and the test part's rest, or take more examples"
 
 
-def partitions(y, tested, shares, splits, seed):
+def partitions(y, tested, shares, splits, seed, groups=None):
     """(S, n) uint8: the index in PARTS of each example in each split, every class in its share.
 
     y: (n,) classes. tested: (n,) bool, a given test set, which is that of every split. shares: of training and of
     validation. What is held out, for test or else for validation, is disjoint between splits while the share allows
     it; with as many splits as it is contained in the whole, each example is held out once.
+    groups: (n,) numbers, or None; of the free examples those with the same number are in one part of a split.
     Raises UserError if a part would lack a class.
     """
     assignment = np.where(tested, TEST, TRAIN)[None].repeat(splits, axis=0).astype(np.uint8)
     free, both = np.flatnonzero(~tested), shares[0] + shares[1]
+    of_free = None if groups is None else groups[free]
     if splits == 1:
         ratios = (shares[0] / both, shares[1] / both) if tested.any() else (*shares, 1 - shares[0] - shares[1])
-        parts = stratified_split(y[free] if tested.any() else y, ratios, seed, "prepare/split", REMEDY)
+        parts = stratified_split(y[free] if tested.any() else y, ratios, seed, "prepare/split", REMEDY, groups=of_free)
         for code, part in enumerate(parts):
             assignment[0, free[part]] = code
         return assignment
     part, share = VALIDATION if tested.any() else TEST, held_out_share(tested, shares)
-    for split, held_out in enumerate(_held_out(y[free], share, splits, seed)):
+    for split, held_out in enumerate(_held_out(y[free], share, splits, seed, of_free)):
         assignment[split, free[held_out]] = part
         if part == TEST:
             rest = np.flatnonzero(assignment[split] == TRAIN)
             # As many in each split, so that one stack trains them.
-            train = apportion(len(y), (*shares, 1 - both))[0] / len(rest)
-            _, chosen_by = stratified_split(y[rest], (train, 1 - train), seed, f"prepare/validation/{split}", REMEDY)
+            train, validation, _ = apportion(len(y), (*shares, 1 - both))
+            if 2 * (len(rest) - train) < validation:  # a large group of equal rows is tested on
+                train = shares[0] / both * len(rest)
+            ratios, of_rest = (train / len(rest), 1 - train / len(rest)), None if groups is None else groups[rest]
+            purpose = f"prepare/validation/{split}"
+            _, chosen_by = stratified_split(y[rest], ratios, seed, purpose, REMEDY, groups=of_rest)
             assignment[split, rest[chosen_by]] = VALIDATION
     return assignment
 
@@ -48,14 +54,14 @@ def disjoint_splits(share, splits):
     return min(splits, int((1 + 1e-9) / share))
 
 
-def _held_out(y, share, splits, seed):
+def _held_out(y, share, splits, seed, groups):
     """Indices of S subsets of this share, in rounds of as many as are disjoint."""
     found = []
     while len(found) < splits:
         count = disjoint_splits(share, splits - len(found))
         ratios = [share] * count + [max(0.0, 1 - count * share)]
         purpose = f"prepare/held out/{len(found)}"
-        *disjoint, _ = stratified_split(y, ratios, seed, purpose, REMEDY, spare=1)
+        *disjoint, _ = stratified_split(y, ratios, seed, purpose, REMEDY, spare=1, groups=groups)
         found += disjoint
     return found
 

@@ -1,18 +1,21 @@
 """The transfer set: rows without a label, of which only the teacher speaks."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from kdlib.artifacts import read_npz
-from kdlib.data.dataset import ABSENT, HIDDEN
+from kdlib.data.dataset import ABSENT, HIDDEN, PARTS
 from kdlib.data.encoding import Encoding
-from kdlib.data.streamed import Rows, ends, large
+from kdlib.data.streamed import Rows, ends, equal_rows, large
 from kdlib.data.tables import read_table
 from kdlib.errors import UserError
 from kdlib.numerics.streams import stream
 from kdlib.preparation.synthesis import SYNTHESES
+
+log = logging.getLogger("prepare")
 
 
 def read_unlabeled(path, examples):
@@ -44,12 +47,15 @@ def extended(dataset, unlabeled, synthesis, times, seed):
     """The dataset with the `unlabeled` rows (m, features), or None, in the training part of every split, and in that of
     each split `times` as many synthetic rows as it has training rows, made of these: no row that it holds out enters.
 
-    They come after all others, have no class (y is -1), and change no scaling. synthesis: of SYNTHESES, or None.
+    They come after all others, have no class (y is -1), and change no scaling. An unlabeled row is absent from a split
+    that holds out an equal one: a teacher would tell the student of what it is tested on. A synthetic row may be equal
+    to a held-out one by chance; it stays, since it follows from training rows alone.
+    synthesis: of SYNTHESES, or None.
     """
     x, codes = [dataset.x], [dataset.assignment]
     if unlabeled is not None:
         x.append(unlabeled)
-        codes.append(np.full((dataset.splits, len(unlabeled)), HIDDEN, dtype=np.uint8))
+        codes.append(_codes_of(dataset, unlabeled))
     if synthesis == "munge" and dataset.image_shape:
         raise UserError("prepare.transfer.synthesis: munge is for tables; mixup makes images")
     for split in range(dataset.splits) if synthesis else ():
@@ -67,3 +73,17 @@ def extended(dataset, unlabeled, synthesis, times, seed):
     y = np.concatenate([dataset.y, np.full(codes.shape[1] - len(dataset.y), -1)])
     x = np.concatenate(x) if isinstance(dataset.x, np.ndarray) else Rows(x, dataset.x.dtype)
     return replace(dataset, x=x, y=y, assignment=codes, digest="")
+
+
+def _codes_of(dataset, unlabeled):
+    """(S, m) uint8: in which splits the unlabeled rows (m, features) are."""
+    n, codes = len(dataset.y), np.full((dataset.splits, len(unlabeled)), HIDDEN, dtype=np.uint8)
+    first = equal_rows(Rows([dataset.x, unlabeled], dataset.x.dtype))
+    if first is not None and (known := np.flatnonzero(first[n:] < n)).size:
+        twins = dataset.assignment[:, first[n + known]]
+        codes[:, known] = np.where(np.isin(twins, [PARTS.index("train"), HIDDEN]), HIDDEN, ABSENT)
+        log.info(
+            "%d of the %d rows without a label are equal to rows with one, and are left out where these are held out",
+            len(known), len(unlabeled),
+        )  # fmt: skip
+    return codes

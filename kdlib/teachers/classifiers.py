@@ -10,6 +10,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
+from kdlib.data.streamed import equal_rows
 from kdlib.errors import UserError
 from kdlib.numerics import threads
 from kdlib.numerics.streams import REPLICAS, stream
@@ -124,7 +125,7 @@ def fitted(classifier, x, y, number, seed, folds):
                 f"teacher.model: {type(own).__name__} has no probabilities, and to calibrate it each class needs 3"
                 " labelled training rows or more: take another, such as LogisticRegression"
             )
-        fold = fold_of(y, folds, seed, number)
+        fold = fold_of(y, folds, seed, number, equal_rows(x))
         pairs = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
         own = CalibratedClassifierCV(own, cv=pairs, ensemble=False)
     own.fit(x, y)
