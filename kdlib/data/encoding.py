@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from kdlib.data.cells import LARGEST, MISSING, PARSERS, numbers
+from kdlib.data.cells import LARGEST, MISSING, PARSERS, exact_number, nfc, numbers
 from kdlib.data.names import check_name
 from kdlib.errors import UserError
 
@@ -19,7 +19,8 @@ class Column:
     """One column. kind: of KINDS. missing: whether a feature of its own says that the value is missing.
 
     fill: what stands where a number, date or truth value is missing. categories: values that have a feature each. rare:
-    values that share one. Any other value of a category, or a missing one, is zeros.
+    values that share one. A cell is the value of its text (in NFC), else that of its number: `4.0` is `4`. Any other
+    value of a category, or a missing one, is zeros.
     """
 
     name: str
@@ -41,13 +42,12 @@ class Column:
         if quick is not None and (np.abs(quick) <= LARGEST).all():
             return quick
         cells, known = table.cells(self.name), {}
-        places = {value: k for k, value in enumerate(self.categories)}
-        places |= dict.fromkeys(self.rare, len(self.categories))
+        places = self._places()
         for text in dict.fromkeys(cells):
             if text in MISSING:
                 known[text] = math.nan
             elif self.kind == "category":
-                known[text] = places.get(text, -1)
+                known[text] = places.get(text, places.get(exact_number(text), -1))
             else:
                 known[text] = value = PARSERS[self.kind](text)
                 if value is None or not abs(value) <= LARGEST:
@@ -56,8 +56,16 @@ class Column:
                     raise UserError(f"{where}: {text[:40]!a} is no {self.kind}{limit}{_hint(text)}")
         return np.fromiter(map(known.__getitem__, cells), np.float64, len(cells))
 
+    def _places(self):
+        """{text or number: its feature}; of two values that are the same number, the number is the shorter one's."""
+        of_text = {value: k for k, value in enumerate(self.categories)}
+        of_text |= dict.fromkeys(self.rare, len(self.categories))
+        places = {exact_number(value): of_text[value] for value in sorted(of_text, key=len, reverse=True)}
+        places.pop(None, None)
+        return places | {nfc(value): k for value, k in of_text.items()}
+
     def encode(self, table, out):
-        """Write its features to `out`, (n, features)."""
+        """Write its features to `out`, (n, features). Return how many cells are (unseen, missing)."""
         values = self.values(table)
         missing = np.isnan(values)
         if self.kind == "category":
@@ -67,6 +75,8 @@ class Column:
             out[:, 0] = np.where(missing, self.fill, values)
         if self.missing:
             out[:, -1] = missing
+        unseen = np.count_nonzero(values == -1) if self.kind == "category" else 0
+        return unseen, np.count_nonzero(missing)
 
 
 def as_numbers(table, name):
@@ -91,15 +101,32 @@ class Encoding:
     def feature_names(self):
         return [name for column in self.columns for name in column.feature_names]
 
-    def encode(self, table):
-        """(n, features) float64, finite, of a `Table`; columns are found by name, and others than these are not read.
+    def encode(self, table, unknown=None):
+        """Return the features of a table. Columns are found by name, and others than these are not read.
 
-        Raises UserError for a column that is not there, and for a cell that is not of its column's kind.
+        Parameters
+        ----------
+        table : kdlib.data.raw.Table
+            Of n rows.
+        unknown : dict, optional
+            Gets {name: (unseen, missing)} of each column with cells that are a category which training has not seen, or
+            that have no value.
+
+        Returns
+        -------
+        (n, features) float64, finite
+
+        Raises
+        ------
+        UserError
+            For a column that is not there, and for a cell that is not of its column's kind.
         """
         out, at = np.empty((len(table), len(self.feature_names))), 0
         for column in self.columns:
             width = len(column.feature_names)
-            column.encode(table, out[:, at : at + width])
+            counts = column.encode(table, out[:, at : at + width])
+            if unknown is not None and any(counts):
+                unknown[column.name] = counts
             at += width
         return out
 

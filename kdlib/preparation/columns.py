@@ -1,16 +1,18 @@
 """What each column of a table is, its categories, and what is filled in: fits an `Encoding`."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 
-from kdlib.data.cells import MISSING, PARSERS
+from kdlib.data.cells import MISSING, PARSERS, exact_number
 from kdlib.data.encoding import Column, Encoding, as_numbers
 from kdlib.data.names import check_name, listed
 from kdlib.errors import UserError
 
 MOST = 10_000  # different values of a category
+_CODE = re.compile(r"[-+]?0\d")  # how a code such as 007 begins
 
 
 def fit(table, target, drop=(), categories=()):
@@ -22,9 +24,10 @@ def fit(table, target, drop=(), categories=()):
     of it. Offset and scale are fitted on the training rows of each split.
 
     A missing number becomes the lower median of its column, which is a value that occurs: nothing is rounded, and
-    integers stay integers. A category is rare in fewer than 2 + n / 1000 rows. A column whose cells are all alike is
-    left out: what to make of another value later, no network can learn. Raises UserError for a column of mixed types,
-    or of too many different texts.
+    integers stay integers. Categories that are the same number are one, `4` and `4.0`, but for codes: `007` and `7` are
+    two. A category is rare in fewer than 2 + n / 1000 rows. A column whose cells are all alike is left out: what to
+    make of another value later, no network can learn. Raises UserError for a column of mixed types, or of too many
+    different texts.
     """
     for key, names in (("target", [target]), ("drop", drop), ("categories", categories)):
         for name in names:
@@ -54,6 +57,9 @@ def _column(table, name, category):
         return None
     kind, missing = "category" if category else _kind(table, name, present), len(present) < len(counts)
     if kind == "category":
+        present = _merged(present)
+        if len(present) == 1 and not missing:
+            return None
         return Column(name, kind, 0.0, missing, *_vocabulary(table, name, present))
     return Column(name, kind, _lower_median((PARSERS[kind](text), count) for text, count in present.items()), missing)
 
@@ -97,6 +103,17 @@ def _kind(table, name, present):
                 f" column are; mend it, or name the column in prepare.categories or prepare.drop"
             )
     return "category"
+
+
+def _merged(present):
+    """{text: count}, where texts of one number are counted under the first of the shortest ones."""
+    values = {text: None if _CODE.match(text) else exact_number(text) for text in present}
+    keys = {text: text if value is None else value for text, value in values.items()}
+    shortest = {keys[text]: text for text in sorted(present, key=lambda text: (len(text), text), reverse=True)}
+    merged = Counter()
+    for text, count in present.items():
+        merged[shortest[keys[text]]] += count
+    return merged
 
 
 def _lower_median(counted):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kdlib.data.cells import nfc
 from kdlib.data.streamed import Rows, large
 from kdlib.data.tables import read_table
 from kdlib.errors import UserError
@@ -77,7 +78,9 @@ def _encoded(encoding, table):
 
 
 def _of_table(table, target, drop, categories):
-    encoding = columns.fit(table, target, drop, categories)
+    target = target and nfc(target)
+    drop = list(map(nfc, drop))
+    encoding = columns.fit(table, target, drop, list(map(nfc, categories)))
     y, names = labels.of_table(table, target)
     x = _encoded(encoding, table)
     for line in (*table.notes, summary(encoding)):
