@@ -97,8 +97,8 @@ def main():
     arguments = parser.parse_args()
     with ending_in_a_line():
         if arguments.command == "predict":
-            count = predict(arguments.model, arguments.rows, arguments.output)
-            print(f"{printable(arguments.output)}: {count:,} rows")
+            count, lines = predict(arguments.model, arguments.rows, arguments.output)
+            print(f"{printable(arguments.output)}: {count:,} rows", *map(printable, lines), sep="\n")
         elif arguments.command == "page":
             page()
         else:

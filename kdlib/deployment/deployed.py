@@ -2,14 +2,15 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass, fields
+import warnings
+from dataclasses import asdict, dataclass, field, fields
 
 import numpy as np
 
 from kdlib.artifacts import read_npz, write_npz
 from kdlib.data.encoding import encodes
 from kdlib.data.names import check_name
-from kdlib.deployment.features import features
+from kdlib.deployment.features import features, lines
 from kdlib.deployment.floats import FloatNetwork
 from kdlib.deployment.integers import IntegerNetwork
 from kdlib.errors import UserError
@@ -74,18 +75,29 @@ class About:
 class Deployed:
     """network: a `FloatNetwork` or an `IntegerNetwork`. offset, scale: (features,) float64, or (1,) if all are alike.
 
-    Rows are raw: arrays (n, features) or of images, or tables, see `kdlib.deployment.features`. Each method raises
-    UserError for rows that do not fit, and for numbers that are not finite.
+    Rows are raw: a DataFrame, a dict of columns or a list of dicts, whose names are matched; or an array, of encoded
+    rows (n, features) or of images; see `kdlib.deployment.features.features`. Each method raises UserError for rows
+    that do not fit, and for numbers that are not finite. The first time that a column has cells which training does not
+    know, it warns.
     """
 
     network: object
     about: About
     offset: np.ndarray
     scale: np.ndarray
+    _told: set = field(default_factory=set, init=False, repr=False, compare=False)
+
+    def _warn(self, unknown, rows):
+        """Warn of columns that no warning has named yet."""
+        new = {name: counts for name, counts in unknown.items() if name not in self._told}
+        self._told.update(new)
+        if new:
+            warnings.warn("; ".join(lines(new, rows)), stacklevel=3)
 
     def logits(self, rows):
         """(n, classes) float64. A row's logits depend on no other row, bit for bit."""
-        x = features(rows, self.about)
+        x, unknown = features(rows, self.about)
+        self._warn(unknown, len(x))
         with np.errstate(over="ignore", invalid="ignore"):  # beyond all ranges is where integers saturate
             logits = self.network.logits((x - self.offset) * self.scale)
         if not np.isfinite(logits).all():
