@@ -262,6 +262,11 @@ class TestForeign:
             assert np.array_equal(own / scale, theirs[split])
         assert origin == {"model": "foreign", "one_for_all": False, "bytes": 12}
 
+    def test_one_number_or_text_may_be_an_array_of_one(self, asked):
+        dataset, rows, p = asked
+        path = given_file(probabilities=p, digest=[str(rows["digest"])], bytes=[12])
+        assert foreign.read(path, dataset)[1]["bytes"] == 12
+
     def test_logits_are_as_they_are(self, asked):
         dataset, _, p = asked
         logits, _ = foreign.read(given_file(logits=p.astype(np.float32) - 7), dataset)
@@ -294,6 +299,9 @@ class TestForeign:
             (lambda f, p: f | {"id": f["id"] + 1}, ["id", "0 to 149"]),
             (lambda f, p: f | {"id": f["id"][:-1]}, ["id", "0 to 149"]),
             (lambda f, p: f | {"bytes": "many"}, ["bytes", "whole number"]),
+            (lambda f, p: f | {"bytes": [7, 8]}, ["bytes: got int64 (2,)", "whole number"]),
+            (lambda f, p: f | {"bytes": 0}, ["bytes: got 0", "1 or more"]),
+            (lambda f, p: f | {"bytes": [-7]}, ["bytes: got -7", "1 or more"]),
         ],
     )
     def test_what_does_not_fit_is_refused(self, asked, change, words):

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from kdlib.artifacts import read_json
 from kdlib.data.cells import LARGEST, MISSING, PARSERS, exact_number, nfc, numbers
 from kdlib.data.names import check_name
 from kdlib.errors import UserError
@@ -138,10 +139,10 @@ class Encoding:
     def from_json(cls, text):
         """Raises UserError if the text is not an encoding's."""
         try:
-            columns = tuple(_column(entry) for entry in json.loads(text))
+            columns = tuple(_column(entry) for entry in read_json(text))
             if not columns or len({column.name for column in columns}) != len(columns):
                 raise ValueError("it has no columns, or two of one name")
-        except (TypeError, ValueError, RecursionError) as error:
+        except (TypeError, ValueError) as error:
             raise UserError(f"not an encoding of a table ({str(error)[:100]})") from None
         return cls(columns)
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 
 import numpy as np
 
-from kdlib.artifacts import read_npz, write_npz
+from kdlib.artifacts import read_json, read_npz, write_npz
 from kdlib.data.encoding import encodes
 from kdlib.data.names import check_name
 from kdlib.deployment.features import features, lines
@@ -53,6 +53,9 @@ class About:
             raise ValueError("names are texts")
         for name in self.classes:
             check_name("a class", name)
+        for kind, names in (("classes", self.classes), ("columns", [] if self.encoding else self.features)):
+            if len(set(names)) < len(names):
+                raise ValueError(f"two {kind} are named {next(n for n in names if names.count(n) > 1)!a}")
         if not all(re.fullmatch("[0-9a-f]*", digest) for digest in (self.dataset, self.teacher)):
             raise ValueError("a digest is not in hex")
         if not re.fullmatch(r"[\w .-]*", self.licence, re.ASCII):
@@ -131,7 +134,7 @@ def load(path):
     if "about" not in arrays:
         raise UserError(f"{path}: no deployed network; name models/deployed.npz, which the stage quantize writes")
     try:
-        settings = json.loads(arrays["about"].item())
+        settings = read_json(arrays["about"].item())
         network = KINDS[settings["kind"]].from_arrays(arrays, settings)
         about = About(**{field.name: settings[field.name] for field in fields(About)})
         scaling = [arrays[name].astype(np.float64, casting="safe") for name in ("offset", "scale")]
@@ -142,6 +145,6 @@ def load(path):
             raise ValueError(
                 f"a scale of {scaling[1].min():g} to {scaling[1].max():g}, not from {1 / MOST:g} to {MOST:g}"
             )
-    except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a deployed network ({error}); write it again with the stage quantize") from None
     return Deployed(network, about, *scaling)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kdlib.artifacts import digest, read_npz, write_npz
+from kdlib.artifacts import digest, read_json, read_npz, write_npz
 from kdlib.data.scaled import blocks
 from kdlib.errors import UserError
 from kdlib.learning import losses
@@ -115,8 +115,8 @@ def load_model(path, dataset, teaches=False):
                 f"{path}: {name} is {array.dtype} {array.shape}, not numbers up to {LARGEST:g} of replicas by epochs"
             )
     try:
-        recipe, origin = (dict(json.loads(str(arrays.get(name, "{}")))) for name in ("recipe", "origin"))
-    except (RecursionError, TypeError, ValueError):
+        recipe, origin = (dict(read_json(str(arrays.get(name, "{}")))) for name in ("recipe", "origin"))
+    except (TypeError, ValueError):
         raise UserError(f"{path}: recipe or origin is not an object in JSON; train it again") from None
     if origin and not _is_origin(origin):
         raise UserError(f"{path}: origin is not of a teacher that was asked; run train_teacher again")

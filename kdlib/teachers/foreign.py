@@ -60,7 +60,7 @@ def read(path, dataset):
         check_probabilities(values, name)
         values = logits_of(values, len(dataset.labeled()))
     origin = {"model": "foreign", "one_for_all": values.ndim == 2}
-    origin |= {"bytes": int(arrays["bytes"])} if "bytes" in arrays else {}
+    origin |= {"bytes": arrays["bytes"].item()} if "bytes" in arrays else {}
     logits = scratch(shapes[0], np.float32)
     with np.errstate(over="ignore"):
         logits[...] = values
@@ -71,17 +71,21 @@ def read(path, dataset):
 
 def _check_names(path, arrays, dataset):
     for key, expected in {"digest": str(_digest(dataset)), "dataset_digest": dataset.digest}.items():
-        if key in arrays and str(arrays[key]) != expected:
+        found = str(arrays[key].item() if arrays[key].size == 1 else arrays[key]) if key in arrays else expected
+        if found != expected:
             raise UserError(
-                f"{path}: {key}: {str(arrays[key])[:12]} is of other rows, or of another order; the dataset's is"
+                f"{path}: {key}: {found[:12]} is of other rows, or of another order; the dataset's is"
                 f" {expected[:12]}: export the rows again"
             )
     if "class_names" in arrays:
         found = [str(name) for name in arrays["class_names"].ravel()]
         if found != dataset.class_names:
             raise UserError(f"{path}: class_names: got {', '.join(found)}; needs {', '.join(dataset.class_names)}")
-    if "bytes" in arrays and (arrays["bytes"].dtype.kind not in "iu" or arrays["bytes"].size != 1):
-        raise UserError(f"{path}: bytes: got {arrays['bytes'].dtype} {arrays['bytes'].shape}; needs one whole number")
+    size = arrays.get("bytes", np.array(1))
+    if size.dtype.kind not in "iu" or size.size != 1:
+        raise UserError(f"{path}: bytes: got {size.dtype} {size.shape}; needs one whole number")
+    if size.item() < 1:
+        raise UserError(f"{path}: bytes: got {size.item()}; a model has 1 or more")
 
 
 def _order(path, ids, n):
