@@ -260,7 +260,7 @@ class TestForeign:
             taught = dataset.labeled(split)
             scale = np.float32(temperature(own[taught], dataset.y[taught]))
             assert np.array_equal(own / scale, theirs[split])
-        assert origin == {"model": "foreign", "one_for_all": False, "bytes": 12}
+        assert origin == {"model": "foreign", "one_for_all": False, "bytes": 12, "digest": True}
 
     def test_one_number_or_text_may_be_an_array_of_one(self, asked):
         dataset, rows, p = asked
