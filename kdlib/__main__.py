@@ -22,7 +22,12 @@ def network(path, arrays):
         stack = Network.from_arrays(arrays, Fast)
     except (LookupError, ValueError) as error:
         raise UserError(f"{path}: not a network's weights ({error})") from None
-    members = stack.replicas // len(arrays["logits"]) if "logits" in arrays else 1
+    members = 1
+    if "logits" in arrays:
+        logits = arrays["logits"]
+        if logits.ndim != 3 or not len(logits) or stack.replicas % len(logits):
+            raise UserError(f"{path}: {stack.replicas} networks are not of the splits of logits {logits.shape}")
+        members = stack.replicas // len(logits)
     own = Network(stack.sizes, members, Fast)
     own.parameters[:] = stack.parameters[:members]
     count = members * parameter_count(own.sizes)
@@ -97,8 +102,8 @@ def main():
     arguments = parser.parse_args()
     with ending_in_a_line():
         if arguments.command == "predict":
-            count = predict(arguments.model, arguments.rows, arguments.output)
-            print(f"{printable(arguments.output)}: {count:,} rows")
+            count, lines = predict(arguments.model, arguments.rows, arguments.output)
+            print(f"{printable(arguments.output)}: {count:,} rows", *map(printable, lines), sep="\n")
         elif arguments.command == "page":
             page()
         else:

@@ -20,6 +20,7 @@ from kdlib.outputs import replacing
 from kdlib.pieces import pieces, positive_zeros
 
 DECIMALS = 6
+DEEPEST = 20  # levels of JSON; a few hundred end in a RecursionError when they are copied or written
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
@@ -85,6 +86,36 @@ def read_npz(path, required=(), sealed=False, own=False):
     if missing:
         raise UserError(f"{path}: lacks {', '.join(missing)}; it holds {', '.join(sorted(arrays)) or 'nothing'}")
     return arrays
+
+
+def read_json(text):
+    """Return what a JSON text holds.
+
+    Parameters
+    ----------
+    text : str or bytes
+
+    Returns
+    -------
+    dict, list, str, float, int, bool or None
+
+    Raises
+    ------
+    ValueError
+        If the text is no JSON, or is nested more than DEEPEST deep.
+    """
+    deep = f"nested more than {DEEPEST} deep"
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError(deep) from None
+    level = [value]
+    for _ in range(DEEPEST):
+        held = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = list(chain.from_iterable(held))
+    if level:
+        raise ValueError(deep)
+    return value
 
 
 def rounded(value):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kdlib.data.memory import unmasked
 from kdlib.data.streamed import equal_rows
 from kdlib.errors import UserError
 from kdlib.learning import losses, objectives, recipe
@@ -77,7 +78,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         """
         check(CONSTRAINTS, vars(self))
         self._check_teacher()
-        x, y = validate_data(self, X, y, dtype=np.float64)
+        x, y = validate_data(self, unmasked(X), y, dtype=np.float64)
         check_classification_targets(y)
         x, known = positive_zeros(x), np.ones(len(y), bool) if self.unlabeled is None else y != self.unlabeled
         self.classes_, labels = np.unique(y[known], return_inverse=True)
@@ -85,7 +86,9 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"y has {len(self.classes_)} class; at least 2 classes are needed")
         self._offset, self._scale = fit_scaling(x, self.scaling, image=False)
         if X_transfer is not None:
-            x = np.concatenate([x, positive_zeros(validate_data(self, X_transfer, dtype=np.float64, reset=False))])
+            x = np.concatenate(
+                [x, positive_zeros(validate_data(self, unmasked(X_transfer), dtype=np.float64, reset=False))]
+            )
         codes = np.full(len(x), -1)
         codes[np.flatnonzero(known)] = labels.reshape(-1)
         draws = isinstance(self.random_state, int | np.integer)
@@ -155,7 +158,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X):  # noqa: N803
         """(n, classes) float64. A row has the same probabilities alone and beside any others."""
         check_is_fitted(self)
-        x = positive_zeros(validate_data(self, X, dtype=np.float64, reset=False))
+        x = positive_zeros(validate_data(self, unmasked(X), dtype=np.float64, reset=False))
         return losses.softmax(self.network_.logits(self._inputs(x))[0], Exact)
 
     def predict(self, X):  # noqa: N803
@@ -168,5 +171,5 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         probabilities = self.predict_proba(X)
         if self.teacher_ is None:
             raise ValueError("fidelity needs the teacher, and fit was given its probabilities alone")
-        theirs = self._teacher_proba(validate_data(self, X, dtype=np.float64, reset=False))
+        theirs = self._teacher_proba(validate_data(self, unmasked(X), dtype=np.float64, reset=False))
         return np.count_nonzero(np.argmax(probabilities, axis=1) == np.argmax(theirs, axis=1)) / len(probabilities)

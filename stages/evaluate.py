@@ -49,6 +49,17 @@ def refuse_mixed(models, params, paths, dataset):
             )
 
 
+def settings(params, dataset):
+    """{key: value} of what an advice may name, as `kdlib.evaluation.health.advice` takes them."""
+    scaling = params.prepare.scaling
+    scaling = "standard" if scaling == "auto" and not dataset.image_shape else scaling
+    return {
+        "prepare.scaling": scaling,
+        "student.patience": params.student.patience,
+        "student.warmup": params.student.warmup,
+    }
+
+
 @writes("predictions", "metrics")
 def main(params, paths=PATHS):
     dataset = Dataset.load(paths.dataset)
@@ -56,7 +67,8 @@ def main(params, paths=PATHS):
     refuse_mixed(models, params, paths, dataset)
     quantized = load_stack(paths.quantized, models["student"].network) if paths.quantized else []
     said = answers.answers(dataset, models, params.prepare.transfer_classes, quantized)
-    result = report.report(dataset, models, said, params.prepare.transfer_classes, quantized)
+    transfer = params.prepare.transfer_classes
+    result = report.report(dataset, models, said, transfer, quantized, settings(params, dataset))
     if quantized:
         for name, path in (("student", paths.deployed), ("quantized", paths.integers)):
             if load(path).about != About.of(dataset, models["student"]):

@@ -1,10 +1,9 @@
 """Stage page: what was trained, to look at and to train again in a browser -> metrics/page.html, one file"""
 
-import json
 import logging
 
 from kdlib import reading
-from kdlib.artifacts import read_npz, write_text
+from kdlib.artifacts import read_json, read_npz, write_text
 from kdlib.data.dataset import Dataset
 from kdlib.deployment import deployed
 from kdlib.errors import UserError
@@ -33,10 +32,11 @@ def written(path):
 
 def measured(path):
     """The report that the stage evaluate wrote, which the page shows as a table."""
+    text = written(path)
     try:
-        details = json.loads(written(path))
+        details = read_json(text)
         table(details)
-    except (AttributeError, LookupError, TypeError, RecursionError, json.JSONDecodeError):
+    except (AttributeError, LookupError, TypeError, ValueError):
         raise UserError(f"{path}: not the stage evaluate's report; run it again") from None
     return details
 

@@ -35,16 +35,17 @@ def plan(work):
         arithmetic = ARITHMETICS[params.arithmetic]
         log.info(estimate(job.section, recipe, work.sizes(recipe), networks, rows // recipe.views, arithmetic))
         if params.arithmetic == "exact":
-            warn_of_outliers(dataset.scaled(job.rows[splits[0]], splits[0]), dataset, log)
+            warn_of_outliers(dataset.scaled(job.rows[splits[0]], splits[0]), dataset, params.prepare.scaling, log)
     if apart and Path(f"{job.path}.checkpoint").exists():
         log.warning("%s.checkpoint is not used: with execution.workers: 1 alone a training goes on from it", job.path)
     return parts
 
 
-def warn_of_outliers(x, dataset, log):
+def warn_of_outliers(x, dataset, scaling, log):
     if found := outlying(x):
+        minmax = scaling == "minmax" or (scaling == "auto" and dataset.image_shape)
         log.warning(
             "feature %s: its largest scaled value, %g, is over %d times as large as a usual feature's; in such rows the"
-            " other features are lost: mend the value, or set prepare.scaling to minmax or standard",
-            dataset.feature_names[found[0]], found[1], CROWDING,
+            " other features are lost: mend the value, or set prepare.scaling: %s",
+            dataset.feature_names[found[0]], found[1], CROWDING, "standard" if minmax else "minmax",
         )  # fmt: skip

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kdlib.artifacts import read_npz, write_csv, write_json, write_npz, write_text
+from kdlib.artifacts import DEEPEST, read_json, read_npz, write_csv, write_json, write_npz, write_text
 from kdlib.errors import UserError
 
 DTYPES = st.one_of(
@@ -113,6 +113,13 @@ class TestNpz:
         assert {member.compress_type for member in members} == {zipfile.ZIP_STORED}
         assert {member.date_time for member in members} == {(1980, 1, 1, 0, 0, 0)}
         assert {(member.create_system, member.external_attr >> 16) for member in members} == {(3, 0o644)}
+
+    def test_json_is_read_as_deep_as_a_file_of_ours_goes(self):
+        assert read_json('{"a": [1.5, null, {"b": "c"}]}') == {"a": [1.5, None, {"b": "c"}]}
+        assert read_json(b"[" * DEEPEST + b"]" * DEEPEST)
+        for levels in (DEEPEST + 1, 600, 10**6):
+            with pytest.raises(ValueError, match="nested more than"):
+                read_json('{"a":' * levels + "[]" + "}" * levels)
 
     def test_object_arrays_are_refused(self, tmp_path):
         with pytest.raises(ValueError, match=r"[Oo]bject"):

@@ -87,9 +87,25 @@ def test_it_is_told_before_the_training(tmp_path, monkeypatch, caplog):
     MAINS["prepare"](quick_params())
     with caplog.at_level("INFO"):
         MAINS["train_baseline"](quick_params())
-    told = [record.message for record in caplog.records if "need" in record.message]
-    assert told[0].startswith("2 networks of 67 parameters need ")
-    assert told[0].endswith(" s or more")
+    told = [record.message for record in caplog.records if " networks of " in record.message]
+    assert told == ["2 networks of 67 parameters"]
+
+
+@pytest.mark.parametrize(
+    ("hidden", "epochs", "networks", "words"),
+    [
+        ((32,), 60, 40, ""),
+        ((2000, 2000), 10, 2, ""),
+        ((2000, 2000), 4000, 20, " need at least 1 GB of memory and 1.6 hours"),
+        ((2000, 2000), 10, 40, " need at least 2 GB of memory"),
+        ((2000, 2000), 10_000, 60, " need at least 3 GB of memory and 12 hours"),
+    ],
+)
+def test_what_is_short_or_small_is_not_told(monkeypatch, hidden, epochs, networks, words):
+    monkeypatch.setattr(budget, "available", lambda: 10**12)
+    recipe = Recipe(hidden, epochs=epochs, batch_size=64)
+    told = budget.estimate("student", recipe, (64, *hidden, 10), networks, 6000, Exact)
+    assert told.endswith(f" parameters{words}")
 
 
 def test_a_limit_of_the_process_counts():

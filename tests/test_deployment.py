@@ -199,11 +199,15 @@ class TestPredict:
             (lambda path: restate(path, kind="integers", sizes=[]), "not a deployed network"),
             (lambda path: restate(path, kind="integers", sizes=[4, -8, 3]), "not a deployed network"),
             (lambda path: restate(path, kind="page"), "not a deployed network"),
+            (lambda path: restate(path, classes=["a", "b", "a"]), "two classes are named 'a'"),
+            (lambda path: restate(path, features=["p", "q", "q", "r"]), "two columns are named 'q'"),
+            (lambda path: restate(path, recipe={"a": nested(600)}), "nested more than 20 deep"),
             (lambda path: bomb(path, 2**28), "not a readable .npz without pickles .its .* bytes unpack to 268435456"),
             (lambda path: claim(path, 2**50), "not a readable .npz .*about: an array is .*bytes behind it"),
         ],
         ids=["truncated", "headless", "empty", "text", "none", "stack", "dataset", "list", "number", "offset", "biases",
-             "scale", "shape", "zero", "vast", "deep", "bits", "sizes", "negative", "kind", "bomb", "claim"],
+             "scale", "shape", "zero", "vast", "deep", "bits", "sizes", "negative", "kind",
+             "classes", "columns", "recipe", "bomb", "claim"],
     )  # fmt: skip
     @pytest.mark.parametrize("path", BOTH)
     def test_a_file_that_is_no_deployed_network_is_refused_in_one_line(self, dataset, path, spoil, words):
@@ -262,6 +266,10 @@ def restate(path, **changes):
     arrays = read_npz(path)
     about = json.dumps(json.loads(arrays["about"].item()) | changes)
     write_npz(path, arrays | {"about": np.array(about.encode())})
+
+
+def nested(levels):
+    return [nested(levels - 1)] if levels else 1
 
 
 def bomb(path, size):

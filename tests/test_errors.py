@@ -15,6 +15,7 @@ import yaml
 from conftest import MAINS, ROOT, files, quick
 
 import stages
+from kdlib.__main__ import latency
 from kdlib.artifacts import read_npz, write_npz
 from kdlib.data.dataset import Dataset
 from kdlib.errors import UserError
@@ -386,6 +387,18 @@ class TestArtifacts:
             except UserError:
                 continue
             assert {name: array.tobytes() for name, array in read_npz(path).items()} == original, position
+
+    def test_a_recipe_that_is_nested_too_deep(self, experiment):
+        deep = '{"a":' * 600 + "1" + "}" * 600
+        write_npz("models/student.npz", read_npz("models/student.npz") | {"recipe": np.array(deep)})
+        with pytest.raises(UserError, match=r"models/student\.npz: recipe or origin is not an object in JSON"):
+            load_model("models/student.npz", Dataset.load("data/dataset.npz"))
+
+    @pytest.mark.parametrize("shape", [(), (0, 150, 3), (150, 3), (4, 150, 3)])
+    def test_latency_of_logits_of_no_splits(self, experiment, shape):
+        write_npz("models/teacher.npz", read_npz("models/teacher.npz") | {"logits": np.zeros(shape)})
+        with pytest.raises(UserError, match=r"models/teacher\.npz: \d+ networks are not of the splits of logits \("):
+            latency("models/teacher.npz", 2, "data/dataset.npz")
 
     def test_a_dataset_that_was_edited(self, error):
         arrays = read_npz("data/dataset.npz")

@@ -188,6 +188,18 @@ def test_a_schedule_is_a_setting_as_a_number_is():
     assert not np.array_equal(other, same)
 
 
+def test_what_is_masked_is_missing():
+    x, y = blobs()
+    fitted = DistilledClassifier(GaussianNB(), **SMALL).fit(np.ma.array(x, mask=False), y)
+    assert np.array_equal(
+        fitted.predict_proba(x), DistilledClassifier(GaussianNB(), **SMALL).fit(x, y).predict_proba(x)
+    )
+    masked = np.ma.array(x, mask=x == x.max())
+    for ask in (lambda: DistilledClassifier(**SMALL).fit(masked, y), lambda: fitted.predict(masked)):
+        with pytest.raises(ValueError, match="NaN"):
+            ask()
+
+
 def test_copies_and_pickles_say_the_same():
     x, y = blobs()
     classifier = DistilledClassifier(RandomForestClassifier(5), **SMALL).fit(x, y)

@@ -110,19 +110,24 @@ ROWS = """label,colour,size,word,born,share,fresh
 """
 
 
+def of_table(encoding, x):
+    """The Deployed of floats and of integers, with random weights, of a table with these features."""
+    dataset, _ = trained("iris", (5,), 1)
+    dataset.x, dataset.y = np.tile(x, (1 + 149 // len(x), 1))[:150], np.arange(150) % 3
+    dataset.encoding, dataset.feature_names = encoding.to_json(), encoding.feature_names
+    dataset.offset, dataset.scale = np.zeros((1, x.shape[1])), 1 / (1 + np.abs(x).max(axis=0))[None]
+    network = Network((x.shape[1], 6, 3), 1, Exact)
+    network.parameters[:] = np.random.default_rng(0).normal(size=network.parameters.shape)
+    return both(dataset, network)
+
+
+@pytest.mark.filterwarnings("ignore:column")
 @pytest.mark.parametrize("kind", [0, 1], ids=["floats", "integers"])
 def test_a_tables_columns_are_its_inputs(tmp_path, kind):
     """Numbers, dates and truth values as numbers, NaN where missing; categories as texts, known, rare, missing, new."""
     (tmp_path / "rows.csv").write_text(ROWS, encoding="utf-8")
     table, encoding = read_table(tmp_path / "rows.csv"), Encoding(COLUMNS)
-    dataset, _ = trained("iris", (5,), 1)
-    x = encoding.encode(table)
-    dataset.x, dataset.y = np.tile(x, (25, 1)), np.arange(150) % 3
-    dataset.encoding, dataset.feature_names = encoding.to_json(), encoding.feature_names
-    dataset.offset, dataset.scale = np.zeros((1, x.shape[1])), 1 / (1 + np.abs(x).max(axis=0))[None]
-    network = Network((x.shape[1], 6, 3), 1, Exact)
-    network.parameters[:] = np.random.default_rng(0).normal(size=network.parameters.shape)
-    made = both(dataset, network)[kind]
+    made = of_table(encoding, encoding.encode(table))[kind]
     content = onnx_file(made)
     onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
     feed = {}
@@ -136,6 +141,20 @@ def test_a_tables_columns_are_its_inputs(tmp_path, kind):
     if kind:
         assert logits.tobytes() == made.logits(table).tobytes()
     np.testing.assert_allclose(logits, made.logits(table), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:column")
+def test_a_category_may_be_spelled_as_other_programs_do(tmp_path):
+    column = Column("post", "category", categories=("007", "1e5", "4", "été"), rare=("4.5", "öl"))
+    path = tmp_path / "rows.csv"
+    cells = ["4", "4.0", "7", "007", "100000", "100000.0", "e\u0301te\u0301", "o\u0308l", "4.5", "5"]
+    path.write_text("\n".join(["post", *cells]), "utf-8")
+    encoding, table = Encoding((column,)), read_table(path)
+    x = encoding.encode(table)
+    assert x.argmax(axis=1).tolist() == [2, 2, 0, 0, 1, 1, 3, 4, 4, 0]
+    made = of_table(encoding, x)[1]
+    logits = run(onnx_file(made), {"post": np.array(cells, dtype=object)[:, None]})[2]
+    assert logits.tobytes() == made.logits(table).tobytes()
 
 
 class TestProtobuf:

@@ -443,6 +443,24 @@ def test_tables_have_no_pad_and_train_alike(browser, trained):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("temperature", "shown"), [(0.25, "0.25"), (48.0, "48.0")])
+def test_a_student_of_any_temperature_is_trained_at_it(browser, tmp_path, temperature, shown):
+    folder = made(tmp_path, distill={"temperature": temperature}, student={"warmup": 0.5, "learning_rate": 0.01})
+    browser.open(folder / PATH)
+    browser.until(f"{READY} !== null")
+    assert texts(browser, "#train-controls output")[0] == shown
+    assert "Python has not trained" not in text(browser, "#train-digest")
+    assert trained_to_the_end(browser) == deployed_digest(folder)
+    put(browser, HEAT, 9)
+    browser.until("!document.getElementById('train-run').disabled")
+    assert "Python has not trained" in text(browser, "#train-digest")
+    browser.open(folder / PATH, "#heat=1e9")
+    browser.until(f"{READY} !== null")
+    assert texts(browser, "#train-controls output")[0] == ("48.0" if temperature > 20 else "20.0")
+    assert browser.console == []
+
+
+@pytest.mark.slow
 def test_a_student_of_another_recipe_is_trained_more_plainly_and_that_is_said(browser, tmp_path):
     student = {"optimizer": "adam", "dropout": 0.1, "hidden": [9], "learning_rate": 0.01}
     folder = made(tmp_path, student=student, prepare={"labeled_fraction": 0.4}, distill={"loss": "mse"})

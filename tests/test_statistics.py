@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kdlib.evaluation import intervals, statistics
+from kdlib.evaluation.table import gain_line
 
 
 def test_mean_and_std_have_the_divisor_n_minus_1():
@@ -71,9 +72,21 @@ class TestVerdicts:
     @pytest.mark.parametrize("control", [np.zeros(5), np.array([0.1, 0.9, 0.4, 0.6, 0.3])])
     def test_without_spread_nothing_is_decided(self, control):
         """Nor where rounding makes equal differences unequal."""
-        assert statistics.paired_gain(control + 0.01, control)["verdict"] == "no spread, no verdict"
+        assert statistics.paired_gain(control + 0.01, control)["verdict"] == statistics.EQUAL
         gain = statistics.corrected_resampled_gain(control + 0.01 - control, 80, 10)
-        assert gain["verdict"] == "no spread, no verdict"
+        assert gain["verdict"] == statistics.EQUAL
+
+    def test_equal_differences_have_no_spread_to_show_and_nll_may_speak(self):
+        equal = statistics.paired_gain(np.array([0.90, 0.80, 0.70]) + 1 / 150, np.array([0.90, 0.80, 0.70]))
+        nll = statistics.paired_gain([0.2, 0.21, 0.19], [0.3, 0.315, 0.292])
+        result = {"gain": {"test": {"accuracy": equal, "nll": nll | {"verdict": "better"}}}}
+        assert gain_line(result, "test", "accuracy") == (
+            "test accuracy, student - baseline: +0.67 points: all differences are equal, no verdict;"
+            " NLL has finer steps"
+        )
+        assert " nats: the student is better" in gain_line(result, "test", "nll")
+        of_integers = {"gain": {"test": {"accuracy": equal}}}
+        assert gain_line(of_integers, "test", "accuracy").endswith("are equal, no verdict")
 
     def test_no_difference_at_all_is_none(self):
         assert statistics.paired_gain(self.CONTROL, self.CONTROL)["verdict"] == "no significant difference"

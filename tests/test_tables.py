@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import sys
+import unicodedata
 from fractions import Fraction
 from pathlib import Path
 from urllib.error import URLError
@@ -356,6 +357,43 @@ def test_numbers_may_be_declared_categories(table):
     text = rows(post=lambda k: 10 + k % 3, size=lambda k: k % 7)
     assert list(encoded(table(text), categories=["post"])) == ["post=10", "post=11", "post=12", "size"]
     assert list(encoded(table(text))) == ["post", "size"]
+
+
+def test_categories_that_are_the_same_number_are_one(table):
+    """pandas writes 4.0 for 4 once a cell is missing, R 1e+05 for 100000."""
+    text = rows(post=lambda k: [4, 5, 100000][k % 3])
+    encoding = columns.fit(read_table(table(text)), "y", categories=["post"])
+    assert encoding.feature_names == ["post=100000", "post=4", "post=5"]
+    later = read_table(table("post\n4.0\n4\n1e+05\n5.00\n4.5\n", "later.csv"))
+    assert encoding.encode(later).tolist() == [[0, 1, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]]
+
+
+def test_spellings_of_one_number_are_one_category_but_codes_are_not(table):
+    spelled = rows(post=lambda k: ["4.0", "4", "5", "4.00"][k % 4])
+    assert list(encoded(table(spelled), categories=["post"])) == ["post=4", "post=5"]
+    codes = columns.fit(read_table(table(rows(post=lambda k: ["007", "7", "08"][k % 3]))), "y", categories=["post"])
+    assert codes.feature_names == ["post=007", "post=08", "post=7"]
+    later = read_table(table("post\n007\n7\n7.0\n8\n", "later.csv"))
+    assert codes.encode(later).tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 1, 0]]
+    ids = ["12345678901234567890", "12345678901234567891"]  # one float64
+    assert len(encoded(table(rows(post=lambda k: ids[k % 2])), categories=["post"])) == 2
+
+
+def test_a_category_that_is_one_number_in_every_row_is_left_out(table):
+    text = rows(post=lambda k: ["4", "4.0"][k % 2], size=lambda k: k % 7)
+    assert list(encoded(table(text), categories=["post"])) == ["size"]
+
+
+def test_text_is_compared_in_normal_form_c(table):
+    """`é` may be one character or two, by the keyboard or the file system that it comes from."""
+    text = "größe,y\n" + "été,a\nöl,b\n" * 5
+    apart = unicodedata.normalize("NFD", text)
+    encoding = columns.fit(read_table(table(text + apart.split("\n", 1)[1])), "y")
+    assert encoding.feature_names == ["größe=été", "größe=öl"]
+    for later in (text, apart):
+        assert encoding.encode(read_table(table(later, "later.csv"))).tolist() == [[1, 0], [0, 1]] * 5
+    found = [sources.load(table(later), unicodedata.normalize("NFD", "größe")) for later in (text, apart)]
+    assert found[0].class_names == found[1].class_names == ["été", "öl"]
 
 
 def test_columns_are_found_by_name_and_others_are_not_read(table):

@@ -392,7 +392,12 @@ class TestForeign:
             taught = dataset.labeled(split)
             scale = np.float32(temperature(own[taught], dataset.y[taught]))
             assert np.array_equal(own / scale, theirs[split])
-        assert origin == {"model": "foreign", "one_for_all": False, "bytes": 12}
+        assert origin == {"model": "foreign", "one_for_all": False, "bytes": 12, "digest": True}
+
+    def test_one_number_or_text_may_be_an_array_of_one(self, asked):
+        dataset, rows, p = asked
+        path = given_file(probabilities=p, digest=[str(rows["digest"])], bytes=[12])
+        assert foreign.read(path, dataset)[1]["bytes"] == 12
 
     def test_logits_are_as_they_are(self, asked):
         dataset, _, p = asked

@@ -2,7 +2,9 @@
 
 import math
 import re
+import unicodedata
 from datetime import date
+from decimal import Decimal, InvalidOperation
 
 import numpy as np
 
@@ -17,6 +19,64 @@ DAY = 86_400_000_000_000  # nanoseconds
 _DATE = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(?:Z|([+-])(\d\d):?(\d\d))?)?", re.ASCII
 )
+
+
+def nfc(text):
+    """Return the text in Unicode's normal form C, in which equal characters have equal codes.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    References
+    ----------
+    Unicode Standard Annex #15, "Unicode Normalization Forms".
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def exact_number(text):
+    """Return the number that a text is, without rounding, so that `4`, `4.0` and `4e0` are equal.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    decimal.Decimal or None
+        None if the text is no finite number.
+    """
+    value = number(text)
+    try:
+        return None if value is None or not math.isfinite(value) else Decimal(text)
+    except InvalidOperation:  # an exponent of more than 18 digits
+        return None
+
+
+def spellings(text):
+    """Return other texts of the same category, as other programs write them.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    set of str
+        Its normal forms C and D; of a number the shortest text of its float, and of a whole one also its digits:
+        `4` is `4.0` once a column is one of floats.
+    """
+    found = {unicodedata.normalize(form, text) for form in ("NFC", "NFD")}
+    value = exact_number(text)
+    if value is not None:
+        numbers = {repr(float(value))} | ({str(int(value))} if abs(value) < 2**53 and value == int(value) else set())
+        found |= {other for other in numbers if exact_number(other) == value}
+    return found - {text}
 
 
 def _plain(text):

@@ -7,7 +7,20 @@ from functools import cached_property
 
 import numpy as np
 
-from kdlib.data.cells import LARGEST, MISSING, NOTATIONS, PARSERS, PLACEHOLDERS, any_truth, number, numbers, parser
+from kdlib.artifacts import read_json
+from kdlib.data.cells import (
+    LARGEST,
+    MISSING,
+    NOTATIONS,
+    PARSERS,
+    PLACEHOLDERS,
+    any_truth,
+    exact_number,
+    nfc,
+    number,
+    numbers,
+    parser,
+)
 from kdlib.data.names import check_name
 from kdlib.errors import UserError
 
@@ -19,8 +32,9 @@ class Column:
     """One column. kind: of KINDS. missing: whether a feature of its own says that the value is missing.
 
     fill: what stands where a number, date or truth value is missing. categories: values that have a feature each. rare:
-    values that share one. Any other value of a category, or a missing one, is zeros. notation: of NOTATIONS, how the
-    numbers or dates are written, or "". missing_texts: what says that a value is missing, besides MISSING.
+    values that share one. A cell is the value of its text (in NFC), else that of its number: `4.0` is `4`. Any other
+    value of a category, or a missing one, is zeros. notation: of NOTATIONS, how the numbers or dates are written, or
+    "". missing_texts: what says that a value is missing, besides MISSING.
     """
 
     name: str
@@ -47,11 +61,15 @@ class Column:
 
         Of a category it is the place of its feature, -1 if it has none. plain: numbers are not in the `notation`.
         """
-        places = {value: k for k, value in enumerate(self.categories)}
-        places |= dict.fromkeys(self.rare, len(self.categories))
         missing = MISSING.union(self.missing_texts)
         if self.kind == "category":
-            return lambda text: places.get(text, math.nan if text in missing else -1)
+            places = self._places()
+
+            def place(text):
+                unnamed = math.nan if text in missing else places.get(exact_number(text), -1)
+                return places.get(text, unnamed)
+
+            return place
         missing |= PLACEHOLDERS
         parse = any_truth if self.kind == "boolean" else parser(self.kind, "" if plain else self.notation)
 
@@ -76,8 +94,16 @@ class Column:
                 raise UserError(f"{where}: {text[:40]!a} is no {self.kind}{reason}")
         return np.fromiter(map(known.__getitem__, cells), np.float64, len(cells))
 
+    def _places(self):
+        """{text or number: its feature}; of two values that are the same number, the number is the shorter one's."""
+        of_text = {value: k for k, value in enumerate(self.categories)}
+        of_text |= dict.fromkeys(self.rare, len(self.categories))
+        places = {exact_number(value): of_text[value] for value in sorted(of_text, key=len, reverse=True)}
+        places.pop(None, None)
+        return places | {nfc(value): k for value, k in of_text.items()}
+
     def encode(self, table, out):
-        """Write its features to `out`, (n, features)."""
+        """Write its features to `out`, (n, features). Return how many cells are (unseen, missing)."""
         values = self.values(table)
         missing = np.isnan(values)
         if self.kind == "category":
@@ -87,6 +113,8 @@ class Column:
             out[:, 0] = np.where(missing, self.fill, values)
         if self.missing:
             out[:, -1] = missing
+        unseen = np.count_nonzero(values == -1) if self.kind == "category" else 0
+        return unseen, np.count_nonzero(missing)
 
 
 def as_numbers(table, name):
@@ -118,15 +146,32 @@ class Encoding:
     def feature_names(self):
         return [name for column in self.columns for name in column.feature_names]
 
-    def encode(self, table):
-        """(n, features) float64, finite, of a `Table`; columns are found by name, and others than these are not read.
+    def encode(self, table, unknown=None):
+        """Return the features of a table. Columns are found by name, and others than these are not read.
 
-        Raises UserError for a column that is not there, and for a cell that is not of its column's kind.
+        Parameters
+        ----------
+        table : kdlib.data.raw.Table
+            Of n rows.
+        unknown : dict, optional
+            Gets {name: (unseen, missing)} of each column with cells that are a category which training has not seen, or
+            that have no value.
+
+        Returns
+        -------
+        (n, features) float64, finite
+
+        Raises
+        ------
+        UserError
+            For a column that is not there, and for a cell that is not of its column's kind.
         """
         out, at = np.empty((len(table), len(self.feature_names))), 0
         for column in self.columns:
             width = len(column.feature_names)
-            column.encode(table, out[:, at : at + width])
+            counts = column.encode(table, out[:, at : at + width])
+            if unknown is not None and any(counts):
+                unknown[column.name] = counts
             at += width
         return out
 
@@ -142,10 +187,10 @@ class Encoding:
     def from_json(cls, text):
         """Raises UserError if the text is not an encoding's."""
         try:
-            columns = tuple(_column(entry) for entry in json.loads(text))
+            columns = tuple(_column(entry) for entry in read_json(text))
             if not columns or len({column.name for column in columns}) != len(columns):
                 raise ValueError("it has no columns, or two of one name")
-        except (TypeError, ValueError, RecursionError) as error:
+        except (TypeError, ValueError) as error:
             raise UserError(f"not an encoding of a table ({str(error)[:100]})") from None
         return cls(columns)
 

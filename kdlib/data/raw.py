@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from kdlib.data.cells import nfc
 from kdlib.data.names import check_name, listed
 from kdlib.errors import UserError
 
@@ -39,10 +40,10 @@ class Table:
         return len(self.numbers)
 
     def cells(self, name):
-        """The list of n texts. Raises UserError if there is no such column."""
-        if name not in self.columns:
+        """The list of n texts in NFC. Raises UserError if there is no such column."""
+        if nfc(name) not in self.columns:
             raise UserError(f"{self.path}: lacks the column {name!a}; its columns are {listed(self.columns)}")
-        return self.columns[name]()
+        return list(map(nfc, self.columns[nfc(name)]()))
 
     def is_numeric(self, name):
         """Whether the source itself has numbers in the column, not texts."""
@@ -50,7 +51,7 @@ class Table:
 
     def blocks(self, names):
         """Tables of some of the rows each, in their order, which have the columns of these names."""
-        return self.batches(names) if self.batches else [self]
+        return self.batches(list(map(nfc, names))) if self.batches else [self]
 
     def find(self, name, text):
         """The index of the first cell of a column that is this text."""
@@ -68,11 +69,11 @@ class Table:
 
 
 def column_names(path, names):
-    """The names without blanks around them; one that is empty becomes `column 1`, as it counts from 1.
+    """The names in NFC, without blanks around them; one that is empty becomes `column 1`, as it counts from 1.
 
     Raises UserError if two are equal, or one has no place in a file.
     """
-    names = [name.strip() or f"column {k}" for k, name in enumerate(names, 1)]
+    names = [nfc(name.strip()) or f"column {k}" for k, name in enumerate(names, 1)]
     seen = set()
     for name in names:
         check_name(f"{path}: a column", name)

@@ -2,14 +2,15 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass, fields, is_dataclass
+import warnings
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 
 import numpy as np
 
-from kdlib.artifacts import read_npz, write_npz
+from kdlib.artifacts import read_json, read_npz, write_npz
 from kdlib.data.encoding import encodes
 from kdlib.data.names import check_name
-from kdlib.deployment.features import features
+from kdlib.deployment.features import features, lines
 from kdlib.deployment.floats import FloatNetwork
 from kdlib.deployment.integers import IntegerNetwork
 from kdlib.errors import UserError
@@ -52,6 +53,9 @@ class About:
             raise ValueError("names are texts")
         for name in self.classes:
             check_name("a class", name)
+        for kind, names in (("classes", self.classes), ("columns", [] if self.encoding else self.features)):
+            if len(set(names)) < len(names):
+                raise ValueError(f"two {kind} are named {next(n for n in names if names.count(n) > 1)!a}")
         if not all(re.fullmatch("[0-9a-f]*", digest) for digest in (self.dataset, self.teacher)):
             raise ValueError("a digest is not in hex")
         if not re.fullmatch(r"[\w .-]*", self.licence, re.ASCII):
@@ -75,18 +79,29 @@ class About:
 class Deployed:
     """network: a `FloatNetwork` or an `IntegerNetwork`. offset, scale: (features,) float64, or (1,) if all are alike.
 
-    Rows are raw: arrays (n, features) or of images, or tables, see `kdlib.deployment.features`. Each method raises
-    UserError for rows that do not fit, and for numbers that are not finite.
+    Rows are raw: a DataFrame, a dict of columns or a list of dicts, whose names are matched; or an array, of encoded
+    rows (n, features) or of images; see `kdlib.deployment.features.features`. Each method raises UserError for rows
+    that do not fit, and for numbers that are not finite. The first time that a column has cells which training does not
+    know, it warns.
     """
 
     network: object
     about: About
     offset: np.ndarray
     scale: np.ndarray
+    _told: set = field(default_factory=set, init=False, repr=False, compare=False)
+
+    def _warn(self, unknown, rows):
+        """Warn of columns that no warning has named yet."""
+        new = {name: counts for name, counts in unknown.items() if name not in self._told}
+        self._told.update(new)
+        if new:
+            warnings.warn("; ".join(lines(new, rows)), stacklevel=3)
 
     def logits(self, rows):
         """(n, classes) float64. A row's logits depend on no other row, bit for bit."""
-        x = features(rows, self.about)
+        x, unknown = features(rows, self.about)
+        self._warn(unknown, len(x))
         with np.errstate(over="ignore", invalid="ignore"):  # beyond all ranges is where integers saturate
             logits = self.network.logits((x - self.offset) * self.scale)
         if not np.isfinite(logits).all():
@@ -120,7 +135,7 @@ def load(path):
     if "about" not in arrays:
         raise UserError(f"{path}: no deployed network; name models/deployed.npz, which the stage quantize writes")
     try:
-        settings = json.loads(arrays["about"].item())
+        settings = read_json(arrays["about"].item())
         network = KINDS[settings["kind"]].from_arrays(arrays, settings)
         about = About(**{field.name: settings[field.name] for field in fields(About)})
         scaling = [arrays[name].astype(np.float64, casting="safe") for name in ("offset", "scale")]
@@ -131,6 +146,6 @@ def load(path):
             raise ValueError(
                 f"a scale of {scaling[1].min():g} to {scaling[1].max():g}, not from {1 / MOST:g} to {MOST:g}"
             )
-    except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a deployed network ({error}); write it again with the stage quantize") from None
     return Deployed(network, about, *scaling)

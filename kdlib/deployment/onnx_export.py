@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from kdlib.data.cells import MISSING
+from kdlib.data.cells import MISSING, spellings
 from kdlib.deployment.features import encoding
 from kdlib.deployment.integers import HIGHEST
 from kdlib.deployment.onnx_graph import TYPES, Graph
@@ -19,8 +19,9 @@ def onnx_file(deployed):
     Its input is `rows`, (n, features) float64. Of a table with an encoding each column is an input of its name, (n, 1),
     with an underscore after it if an output has that name: numbers, truth values (0 or 1) and dates (days since
     1970-01-01 UTC) float64, NaN where missing, in whatever notation the table had them (0.5 for `0,5`, 5 for `5%`);
-    categories texts without blanks around them. Outputs: `label` (n,) texts; `probabilities` and `logits`, (n,
-    classes), float64 of integers, float32 of floats. Rows that Python refuses have answers that mean nothing.
+    categories texts without blanks around them, which are compared as they are: a trained value, or one of its
+    `kdlib.data.cells.spellings`. Outputs: `label` (n,) texts; `probabilities` and `logits`, (n, classes), float64 of
+    integers, float32 of floats. Rows that Python refuses have answers that mean nothing.
     """
     graph, network, about = Graph(), deployed.network, deployed.about
     kind, width = network.settings()["kind"], network.sizes[-1]
@@ -82,16 +83,17 @@ def _table(graph, encoded):
     for column in encoded.columns:
         if column.kind == "category":
             cells = graph.input(_name(column), "str", 1)
-            named = [*column.categories, *column.rare]
-            missing = sorted(MISSING.union(column.missing_texts).difference(named))
-            known = [*named, *missing]
             width = len(column.feature_names)
-            rare = min(len(column.categories), width - 1)
-            places = [*range(len(column.categories)), *[rare] * len(column.rare)]
-            places += [width - 1 if column.missing else width] * len(missing)
-            of_place = np.array(places)[:, None] == np.arange(width)
-            hot = graph.node("OneHotEncoder", cells, domain=ML, cats_strings=known, zeros=1)
-            hot = graph.node("Reshape", hot, graph.constant([-1, len(known)], "int64"))
+            places = {value: k for k, value in enumerate(column.categories)}
+            places |= dict.fromkeys(column.rare, len(column.categories))
+            for text in sorted(MISSING.union(column.missing_texts)):
+                places.setdefault(text, width - 1 if column.missing else width)
+            for value in sorted((*column.categories, *column.rare), key=len):
+                for text in sorted(spellings(value)):
+                    places.setdefault(text, places[value])
+            of_place = np.array([*places.values()])[:, None] == np.arange(width)
+            hot = graph.node("OneHotEncoder", cells, domain=ML, cats_strings=[*places], zeros=1)
+            hot = graph.node("Reshape", hot, graph.constant([-1, len(places)], "int64"))
             parts.append(
                 graph.node("MatMul", graph.node("Cast", hot, to=TYPES["float64"]), graph.constant(of_place, "float64"))
             )

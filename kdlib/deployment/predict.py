@@ -3,17 +3,38 @@
 from pathlib import Path
 
 from kdlib.artifacts import read_npz, write_csv
+from kdlib.data.raw import Table
 from kdlib.data.tables import read_table
 from kdlib.deployment.deployed import load
+from kdlib.deployment.features import features, lines
 from kdlib.errors import UserError
 from kdlib.outputs import apart, exclusive
 
 
 def predict(model, rows, output):
-    """Write class, confidence (the largest probability) and probabilities of each of the rows; returns how many.
+    """Write class, confidence (the largest probability) and probabilities of each of the rows.
 
-    All three are paths. rows: a table as `read_table` takes it, or the `x` of an .npz. output: a .csv, which no other
-    process writes meanwhile. Raises UserError.
+    Parameters
+    ----------
+    model : str
+        Path of a deployed network.
+    rows : str
+        Path of a table as `kdlib.data.tables.read_table` takes it, or of an .npz with the array `x`.
+    output : str
+        Path of a .csv, which no other process writes meanwhile.
+
+    Returns
+    -------
+    count : int
+        Of the rows.
+    lines : list of str
+        What was left out of the file or read otherwise than it stands there; then one line for each column with
+        cells that training does not know, see `kdlib.deployment.features.lines`.
+
+    Raises
+    ------
+    UserError
+        For a file that is missing or damaged, and for rows that do not fit.
     """
     if not str(output).endswith(".csv"):
         raise UserError(f"--output: got {str(output)!r}; needs a path that ends with .csv")
@@ -27,7 +48,8 @@ def _predict(deployed, rows, output):
         raise UserError(f"{rows}: not found; needs rows in a table, such as a .csv or .parquet, or in an .npz")
     x = read_npz(rows, ["x"], own=True)["x"] if rows.lower().endswith(".npz") else read_table(rows)
     try:
-        probabilities = deployed.predict_proba(x).tolist()
+        encoded, unknown = features(x, deployed.about)
+        probabilities = deployed.predict_proba(encoded).tolist()
     except UserError as error:
         raise error if str(error).startswith(rows) else UserError(f"{rows}: {error}") from None
     if not probabilities:
@@ -38,4 +60,5 @@ def _predict(deployed, rows, output):
         named = {f"probability of {name}": value for name, value in zip(classes, row, strict=True)}
         written.append({"class": classes[best], "confidence": row[best]} | named)
     write_csv(output, written)
-    return len(written)
+    notes = x.notes if isinstance(x, Table) else ()
+    return len(written), [*notes, *lines(unknown, len(written))]

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from kdlib.artifacts import digest, read_npz, write_npz
+from kdlib.artifacts import digest, read_json, read_npz, write_npz
 from kdlib.deployment.integers import IntegerNetwork
 from kdlib.errors import UserError
 
@@ -21,10 +21,10 @@ def load_stack(path, student):
     """The networks that `save_stack` wrote. Raises UserError if the file is damaged, or is of another student."""
     arrays = read_npz(path, ["about"])
     try:
-        about = json.loads(arrays.pop("about").item())
+        about = read_json(arrays.pop("about").item())
         count = len(next(iter(arrays.values())))
         networks = [IntegerNetwork.from_arrays({n: a[k] for n, a in arrays.items()}, about) for k in range(count)]
-    except (AttributeError, LookupError, OverflowError, RecursionError, StopIteration, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, OverflowError, StopIteration, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a stack of integer networks ({error}); run the stage quantize again") from None
     alike = [network.sizes for network in networks] == [student.sizes] * student.replicas
     if about.get("student") != digest(student.arrays()) or not alike:

@@ -87,8 +87,9 @@ def of_quantized(answers, quantized, train_examples):
     return result | cost(quantized[0].sizes) | {"bytes": size}
 
 
-def report(dataset, models, answers, transfer_classes=None, quantized=()):
-    """The content of details.json. models: {network: Model}. quantized: as for `answers`.
+def report(dataset, models, answers, transfer_classes=None, quantized=(), settings=()):
+    """The content of details.json. models: {network: Model}. quantized: as for `answers`. settings: as for
+    `kdlib.evaluation.health.advice`.
 
     Its units: fractions, nats, bytes.
     """
@@ -120,7 +121,7 @@ def report(dataset, models, answers, transfer_classes=None, quantized=()):
         result["compression"] = {key: result["teacher"][key] / result["student"][key] for key in known}
     if quantized:
         result["quantized"] = of_quantized(answers, quantized, result["train_examples"])
-    collapsed = health.examine(dataset, models, answers)
+    collapsed = health.examine(dataset, models, answers, settings)
     if collapsed:
         result["collapsed"] = collapsed
     result["gain"] = {

@@ -7,6 +7,7 @@ import numpy as np
 from kdlib.evaluation.intervals import student_t
 from kdlib.numerics import exact
 
+EQUAL = "all differences are equal, no verdict"
 ROUNDING = 1e-12  # a standard error below so much of the mean is what rounding leaves of equal differences
 
 
@@ -38,7 +39,7 @@ def _gain(difference, unit, share):
     if abs(mean) > student_t(degrees) * error:
         verdict = "higher" if mean > 0 else "lower"
         if error <= ROUNDING * abs(mean):
-            verdict = "no spread, no verdict"
+            verdict = EQUAL
     return {"mean": mean, "standard_error": error, "verdict": verdict}
 
 
@@ -47,7 +48,7 @@ def paired_gain(values, control):
 
     The verdict is "higher" or "lower" where the 95 % confidence interval of the mean (Student's t) excludes zero, and
     "no significant difference" elsewhere; where there is nothing to tell from it is "one replica, no verdict", or, if
-    all differences are the same and not 0, "no spread, no verdict".
+    all differences are the same and not 0, EQUAL.
     """
     difference = np.asarray(values, dtype=np.float64) - np.asarray(control, dtype=np.float64)
     return _gain(difference, "replica", 1 / len(difference))

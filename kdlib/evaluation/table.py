@@ -2,6 +2,7 @@
 
 from kdlib.evaluation.answers import EVALUATED, NETWORKS
 from kdlib.evaluation.intervals import wilson_interval
+from kdlib.evaluation.statistics import EQUAL
 
 
 def _cell(value, factor=1.0, digits=2):
@@ -17,7 +18,9 @@ def gain_line(result, split, key, pair=("student", "baseline")):
     name, factor, unit, digits = GAINS[key]
     gain = result["gain"][split][key]
     verdict = f"the {pair[0]} is {gain['verdict']}" if gain["verdict"] in ("better", "worse") else gain["verdict"]
-    error = f" ± {factor * gain['standard_error']:.{digits}f}" if "standard_error" in gain else ""
+    equal = gain["verdict"] == EQUAL  # a standard error of 0 would look like certainty
+    error = f" ± {factor * gain['standard_error']:.{digits}f}" if "standard_error" in gain and not equal else ""
+    verdict += "; NLL has finer steps" if equal and key == "accuracy" and "nll" in result["gain"][split] else ""
     mean = round(factor * gain["mean"], digits) + 0.0
     return f"{split} {name}, {pair[0]} - {pair[1]}: {mean:+.{digits}f}{error}{unit}: {verdict}"
 

@@ -5,6 +5,7 @@ RATE, is refused. Both are counted from below, by what surely is held and done, 
 """
 
 import contextlib
+import math
 import os
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from kdlib.errors import UserError
 from kdlib.learning.epoch import rows_held
 from kdlib.learning.network import multiply_adds, parameter_count
 
-RATE = 10**11  # multiply-adds a second: a processor of many cores does no more in a training
+RATE = 10**12  # multiply-adds a second: more than a server of 64 cores does in a training
 STEP = 1e-5  # seconds of a layer in a step, however small
 YEAR = 365 * 24 * 3600
 MOMENTS = {"sgd": 1, "adam": 2, "adamw": 2}
 UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)), (("years", YEAR), ("days", 86400), ("hours", 3600), ("minutes", 60))
+WORTH_SAYING = 1e9, 600  # bytes and seconds: of less the bound, which is far from below, tells a user nothing
 
 
 def available():
@@ -53,22 +55,50 @@ def time_needed(recipe, sizes, networks, examples):
     return max(products / RATE, STEP * recipe.epochs * recipe.steps(examples) * (len(sizes) - 1))
 
 
-def _words(value, units, smallest):
-    name, size = next((unit for unit in units if value >= unit[1]), smallest)
-    return f"{value / size:.3g} {name}"
+def _words(value, units):
+    """Of a lower bound, rounded down."""
+    name, size = next((unit for unit in units if value >= unit[1]), units[-1])
+    count = value / size
+    if count >= 1e6:
+        return f"{count:.2g} {name}"
+    return f"{math.floor(count):,} {name}" if count >= 10 else f"{math.floor(10 * count) / 10:g} {name}"
 
 
 def estimate(section, recipe, sizes, networks, examples, arithmetic):
-    """What it needs at least, in words. Raises UserError, naming `section`, if it cannot fit or would take a year."""
+    """Return what a training needs at least, in words; of a small one only how many networks it is.
+
+    Parameters
+    ----------
+    section : str
+        Of params.yaml, for messages.
+    recipe : Recipe
+    sizes : tuple of int
+        Widths of the layers.
+    networks, examples : int
+    arithmetic : type
+        Of `kdlib.numerics.arithmetic.ARITHMETICS`.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    UserError
+        If it cannot fit, or would take more than a year.
+    """
     dtypes = arithmetic.dtype, arithmetic.logits_dtype
     needed, has = memory_needed(recipe, sizes, networks, examples, dtypes), available()
-    memory = _words(needed, UNITS[0], ("kB", 1e3))
     seconds = time_needed(recipe, sizes, networks, examples)
-    time = _words(seconds, UNITS[1], ("s", 1))
+    memory = f"{_words(needed, UNITS[0])} of memory"
+    time = _words(seconds, UNITS[1])
     lower = f"lower {section}.hidden or epochs, replicas, prepare.splits or the settings"
     if has is not None and needed > has:
-        has = _words(has, UNITS[0], ("kB", 1e3))
-        raise UserError(f"{section}: {networks} networks need {memory} of memory or more, and there are {has}; {lower}")
+        raise UserError(
+            f"{section}: {networks} networks need {memory} or more, and there are {_words(has, UNITS[0])}; {lower}"
+        )
     if seconds > YEAR:
         raise UserError(f"{section}: {networks} networks need {time} or more; {lower}")
-    return f"{networks} networks of {parameter_count(sizes):,} parameters need {memory} and {time} or more"
+    said = [memory] * (needed >= WORTH_SAYING[0]) + [time] * (seconds >= WORTH_SAYING[1])
+    need = f" need at least {' and '.join(said)}" if said else ""
+    return f"{networks} networks of {parameter_count(sizes):,} parameters{need}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kdlib.artifacts import digest, read_npz, write_npz
+from kdlib.artifacts import digest, read_json, read_npz, write_npz
 from kdlib.data.scaled import blocks
 from kdlib.errors import UserError
 from kdlib.learning import losses
@@ -18,8 +18,10 @@ from kdlib.numerics.arithmetic import Exact
 from kdlib.pieces import advise, all_finite, scratch
 
 LARGEST = 1e100  # loss in a curve: its square is finite
-TYPES = {"model": str, "one_for_all": bool, "bytes": int, "options": dict, "folds": int, "seed": int}  # in `origin`
-ORIGINS = TYPES.keys() - {"one_for_all"}, {"model", "one_for_all"}, {"model", "one_for_all", "bytes"}
+TYPES = {"model": str, "one_for_all": bool, "bytes": int, "options": dict, "folds": int, "seed": int}
+TYPES |= {"digest": bool}  # in `origin`
+CLASSIFIER = {"model", "bytes", "options", "folds", "seed"}  # what `origin` tells of one
+FOREIGN = {"model", "one_for_all"}  # of answers in a file, and maybe bytes and digest
 
 
 @dataclass
@@ -88,7 +90,9 @@ def save_model(path, model, dataset):
 
 def _is_origin(found):
     """Whether it is what `kdlib.teachers` tells of a teacher."""
-    typed = found.keys() in ORIGINS and all(type(value) is TYPES[key] for key, value in found.items())
+    keys = found.keys()
+    known = keys == CLASSIFIER or FOREIGN <= keys <= FOREIGN | {"bytes", "digest"}
+    typed = known and all(type(value) is TYPES[key] for key, value in found.items())
     return typed and found["model"].isprintable() and found.get("bytes", 1) > 0
 
 
@@ -115,8 +119,8 @@ def load_model(path, dataset, teaches=False):
                 f"{path}: {name} is {array.dtype} {array.shape}, not numbers up to {LARGEST:g} of replicas by epochs"
             )
     try:
-        recipe, origin = (dict(json.loads(str(arrays.get(name, "{}")))) for name in ("recipe", "origin"))
-    except (RecursionError, TypeError, ValueError):
+        recipe, origin = (dict(read_json(str(arrays.get(name, "{}")))) for name in ("recipe", "origin"))
+    except (TypeError, ValueError):
         raise UserError(f"{path}: recipe or origin is not an object in JSON; train it again") from None
     if origin and not _is_origin(origin):
         raise UserError(f"{path}: origin is not of a teacher that was asked; run train_teacher again")

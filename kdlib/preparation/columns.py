@@ -1,6 +1,7 @@
 """What each column of a table is, its categories, and what is filled in: fits an `Encoding`."""
 
 import logging
+import re
 from collections import Counter
 from dataclasses import replace
 from datetime import date, timedelta
@@ -8,13 +9,14 @@ from functools import cached_property
 
 import numpy as np
 
-from kdlib.data.cells import DECIMAL, LARGEST, MISSING, NOTATIONS, PARSERS, PLACEHOLDERS, number, parser
+from kdlib.data.cells import DECIMAL, LARGEST, MISSING, NOTATIONS, PARSERS, PLACEHOLDERS, exact_number, number, parser
 from kdlib.data.encoding import Column, Encoding, as_numbers
 from kdlib.data.names import check_name, listed
 from kdlib.errors import UserError
 
 MOST = 10_000  # different values of a category
 GROUPED = "1.234,5"  # the notation in which `1.500`, also a plain number, is another number
+_CODE = re.compile(r"[-+]?0\d")  # how a code such as 007 begins
 
 log = logging.getLogger("prepare")
 
@@ -29,10 +31,11 @@ def fit(table, target, drop=(), categories=(), missing=()):
     of it. Offset and scale are fitted on the training rows of each split.
 
     A missing number becomes the lower median of its column, which is a value that occurs: nothing is rounded, and
-    integers stay integers. A category is rare in fewer than 2 + n / 1000 rows. A column whose cells are all alike is
-    left out: what to make of another value later, no network can learn. A column whose numbers or dates are all in one
-    of `kdlib.data.cells.NOTATIONS` is one of numbers or dates, and the log says so. Raises UserError for a column of
-    mixed types or notations, or of too many different texts; of several such columns, the log has the reason of each.
+    integers stay integers. Categories that are the same number are one, `4` and `4.0`, but for codes: `007` and `7` are
+    two. A category is rare in fewer than 2 + n / 1000 rows. A column whose cells are all alike is left out: what to
+    make of another value later, no network can learn. A column whose numbers or dates are all in one of
+    `kdlib.data.cells.NOTATIONS` is one of numbers or dates, and the log says so. Raises UserError for a column of mixed
+    types or notations, or of too many different texts; of several such columns, the log has the reason of each.
     """
     for key, names in (("target", [target]), ("drop", drop), ("categories", categories)):
         for name in names:
@@ -79,11 +82,15 @@ def _column(table, name, category, missing, marks):
     present = {text: count for text, count in counts.items() if text not in MISSING and text not in missing}
     if not present:  # only different words for a missing value
         return None
+    some_missing = len(present) < len(counts)
     kind, notation = ("category", "") if category else _kind(table, name, present, marks)
     column = Column(name, kind, notation=notation, missing_texts=missing)
     if kind == "category":
+        present = _merged(present)
+        if len(present) == 1 and not some_missing:
+            return None
         named, rare = _vocabulary(table, name, present)
-        return replace(column, missing=len(present) < len(counts), categories=named, rare=rare)
+        return replace(column, missing=some_missing, categories=named, rare=rare)
     parse = column.parser(table.is_numeric(name))
     found = {text: value for text in present if not np.isnan(value := parse(text))}
     if any(abs(value) > LARGEST for value in found.values()):
@@ -239,6 +246,17 @@ def _unambiguous(table, name, texts, notations, marks):
     first, *_, last = sorted(parser("number", notation)(text) for notation in notations)
     reason = f"may be {first:.15g} or {last:.15g}, and no other column tells which; write it plainly"
     raise _mixture(table, name, text, reason)
+
+
+def _merged(present):
+    """{text: count}, where texts of one number are counted under the first of the shortest ones."""
+    values = {text: None if _CODE.match(text) else exact_number(text) for text in present}
+    keys = {text: text if value is None else value for text, value in values.items()}
+    shortest = {keys[text]: text for text in sorted(present, key=lambda text: (len(text), text), reverse=True)}
+    merged = Counter()
+    for text, count in present.items():
+        merged[shortest[keys[text]]] += count
+    return merged
 
 
 def _lower_median(counted):

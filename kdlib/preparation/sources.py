@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kdlib.data.cells import nfc
 from kdlib.data.streamed import Rows, large
 from kdlib.data.tables import TABLES, read_table
 from kdlib.errors import UserError
@@ -78,6 +79,8 @@ def _encoded(encoding, table):
 
 
 def _of_table(table, target, drop, categories, missing):
+    target = target and nfc(target)
+    drop, categories, missing = (list(map(nfc, names)) for names in (drop, categories, missing))
     encoding = columns.fit(table, target, drop, categories, missing)
     y, names = labels.of_table(table, target, missing)
     x = _encoded(encoding, table)

@@ -66,6 +66,7 @@ def read(path, dataset):
         )
     origin = {"model": "foreign", "one_for_all": values.ndim == 2}
     origin |= {"bytes": arrays["bytes"].item()} if "bytes" in arrays else {}
+    origin |= {"digest": True} if {"digest", "dataset_digest"} & arrays.keys() else {}
     logits = scratch(shapes[0], np.float32)
     with np.errstate(over="ignore"):
         logits[...] = values

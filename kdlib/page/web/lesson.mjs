@@ -38,6 +38,12 @@ export function curve(lesson, who, name, network) {
     return Array.from(unpackedRows(lesson[who][name])[network], (value, k) => [k + 1, value]);
 }
 
+/** [least, most, step] of the temperatures to train at; the recipe's is among them. */
+export function temperatures(lesson) {
+    const T = lesson?.recipe.temperature ?? 4;
+    return [Math.min(1, T), Math.max(20, T), Math.min(0.5, T)];
+}
+
 /** Whether Python has trained the very network of this state. */
 export function known(lesson, state) {
     const who = state.get("who");

@@ -3,6 +3,7 @@
 import { byId } from "./dom.mjs";
 import { draw } from "./draw.mjs";
 import { gradients } from "./gradients.mjs";
+import { temperatures } from "./lesson.mjs";
 import { Examples } from "./model.mjs";
 import { soften } from "./soften.mjs";
 import { State } from "./state.mjs";
@@ -15,10 +16,11 @@ function valid(state, content, examples) {
     const whole = (name, low, high) => Math.round(within(name, low, high));
     const one = (name, known) => (known.includes(state.get(name)) ? state.get(name) : state.defaults[name]);
     const last = content.classes.length - 1;
+    const [coolest, hottest] = temperatures(content.lesson);
     Object.assign(state.values, {
         T: within("T", 1, 20),
         alpha: within("alpha", 0, 1),
-        heat: within("heat", 1, 20),
+        heat: within("heat", coolest, hottest),
         weight: within("weight", 0, 1),
         example: whole("example", 0, examples.rows.length - 1),
         label: whole("label", 0, last),

@@ -1,6 +1,7 @@
 // Part 4: the student, or its control, is trained in a worker, from the weights and by the batches that Python had.
 
 import { byId, choice, element, slider } from "./dom.mjs";
+import { temperatures } from "./lesson.mjs";
 import { curves, digests, paintWeights, words } from "./progress.mjs";
 import { Trainer } from "./trainer.mjs";
 
@@ -22,7 +23,9 @@ function controls(lesson, state) {
     const count = lesson.replicas.length;
     byId("train-controls").replaceChildren(
         choice(state, "who", "Train", WHO),
-        slider(state, "heat", "Temperature T", [1, 20, 0.5], (T) => T.toFixed(1)),
+        slider(state, "heat", "Temperature T", temperatures(lesson), (T) =>
+            Number.isInteger(10 * T) ? T.toFixed(1) : String(T),
+        ),
         slider(state, "weight", "Weight of the teacher α", [0, 1, 0.05], (alpha) => alpha.toFixed(2)),
         choice(
             state,
