@@ -13,6 +13,7 @@ from kdlib.learning import losses
 from kdlib.learning.objectives import Distillation
 from kdlib.learning.optimizers import SGD
 from kdlib.learning.recipe import Recipe
+from kdlib.learning.schedules import SCHEDULES
 from kdlib.learning.training import train
 from kdlib.numerics import elementary, exact, grids
 from kdlib.numerics.arithmetic import Exact
@@ -207,6 +208,14 @@ def test_updates_down_to_the_smallest_gradients(run, nesterov):
         update.step(parameters, gradient[None].copy(), 0.1 / (k + 1))
     assert same(doubles(found[0]), parameters[0])
     assert same(doubles(found[1]), update.state["moment_0"][0])
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_page_knows_every_schedule_of_the_learning_rate(run, schedule):
+    recipe = Recipe(learning_rate=0.3, schedule=schedule, warmup=0.4)
+    code = "return bits(Array.from({ length: 12 }, (_, step) => modules.momentum.rateAt(given.recipe, step, 12)));"
+    found = run(code, recipe={"rate": 0.3, "schedule": schedule, "warmup": 0.4})
+    assert same(doubles(found), np.array([recipe.learning_rate_at(step, 12) for step in range(12)]))
 
 
 RECIPES = {
