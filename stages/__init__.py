@@ -18,6 +18,7 @@ from kdlib.outputs import apart, exclusive
 from stages.params import load_params
 
 DATASET = "data/dataset.npz"
+ANSWERS = "data/answers.sha256"
 TEACHER = "models/teacher.npz"
 BASELINE = "models/baseline.npz"
 STUDENT = "models/student.npz"
@@ -39,6 +40,7 @@ class Paths:
     """Of what the stages exchange, relative to the working directory."""
 
     dataset: str = DATASET
+    answers: str = ANSWERS
     teacher: str = TEACHER
     baseline: str = BASELINE
     student: str = STUDENT

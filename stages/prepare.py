@@ -1,7 +1,11 @@
 """Stage prepare: load the dataset, split it, fit the scaling on the training split -> data/dataset.npz"""
 
 import logging
+from hashlib import sha256
+from pathlib import Path
 
+from kdlib import reading
+from kdlib.artifacts import write_text
 from kdlib.data.dataset import Dataset
 from kdlib.data.faults import PARTS
 from kdlib.errors import UserError
@@ -13,7 +17,32 @@ from stages import PATHS, parser, run, writes
 log = logging.getLogger("prepare")
 
 
-@writes("dataset")
+def digest_of_answers(model):
+    """Hash the file that `teacher.model` may name.
+
+    The stage train_teacher depends on this hash. In dvc.yaml it could depend on the whole folder of the file alone, and
+    would run again for any other file there.
+
+    Parameters
+    ----------
+    model : str
+        A path, or the name of a teacher that answers by itself.
+
+    Returns
+    -------
+    str
+        SHA-256 in hex; empty if there is no such file.
+    """
+    if not model.endswith(".npz") or not Path(model).is_file():
+        return ""
+    result = sha256()
+    with reading.opened(model) as file:
+        while block := file.read(reading.BLOCK):
+            result.update(block)
+    return result.hexdigest()
+
+
+@writes("dataset", "answers")
 def main(params, paths=PATHS):
     source = params.prepare.model_dump(include={"target", "drop", "categories", "missing"})
     examples = sources.load(params.prepare.dataset, **source)
@@ -26,6 +55,7 @@ def main(params, paths=PATHS):
         raise UserError(f"{params.prepare.dataset}: {wrong}")
     transfer = dataset.transfer_set(params.prepare.transfer_classes)
     dataset.save(paths.dataset, sealed=True)
+    write_text(paths.answers, f"{digest_of_answers(params.teacher.model)}\n")
     sizes = ", ".join(f"{len(dataset.rows(part))} {part}" for part in PARTS)
     sizes += f", {dataset.splits} splits" if dataset.splits > 1 else ""
     of_them = f" ({len(transfer)} in the transfer set)" if params.prepare.transfer_classes else ""
@@ -34,7 +64,7 @@ def main(params, paths=PATHS):
 
 
 if __name__ == "__main__":
-    options = parser(__doc__, "dataset")
+    options = parser(__doc__, "dataset", "answers")
     options.add_argument("--export", metavar="FILE", help="write the rows there too, to ask another model: an .npz")
     arguments = options.parse_args()
 

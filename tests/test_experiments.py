@@ -40,7 +40,8 @@ def test_its_stages_depend_on_the_parameters_that_the_projects_own_depend_on(fol
     for name, entry in yaml.safe_load((folder / "dvc.yaml").read_text("utf-8"))["stages"].items():
         entry = entry.get("do", entry)
         if module := re.search(r"-m stages\.(\w+)", entry["cmd"]):
-            wanted = STAGES[module[1]].get("params", [])
+            # teacher.model of prepare: their teachers are networks, and there is no file of answers to hash.
+            wanted = set(STAGES[module[1]].get("params", [])) - {"teacher.model"}
             left = {key for key in wanted if f"{key}=" not in entry["cmd"]} - set(entry.get("params", []))
             assert left == set(), name
 

@@ -104,8 +104,10 @@ class TestStage:
         covers = {dep: {path for path in opened if path == dep or path.startswith(f"{dep}/")} for dep in deps}
         assert opened - set().union(*covers.values()) == set()
         unused = {dep for dep, paths in covers.items() if not paths}
-        # Read if prepare.dataset names a file there, or teacher.model something other than a network of ours.
-        assert unused == {"prepare": {"data/raw"}, "train_teacher": {"data/raw", "kdlib/teachers"}}.get(stage, set())
+        # Read if prepare.dataset names a file there, or teacher.model something other than a network of ours, of whose
+        # answers DVC compares the hash.
+        answered = {"data/answers.sha256", "kdlib/teachers"}
+        assert unused == {"prepare": {"data/raw"}, "train_teacher": answered}.get(stage, set())
 
     @pytest.mark.slow
     def test_imports_no_large_package_that_it_does_not_use(self, outcome, stage):
@@ -469,6 +471,37 @@ class TestOwnTable:
         assert (len(dataset.y), dataset.class_names) == (57, ["p", "q", "r"])
         assert dataset.feature_names == ["size", "colour=blue", "colour=red", "colour is missing"]
         assert Encoding.from_json(dataset.encoding).feature_names == dataset.feature_names
+
+
+# Own answers
+
+
+@scenario
+def own_answers(project):
+    """What runs for answers in a file, for other answers in it, and for files beside it that nobody reads."""
+    raw = project.folder / "data/raw"
+    logits = np.random.default_rng(0).normal(size=(150, 3))
+    np.savez(raw / "teacher.npz", logits=logits)
+    project.configure(teacher={"model": "data/raw/teacher.npz"})
+    given = project.ran("repro")
+    np.savez(raw / "teacher.npz", logits=-logits)
+    changed = project.ran("repro")
+    (raw / "notes.txt").write_text("a note\n", "utf-8")
+    noted = project.ran("repro")
+    (raw / ".DS_Store").write_bytes(b"\0")
+    return given, changed, noted, project.ran("repro"), project.run("git", "status", "--porcelain").stdout
+
+
+def test_other_answers_and_no_other_file_run_the_teacher_again(outcome):
+    given, changed, noted, hidden, _ = outcome(own_answers)
+    assert given == changed == ["prepare", "train_teacher", "distill", *ENDING]
+    assert noted == ["prepare"]
+    assert hidden == []
+
+
+def test_the_hash_of_answers_is_left_to_dvc(outcome):
+    *_, status = outcome(own_answers)
+    assert "sha256" not in status
 
 
 # Failure

@@ -149,7 +149,7 @@ def test_paths_given_by_hand_are_used(tmp_path, monkeypatch):
     params, paths = quick_params(), Paths(dataset="a.npz", baseline="b/c.npz")
     MAINS["prepare"](params, paths)
     MAINS["train_baseline"](params, paths)
-    assert sorted(files(tmp_path)) == ["a.npz", "b/c.npz"]
+    assert sorted(files(tmp_path)) == ["a.npz", "b/c.npz", "data/answers.sha256"]
 
 
 def test_set_takes_the_place_of_the_files_value(tmp_path):

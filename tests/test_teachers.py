@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import hashlib
 import json
 import logging
 import os
@@ -25,7 +26,7 @@ from kdlib.teachers.calibration import TEMPERATURES, temperature
 from kdlib.teachers.classifiers import answers, build, fits, fitted, out_of_fold
 from kdlib.teachers.floor import logits_of
 from kdlib.teachers.folds import fitted_on, fold_of, folds
-from stages import DATASET, TEACHER, train_teacher
+from stages import ANSWERS, DATASET, TEACHER, train_teacher
 
 NEAREST = {"model": "KNeighborsClassifier", "options": {"n_neighbors": 1}}
 FOREST = {"model": "RandomForestClassifier", "options": {"n_estimators": 20}}
@@ -374,6 +375,16 @@ def asked(here):
 
 
 PATH = "data/raw/teacher.npz"
+
+
+def test_prepare_writes_the_hash_of_the_file_of_answers_and_of_no_other(here):
+    os.makedirs("data/raw")
+    written, absent = [], "data/raw/none.npz"
+    for model, content in (("mlp", b"a"), (PATH, b"a"), (PATH, b"b"), ("GaussianNB", b"b"), (absent, b"b")):
+        Path(PATH).write_bytes(content)
+        run(quick_params(teacher={"model": model}), "prepare")
+        written.append(Path(ANSWERS).read_text("utf-8"))
+    assert written == ["\n", *(f"{hashlib.sha256(content).hexdigest()}\n" for content in (b"a", b"b")), "\n", "\n"]
 
 
 def given_file(**arrays):
