@@ -191,6 +191,15 @@ def _logging_as_before():
 
 
 ALL = 'pytest -m "slow or not slow"'
+SLOW = {"audited", "browser", "outcome"}  # fixtures whose tests are slow
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark the tests of SLOW fixtures, before some are left out by their marks."""
+    for item in items:
+        if SLOW.intersection(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_terminal_summary(terminalreporter):

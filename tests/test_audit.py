@@ -80,7 +80,6 @@ def untouched(project):
     shutil.rmtree(project.folder / ".dvc/cache")
 
 
-@pytest.mark.slow
 class TestUntouched:
     def test_ends_well(self, audited):
         process, _ = audited(untouched)
@@ -104,7 +103,6 @@ def flipped(project):
     flip(stored(project, "models/teacher.npz"))
 
 
-@pytest.mark.slow
 def test_a_flipped_byte_in_the_remote_is_found(audited):
     process, rows = audited(flipped)
     assert process.returncode == 1
@@ -127,7 +125,6 @@ def tampered(project):
     project.commit()
 
 
-@pytest.mark.slow
 class TestTampered:
     def test_a_metric_edited_by_hand_is_found_though_dvc_has_nothing_to_say(self, audited):
         process, rows = audited(tampered)
@@ -161,7 +158,6 @@ def stale(project):
     project.commit()
 
 
-@pytest.mark.slow
 def test_a_lock_of_other_parameters_is_told_from_a_wrong_one(audited):
     process, rows = audited(stale)
     assert process.returncode == 1
@@ -188,7 +184,6 @@ def unknown_remote(project):
     return ["--remote", "nowhere"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "line"),
     [
@@ -204,7 +199,6 @@ def test_it_ends_in_one_line(audited, function, line):
     assert "Traceback" not in process.stderr
 
 
-@pytest.mark.slow
 def test_a_project_in_a_folder_of_another_is_refused(project):
     installed = Project(project.folder, project.environment | {"PYTHONPATH": str(project.folder)})
     process = installed.python("-m", "stages.audit", cwd="experiments/hinton2015", check=False)

@@ -168,14 +168,12 @@ def test_what_is_missing_or_of_another_run_is_named(trained, digits, tmp_path, m
 # What it shows
 
 
-@pytest.mark.slow
 def test_it_asks_for_nothing_and_says_nothing(opened, digits):
     trained_to_the_end(opened)
     assert [url for url in opened.requests if not url.startswith(("blob:", "data:"))] == [(digits / PATH).as_uri()]
     assert opened.console == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [400, 1400])
 def test_nothing_is_wider_than_the_window(browser, digits, width, dark):
@@ -185,7 +183,6 @@ def test_nothing_is_wider_than_the_window(browser, digits, width, dark):
     assert browser.console == []
 
 
-@pytest.mark.slow
 def test_everything_that_can_be_used_has_a_name(opened):
     used = {"button", "slider", "combobox", "link", "application", "image", "table", "region"}
     nodes = opened.send("Accessibility.getFullAXTree")["nodes"]
@@ -194,7 +191,6 @@ def test_everything_that_can_be_used_has_a_name(opened):
     assert [role for role, name in found if role in used and not name] == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("temperature", "alpha"), [(1, 0), (4, 0.9), (7.5, 0.35), (20, 1)])
 def test_the_sliders_show_what_python_finds_to_the_last_digit(opened, digits, temperature, alpha):
     dataset, predictions = Dataset.load(digits / DATASET), read_npz(digits / PREDICTIONS)
@@ -218,7 +214,6 @@ def test_the_sliders_show_what_python_finds_to_the_last_digit(opened, digits, te
     assert re.findall(r"\d+\.\d+", text(opened, "#soften-loss")) == [*expected, f"{loss:.4f}"]
 
 
-@pytest.mark.slow
 def test_examples_come_by_the_teachers_second_guess(opened, digits):
     logits = np.frombuffer(b64decode(told(digits)["shown"]["teacher"]["data"]), "<f4").reshape(-1, 10)
     put(opened, ".picker label:nth-child(1) select", 3)
@@ -230,7 +225,6 @@ def test_examples_come_by_the_teachers_second_guess(opened, digits):
     assert (np.diff(losses.softmax(logits[shown].astype(np.float64), Exact)[eights, 8]) <= 0).all()
 
 
-@pytest.mark.slow
 def test_the_gradient_with_the_factor_keeps_its_length(opened):
     """As drawn at T = 10 and T = 20, of a student that knows nothing, in pixels of 208."""
 
@@ -243,7 +237,6 @@ def test_the_gradient_with_the_factor_keeps_its_length(opened):
     assert without[1] - without[0] > 40
 
 
-@pytest.mark.slow
 def test_its_pictures_are_seen(opened):
     sizes = opened.value("Array.from(document.images, (image) => image.naturalWidth)")
     assert len(sizes) == 1  # one temperature and one alpha: no picture of a sweep
@@ -284,7 +277,6 @@ def by_python(folder, row):
     return [[f"{s:.4f}", str(int(n)), f"{t:.4f}"] for s, n, t in zip(student, sums, teacher, strict=True)]
 
 
-@pytest.mark.slow
 def test_a_drawn_stroke_gives_the_integers_of_python(opened, digits):
     draw(opened, *SEVEN)
     row, cells = on_the_pad(opened)
@@ -296,7 +288,6 @@ def test_a_drawn_stroke_gives_the_integers_of_python(opened, digits):
     assert (on_the_pad(opened)[0] != row).any()
 
 
-@pytest.mark.slow
 def test_the_keyboard_draws_too(opened, digits):
     opened.value("document.getElementById('pad').focus()")
     for key in ["ArrowUp"] * 6 + [" "] + ["ArrowDown"] * 12 + [" ", "ArrowLeft"]:
@@ -308,7 +299,6 @@ def test_the_keyboard_draws_too(opened, digits):
     assert on_the_pad(opened)[0].max() == 0
 
 
-@pytest.mark.slow
 def test_an_example_of_the_test_set_gives_the_integers_of_python(opened, digits):
     press(opened, "pad-copy")
     row, cells = on_the_pad(opened)
@@ -330,7 +320,6 @@ def deployed_digest(folder):
     return hashlib.sha256(read_npz(folder / STUDENT)["deployed"].astype("<f4").tobytes()).hexdigest()
 
 
-@pytest.mark.slow
 def test_the_student_is_trained_to_the_bytes_of_python(opened, digits):
     assert trained_to_the_end(opened) == deployed_digest(digits)
     assert "Equal: the same bytes." in text(opened, "#train-digest")
@@ -340,7 +329,6 @@ def test_the_student_is_trained_to_the_bytes_of_python(opened, digits):
     assert f"validation loss {curve[lesson['replica'], -1]:.4f} nats" in text(opened, "#train-state")
 
 
-@pytest.mark.slow
 def test_the_control_is_trained_to_the_bytes_of_python(opened, digits):
     """Those of models/baseline.npz, as the page's control has the learning rate that its split has chosen."""
     put(opened, WHO, "baseline")
@@ -358,7 +346,6 @@ def at_step(browser, step):
     return texts(browser, "#train-digest code")[0]
 
 
-@pytest.mark.slow
 def test_rewinding_leads_to_the_same_weights_and_the_address_to_the_same_step(opened, digits):
     first = at_step(opened, 0)
     put(opened, HEAT, 9)
@@ -375,7 +362,6 @@ def test_rewinding_leads_to_the_same_weights_and_the_address_to_the_same_step(op
     assert opened.console == []
 
 
-@pytest.mark.slow
 def test_a_pause_holds_it_and_leads_on_to_the_same_bytes(opened, digits):
     press(opened, "train-run")
     press(opened, "train-run")
@@ -385,7 +371,6 @@ def test_a_pause_holds_it_and_leads_on_to_the_same_bytes(opened, digits):
     assert trained_to_the_end(opened) == deployed_digest(digits)
 
 
-@pytest.mark.slow
 def test_an_address_that_asks_for_too_much_is_brought_within_bounds(browser, digits):
     browser.open(digits / PATH, "#T=1e9&alpha=-3&example=99999&network=12&label=x&who=%3Cb%3E&from=&rate=-1&step=-4")
     browser.until(f"{READY} !== null")
@@ -411,7 +396,6 @@ def test_firefox_gives_the_same_bytes(digits, tmp_path):
 # Other data
 
 
-@pytest.mark.slow
 def test_names_from_data_are_inert(browser, digits, tmp_path):
     bad = ["</script><script>window.bad = 1</script>", "<img src=x onerror='window.bad = 1'>", '"&amp;', "]]>", "<!--"]
     found = told(digits)
@@ -427,7 +411,6 @@ def test_names_from_data_are_inert(browser, digits, tmp_path):
     assert browser.console == []
 
 
-@pytest.mark.slow
 def test_tables_have_no_pad_and_train_alike(browser, trained):
     browser.open(trained / PATH, width=400)
     browser.until(f"{READY} !== null")
@@ -442,7 +425,6 @@ def test_tables_have_no_pad_and_train_alike(browser, trained):
     assert browser.console == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("temperature", "shown"), [(0.25, "0.25"), (48.0, "48.0")])
 def test_a_student_of_any_temperature_is_trained_at_it(browser, tmp_path, temperature, shown):
     folder = made(tmp_path, distill={"temperature": temperature}, student={"warmup": 0.5, "learning_rate": 0.01})
@@ -460,7 +442,6 @@ def test_a_student_of_any_temperature_is_trained_at_it(browser, tmp_path, temper
     assert browser.console == []
 
 
-@pytest.mark.slow
 def test_a_student_of_another_recipe_is_trained_more_plainly_and_that_is_said(browser, tmp_path):
     student = {"optimizer": "adam", "dropout": 0.1, "hidden": [9], "learning_rate": 0.01}
     folder = made(tmp_path, student=student, prepare={"labeled_fraction": 0.4}, distill={"loss": "mse"})

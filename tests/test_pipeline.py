@@ -98,7 +98,6 @@ class TestStage:
     def test_runs_its_own_module(self, stage):
         assert DVC_YAML["stages"][stage]["cmd"] == f"python -m stages.{stage}"
 
-    @pytest.mark.slow
     def test_depends_on_all_that_it_imports_and_reads_and_on_nothing_else(self, outcome, stage):
         deps, opened = DVC_YAML["stages"][stage]["deps"], set(outcome(watched)[stage]["deps"]) - set(outputs(stage))
         covers = {dep: {path for path in opened if path == dep or path.startswith(f"{dep}/")} for dep in deps}
@@ -109,17 +108,14 @@ class TestStage:
         answered = {"data/answers.sha256", "kdlib/teachers"}
         assert unused == {"prepare": {"data/raw"}, "train_teacher": answered}.get(stage, set())
 
-    @pytest.mark.slow
     def test_imports_no_large_package_that_it_does_not_use(self, outcome, stage):
         large = {"joblib", "matplotlib", "pandas", "scipy", "sklearn", "tqdm"}
         bar = {"tqdm"} if stage in TRAINED else set()
         assert large & set(outcome(watched)[stage]["packages"]) == bar
 
-    @pytest.mark.slow
     def test_declares_what_it_writes(self, outcome, stage):
         assert sorted(outputs(stage)) == outcome(watched)[stage]["outs"]
 
-    @pytest.mark.slow
     def test_tracks_the_params_that_it_reads(self, outcome, stage):
         read = [
             section
@@ -147,7 +143,6 @@ def repeated(project):
     return project.ran("repro")
 
 
-@pytest.mark.slow
 def test_a_second_run_runs_nothing(outcome):
     assert outcome(repeated) == []
 
@@ -166,7 +161,6 @@ def fresh(project):
     )
 
 
-@pytest.mark.slow
 def test_a_fresh_clone_runs_every_stage_and_ends_with_the_table(outcome):
     ran, output, unchanged = outcome(fresh)
     assert sorted(ran) == sorted(STAGES)
@@ -190,7 +184,6 @@ def compiled(project):
     return "NumPy trains" in process.stderr + process.stdout, project.is_as_committed("dvc.lock", "metrics/")
 
 
-@pytest.mark.slow
 def test_what_numba_compiles_writes_the_same_lock(outcome):
     pytest.importorskip("numba", reason="no numba (pip install numba scipy)")
     fell_back, unchanged = outcome(compiled)
@@ -198,7 +191,6 @@ def test_what_numba_compiles_writes_the_same_lock(outcome):
     assert unchanged
 
 
-@pytest.mark.slow
 def test_a_forced_run_writes_the_same_bytes(outcome):
     ran, unchanged = outcome(forced)
     assert sorted(ran) == sorted(STAGES)
@@ -224,7 +216,6 @@ def comment(path):
     return scenario(commented)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "reruns"),
     [
@@ -270,7 +261,6 @@ def edited(project):
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", FLOORS)
 def test_an_edit_of_a_floor_makes_the_stages_dirty_that_stand_on_it(outcome, path):
     assert outcome(edited)[path] == sorted(FLOORS[path])
@@ -308,7 +298,6 @@ def queue(project):
     return project.dvc("queue", "status").stdout
 
 
-@pytest.mark.slow
 def test_dvcs_own_commands_succeed_without_a_word_that_frightens(outcome):
     processes, queued = outcome(commanded)
     for command, process in zip(COMMANDS, processes, strict=True):
@@ -337,7 +326,6 @@ def one_value(project):
     return changed
 
 
-@pytest.mark.slow
 def test_setting_one_value_changes_one_line_of_params_yaml(outcome):
     assert outcome(one_value) == {
         "distill.temperature=2": ["temperature: 4.0", "temperature: 2"],
@@ -356,7 +344,6 @@ def shown(project):
     return metrics, project
 
 
-@pytest.mark.slow
 class TestShow:
     def test_metrics(self, outcome):
         metrics, project = outcome(shown)
@@ -394,7 +381,6 @@ def experiment(project):
     return ran, *(json.loads(project.dvc(kind, "diff", "--json").stdout) for kind in ("params", "metrics"))
 
 
-@pytest.mark.slow
 class TestExperiment:
     def test_with_another_temperature_trains_the_student_alone(self, outcome):
         ran, _, _ = outcome(experiment)
@@ -419,7 +405,6 @@ def sweep(project):
     return ran, list(csv.DictReader(project.dvc("exp", "show", "--only-changed", "--csv").stdout.splitlines()))
 
 
-@pytest.mark.slow
 class TestSweep:
     def test_trains_the_students_alone(self, outcome):
         ran, _ = outcome(sweep)
@@ -454,7 +439,6 @@ def own_table(project):
     return untracked, ran, project.ran("repro"), project
 
 
-@pytest.mark.slow
 class TestOwnTable:
     def test_is_left_to_dvc_and_not_to_git(self, outcome):
         untracked, *_ = outcome(own_table)
@@ -516,7 +500,6 @@ def failure(project):
     return failed, kept, project.ran("repro"), project.files()
 
 
-@pytest.mark.slow
 class TestFailure:
     def test_stops_the_run(self, outcome):
         process, *_ = outcome(failure)
@@ -561,7 +544,6 @@ MENDING = (
 )
 
 
-@pytest.mark.slow
 class TestKilledDvc:
     @pytest.mark.parametrize("path", BROKEN)
     def test_is_stuck_with_the_words_of_the_readme(self, outcome, path):
@@ -595,7 +577,6 @@ def ten_lines(project):
         return text, process.stdout, list(csv.DictReader(file))
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     not (shutil.which("bash") and shutil.which("cc")),
     reason="no bash and C compiler (apt-get install bash gcc libc6-dev)",
@@ -620,7 +601,6 @@ def one_process(project):
     return files(folder)
 
 
-@pytest.mark.slow
 class TestOneProcess:
     def test_writes_the_same_files_as_dvc(self, outcome, project):
         written = {path: content for path, content in outcome(one_process).items()}
@@ -649,7 +629,6 @@ def another(project):
     return there.ran("repro", "experiments/another/dvc.yaml"), project.files(), files(folder)
 
 
-@pytest.mark.slow
 class TestAnotherFolder:
     def test_runs_its_own_stages(self, outcome):
         ran, _, _ = outcome(another)
@@ -676,7 +655,6 @@ def helped(project):
     return {command: project.python("-m", *command, "--help") for command in HELP}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", HELP, ids=" ".join)
 def test_help_tells_what_is_read_and_written(outcome, command):
     process = outcome(helped)[command]
