@@ -537,7 +537,7 @@ def test_the_data_travel_to_a_worker_once(dask_cluster, experiment, monkeypatch)
 @DASK
 def test_a_worker_with_another_version_is_refused(dask_cluster, experiment, monkeypatch):
     dask_cluster.start(2)
-    for name, patched in (("NumPy", (np, "__version__", "0.1")), ("kdlib", (cluster, "digest", lambda _: "0.1"))):
+    for name, patched in (("NumPy", (np, "__version__", "0.1")), ("kdlib", (cluster, "code_digest", lambda: "0.1"))):
         with monkeypatch.context() as patch:
             cluster.versions.cache_clear()
             patch.setattr(*patched)
