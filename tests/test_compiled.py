@@ -54,7 +54,7 @@ def backend():
     return backend
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", ["Adam", *(pytest.param(n, marks=pytest.mark.slow) for n in RECIPES if n != "Adam")])
 def test_bits_are_those_of_numpy_for_numbers_of_all_kinds(backend, name):
     assert disagreement(backend, RECIPES[name], range(20)) == ""
 
@@ -83,7 +83,7 @@ def test_a_difference_is_told(backend):
     assert disagreement(Other(backend, product=lambda a, b: np.matmul(a, b.round(-1))), SGD) == "products"
 
 
-@pytest.mark.parametrize("name", ["Adam", "norms"])
+@pytest.mark.parametrize("name", ["Adam", pytest.param("norms", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_threads_change_no_bit(backend, monkeypatch, count, name):
     monkeypatch.setattr(threads, "SMALL", 1)
@@ -91,6 +91,7 @@ def test_threads_change_no_bit(backend, monkeypatch, count, name):
     assert disagreement(backend, RECIPES[name]) == ""
 
 
+@pytest.mark.slow
 def test_norms_are_compared_also_where_the_rule_alone_was(backend, monkeypatch):
     monkeypatch.setattr(backend, "constrain", lambda layers, max_norm: None)
     kernels.choose("numba")
@@ -108,6 +109,7 @@ def trained(objective, hidden, optimizer):
     return [network.parameters, *curve.values()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("hidden", [(), (16,), (1100, 30)])
 @pytest.mark.parametrize("arithmetic", [Exact, Fast])

@@ -80,12 +80,14 @@ def test_scripts_depend_on_the_files_that_they_import(folder):
         assert {(folder / dep).resolve() for dep in stages[script]["deps"] if dep.endswith(".py")} == opened
 
 
-def test_its_params_differ_from_the_projects_in_values_alone(folder):
+def test_its_params_are_keys_of_the_project(folder):
+    """Keys that were added later have their default there."""
+
     def keys(folder):
         content = yaml.safe_load((folder / "params.yaml").read_text("utf-8"))
-        return {key: set(value) if isinstance(value, dict) else None for key, value in content.items()}
+        return {(key, k) for key, value in content.items() for k in (value if isinstance(value, dict) else [None])}
 
-    assert keys(folder) == keys(ROOT)
+    assert keys(folder) <= keys(ROOT)
 
 
 @pytest.fixture(scope="module")
