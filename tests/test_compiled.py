@@ -179,6 +179,7 @@ def counted(function, calls):
     return wrapper
 
 
+@pytest.mark.slow
 def test_a_batch_of_more_rows_than_a_sum_has_the_same_bytes(backend):
     """All errors of a class have one sign, so that their sum has more bits than float32."""
     x, one_hot, found = np.random.default_rng(0).normal(size=(3000, 6)), np.eye(4)[np.zeros(3000, int)], []
@@ -208,6 +209,7 @@ def test_a_fork_has_threads_of_its_own(backend, monkeypatch):
     child.join()
 
 
+@pytest.mark.slow
 def test_nothing_is_written_to_disk(backend):
     """So that it runs from a place that is read-only, and no file of other code is ever taken."""
     assert all(function._cache.cache_path is None for function in compiled(backend).values())
