@@ -477,7 +477,7 @@ def test_what_a_csv_writer_wrote_is_read(tmp_path_factory, content):
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["a", "b"], *content])
     found = read_table(str(path))
-    assert [found.cells(name) for name in "ab"] == [[row[k].strip() for row in content] for k in range(2)]
+    assert [found.cells(name) for name in "ab"] == [[cells.nfc(row[k].strip()) for row in content] for k in range(2)]
 
 
 def test_a_row_has_the_number_of_its_line(table):
