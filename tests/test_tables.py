@@ -217,6 +217,13 @@ def test_a_mixture_of_notations_is_told(table, values, odd, usual):
     assert f"column a: {odd!a} is not written as another number of the column, {usual!a}, is" in line
 
 
+def test_a_mixture_of_dates_is_told(table):
+    line = told(table(rows(a=lambda k: ["31.12.2024", "12/31/2024", "1.2.2024"][k % 3])))
+    assert "column a: '12/31/2024' is not written as another date of the column, '31.12.2024', is" in line
+    line = told(table(rows(a=lambda k: f"{k % 28 + 1}.12.{2000 + k}" if k else "in May")))
+    assert "column a: 'in May' is no date, as other values of the column are" in line
+
+
 def test_dates_of_either_order_stay_categories_with_a_word(table, caplog):
     with caplog.at_level("WARNING"):
         found = encoded(table(rows(a=lambda k: ["01/02/2024", "03/04/2024"][k % 2])))
@@ -249,6 +256,13 @@ def test_the_words_of_pandas_are_missing(table):
     )
     assert found["a is missing"] == [float(k < len(words)) for k in range(40)]
     assert list(found) == ["a", "a is missing", "b=x", "b is missing"]
+
+
+@pytest.mark.parametrize("word", ["-", "."])
+def test_a_dash_is_missing_among_truths(table, word):
+    found = encoded(table(rows(a=lambda k: ["true", word, "false"][k % 3])))
+    assert list(found) == ["a", "a is missing"]
+    assert found["a is missing"] == [float(k % 3 == 1) for k in range(40)]
 
 
 @pytest.mark.parametrize("word", ["-", "."])

@@ -13,7 +13,7 @@ MISSING = frozenset((
     "", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "<NA>", "#NA", "#N/A", "#N/A N/A",
     "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "?",
 ))  # fmt: skip
-PLACEHOLDERS = frozenset(["-", "."])  # missing among numbers or dates, a category among texts
+PLACEHOLDERS = frozenset(["-", "."])  # missing among numbers, dates or truth values, a category among texts
 LARGEST = 1e300  # a magnitude whose difference to another does not overflow
 DAY = 86_400_000_000_000  # nanoseconds
 _DATE = re.compile(

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from kdlib.data.cells import DECIMAL, LARGEST, MISSING, NOTATIONS, PARSERS, PLACEHOLDERS, exact_number, number, parser
+from kdlib.data.cells import DECIMAL, LARGEST, MISSING, NOTATIONS, PARSERS, PLACEHOLDERS, exact_number, parser
 from kdlib.data.encoding import Column, Encoding, as_numbers
 from kdlib.data.names import check_name, listed
 from kdlib.errors import UserError
@@ -191,8 +191,7 @@ def _kind(table, name, present, marks):
     if plain and GROUPED in _notations("number", texts) and "," in marks.sure:
         return "number", GROUPED
     for kind, left in others.items():
-        few = kind != "boolean" and 2 * len(left) < len(present)
-        if not left or (few and PLACEHOLDERS.issuperset(left)):
+        if not left or (2 * len(left) < len(present) and PLACEHOLDERS.issuperset(left)):
             return kind, ""
     found = {kind: [] if PLACEHOLDERS.issuperset(others[kind]) else _notations(kind, texts) for kind in NOTATIONS}
     if found["number"]:
@@ -210,20 +209,21 @@ def _kind(table, name, present, marks):
 
 
 def _refuse_mixed_notations(table, name, texts, unlike):
-    """Raises UserError for numbers in several notations; and, of texts that are no category's, for numbers and others.
+    """Raises UserError for numbers or dates in several notations; of texts that are no category's, for other texts too.
 
     unlike: whether the texts are too many for a category.
     """
-    parsers = {"": number, **{notation: parser("number", notation) for notation in NOTATIONS["number"]}}
-    covered = {notation: {text for text in texts if of(text) is not None} for notation, of in parsers.items()}
-    best = max(covered.values(), key=len)
-    other = next((text for text in texts if text not in best), None)
-    if best and other and set().union(*covered.values()).issuperset(texts):
-        usual = next(text for text in texts if text in best)
-        reason = f"is not written as another number of the column, {usual[:40]!a}, is; write all in one way"
-        raise _mixture(table, name, other, reason)
-    if other and unlike and 2 * len(best) > len(texts):
-        raise _mixture(table, name, other, "is no number, as other values of the column are; mend it")
+    for kind in NOTATIONS:
+        parsers = [parser(kind, notation) for notation in ("", *NOTATIONS[kind])]
+        covered = [{text for text in texts if parse(text) is not None} for parse in parsers]
+        best = max(covered, key=len)
+        other = next((text for text in texts if text not in best), None)
+        if best and other and set().union(*covered).issuperset(texts):
+            usual = next(text for text in texts if text in best)
+            reason = f"is not written as another {kind} of the column, {usual[:40]!a}, is; write all in one way"
+            raise _mixture(table, name, other, reason)
+        if other and unlike and 2 * len(best) > len(texts):
+            raise _mixture(table, name, other, f"is no {kind}, as other values of the column are; mend it")
 
 
 def _mixture(table, name, text, reason):
