@@ -145,13 +145,20 @@ def test_a_tables_columns_are_its_inputs(tmp_path, kind):
 
 @pytest.mark.filterwarnings("ignore:column")
 def test_a_category_may_be_spelled_as_other_programs_do(tmp_path):
-    column = Column("post", "category", categories=("007", "1e5", "4", "été"), rare=("4.5", "öl"))
+    column = Column(
+        "post",
+        "category",
+        missing=True,
+        categories=("007", "1e5", "4", "été"),
+        rare=("4.5", "öl"),
+        missing_texts=("-9",),
+    )
     path = tmp_path / "rows.csv"
-    cells = ["4", "4.0", "7", "007", "100000", "100000.0", "e\u0301te\u0301", "o\u0308l", "4.5", "5"]
+    cells = ["4", "4.0", "7", "007", "100000", "100000.0", "e\u0301te\u0301", "o\u0308l", "4.5", "5", "-9.0"]
     path.write_text("\n".join(["post", *cells]), "utf-8")
     encoding, table = Encoding((column,)), read_table(path)
     x = encoding.encode(table)
-    assert x.argmax(axis=1).tolist() == [2, 2, 0, 0, 1, 1, 3, 4, 4, 0]
+    assert x.argmax(axis=1).tolist() == [2, 2, 0, 0, 1, 1, 3, 4, 4, 0, 5]
     made = of_table(encoding, x)[1]
     logits = run(onnx_file(made), {"post": np.array(cells, dtype=object)[:, None]})[2]
     assert logits.tobytes() == made.logits(table).tobytes()

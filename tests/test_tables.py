@@ -302,6 +302,20 @@ def test_words_of_ones_own_are_missing_here_and_later(table):
     assert "row 3, column y: 'unknown' is no class" in told(table("a,y\n1,p\n2,unknown\n"), missing=["unknown"])
 
 
+def test_a_category_that_is_the_number_of_a_word_for_missing_is_missing(table):
+    path = table(rows(a=lambda k: [1, -9, "-9.0", 2][k % 4]))
+    encoding = columns.fit(read_table(path), "y", categories=["a"], missing=["-9"])
+    assert encoding.feature_names == ["a=1", "a=2", "a is missing"]
+    later, unknown = read_table(table("a\n-9.0\n-9\n1.0\n9\n", "later.csv")), {}
+    assert encoding.encode(later, unknown).tolist() == [[0, 0, 1], [0, 0, 1], [1, 0, 0], [0, 0, 0]]
+    assert unknown == {"a": (1, 2)}
+    codes = columns.fit(read_table(table(rows(a=lambda k: ["007", 7][k % 2]))), "y", categories=["a"], missing=["7"])
+    assert codes.feature_names == ["a=007", "a is missing"]
+    assert encoded(
+        table(rows(a=lambda k: [-9, "-9.0"][k % 2], b=lambda k: k)), categories=["a"], missing=["-9"]
+    ).keys() == {"b"}
+
+
 def test_what_is_plain_has_the_bytes_that_it_had(table):
     """A file's JSON names a notation, and words of one's own, only where there are some."""
     encoding = columns.fit(read_table(table(rows(a=lambda k: k, c=lambda k: ["x", "None"][k % 2 // 1]))), "y")

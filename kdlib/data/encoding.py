@@ -54,7 +54,8 @@ class Column:
 
     @cached_property
     def _missing_numbers(self):
-        return {number(text) for text in self.missing_texts if self.kind == "number"} - {None}
+        read = {"number": number, "category": exact_number}.get(self.kind)
+        return {read(text) for text in self.missing_texts if read} - {None}
 
     def parser(self, plain=False):
         """Function of a cell's text to the number that it is: NaN if it is missing, None if it is not of this kind.
@@ -66,8 +67,10 @@ class Column:
             places = self._places()
 
             def place(text):
-                unnamed = math.nan if text in missing else places.get(exact_number(text), -1)
-                return places.get(text, unnamed)
+                if text in places:
+                    return places[text]
+                value = exact_number(text)
+                return math.nan if text in missing or value in self._missing_numbers else places.get(value, -1)
 
             return place
         missing |= PLACEHOLDERS

@@ -86,7 +86,7 @@ def _table(graph, encoded):
             width = len(column.feature_names)
             places = {value: k for k, value in enumerate(column.categories)}
             places |= dict.fromkeys(column.rare, len(column.categories))
-            for text in sorted(MISSING.union(column.missing_texts)):
+            for text in sorted(MISSING.union(column.missing_texts, *map(spellings, column.missing_texts))):
                 places.setdefault(text, width - 1 if column.missing else width)
             for value in sorted((*column.categories, *column.rare), key=len):
                 for text in sorted(spellings(value)):

@@ -82,16 +82,17 @@ def _column(table, name, category, missing, marks):
     present = {text: count for text, count in counts.items() if text not in MISSING and text not in missing}
     if not present:  # only different words for a missing value
         return None
-    some_missing = len(present) < len(counts)
     kind, notation = ("category", "") if category else _kind(table, name, present, marks)
     column = Column(name, kind, notation=notation, missing_texts=missing)
+    parse = column.parser(table.is_numeric(name))
     if kind == "category":
+        present = {text: count for text, count in present.items() if _CODE.match(text) or not np.isnan(parse(text))}
+        some_missing = len(present) < len(counts)
         present = _merged(present)
-        if len(present) == 1 and not some_missing:
+        if len(present) < 2 and not (present and some_missing):
             return None
         named, rare = _vocabulary(table, name, present)
         return replace(column, missing=some_missing, categories=named, rare=rare)
-    parse = column.parser(table.is_numeric(name))
     found = {text: value for text in present if not np.isnan(value := parse(text))}
     if any(abs(value) > LARGEST for value in found.values()):
         column.values(table)
