@@ -143,6 +143,14 @@ def test_a_tables_columns_are_its_inputs(tmp_path, kind):
     np.testing.assert_allclose(logits, made.logits(table), rtol=1e-5, atol=1e-5)
 
 
+def test_no_two_ends_have_one_name():
+    encoding = Encoding(tuple(Column(name, "number") for name in ("label", "label_", "logits")))
+    made, *_ = of_table(encoding, np.eye(3))
+    model = onnx.load_from_string(onnx_file(made))
+    onnx.checker.check_model(model, full_check=True)
+    assert [value.name for value in model.graph.input] == ["label__", "label_", "logits_"]
+
+
 @pytest.mark.filterwarnings("ignore:column")
 def test_a_category_may_be_spelled_as_other_programs_do(tmp_path):
     column = Column(

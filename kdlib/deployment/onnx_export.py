@@ -17,8 +17,9 @@ def onnx_file(deployed):
     """bytes of the model of a `Deployed`.
 
     Its input is `rows`, (n, features) float64. Of a table with an encoding each column is an input of its name, (n, 1),
-    with an underscore after it if an output has that name: numbers, truth values (0 or 1) and dates (days since
-    1970-01-01 UTC) float64, NaN where missing, in whatever notation the table had them (0.5 for `0,5`, 5 for `5%`);
+    with underscores after it, until no column has the name, if an output has it: numbers, truth values (0 or 1) and
+    dates (days since 1970-01-01 UTC) float64, NaN where missing, in whatever notation the table had them (0.5 for
+    `0,5`, 5 for `5%`);
     categories texts without blanks around them, which are compared as they are: a trained value, or one of its
     `kdlib.data.cells.spellings`. Outputs: `label` (n,) texts; `probabilities` and `logits`, (n, classes), float64 of
     integers, float32 of floats. Rows that Python refuses have answers that mean nothing.
@@ -73,8 +74,11 @@ def _integers(graph, network, x):
     return scaled(x, -network.logit_exponent), "float64"
 
 
-def _name(column):
-    return column.name + "_" * (column.name in OUTPUTS)
+def _input_name(column, encoded):
+    name, names = column.name, {other.name for other in encoded.columns}
+    while name in OUTPUTS or (name != column.name and name in names):
+        name += "_"
+    return name
 
 
 def _table(graph, encoded):
@@ -82,7 +86,7 @@ def _table(graph, encoded):
     parts = []
     for column in encoded.columns:
         if column.kind == "category":
-            cells = graph.input(_name(column), "str", 1)
+            cells = graph.input(_input_name(column, encoded), "str", 1)
             width = len(column.feature_names)
             places = {value: k for k, value in enumerate(column.categories)}
             places |= dict.fromkeys(column.rare, len(column.categories))
@@ -98,7 +102,7 @@ def _table(graph, encoded):
                 graph.node("MatMul", graph.node("Cast", hot, to=TYPES["float64"]), graph.constant(of_place, "float64"))
             )
             continue
-        cells = graph.input(_name(column), "float64", 1)
+        cells = graph.input(_input_name(column, encoded), "float64", 1)
         missing = graph.node("IsNaN", cells)
         parts.append(graph.node("Where", missing, graph.constant(column.fill, "float64"), cells))
         if column.missing:
