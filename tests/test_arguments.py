@@ -26,7 +26,10 @@ TEACHER = RANDOM.normal(size=(12, 3))
 
 def test_a_recipe_of_what_is_allowed():
     assert Recipe([4], learning_rate=[0.1, 0.2]) == Recipe((4,), learning_rate=(0.1, 0.2))
-    assert Recipe((np.int64(4),), np.int32(3), np.float32(0.5), dropout=0, bits=4).steps(65) == 2
+    assert (
+        Recipe((np.int64(4),), np.int32(3), np.float32(0.5), optimizer=np.str_("adam"), dropout=0, bits=4).steps(65)
+        == 2
+    )
 
 
 @pytest.mark.parametrize(

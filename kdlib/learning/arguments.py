@@ -55,7 +55,7 @@ class Options:
 
     def holds(self, value: object) -> bool:
         """Tell whether the value is one of these, and of its type."""
-        return any(type(value) is type(option) and value == option for option in self.values)
+        return any(isinstance(value, type(option)) and value == option for option in self.values)
 
     def __str__(self) -> str:
         return ("one of " if len(self.values) > 1 else "") + ", ".join(map(repr, self.values))
