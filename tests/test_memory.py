@@ -40,12 +40,22 @@ ROWS = {
 }
 
 
+class NoTruth:
+    """As pandas.NA, neither equal to anything nor not."""
+
+    def __ne__(self, other):
+        return self
+
+    def __bool__(self):
+        raise TypeError("neither true nor false")
+
+
 class Frame:
     """What a DataFrame of pandas or polars has."""
 
-    def __init__(self, columns):
+    def __init__(self, columns, names=None):
         self.content = columns
-        self.columns = list(columns)
+        self.columns = names or list(columns)
 
     def __len__(self):
         return len(next(iter(self.content.values())))
@@ -127,6 +137,7 @@ def test_columns_of_numbers_are_matched_too():
         ({"p": np.ones((2, 2)), "q": [1.0]}, r"rows: column 'p' has the shape \(2, 2\)"),
         ({"p": [1.0], " p": [2.0], "q": [1.0]}, "rows: two columns are named 'p'; rename one"),
         ([{"p": 1.0, "q": 2.0}, {"p": 1.0}], "rows: row 2 lacks the column 'q'; a missing value is None"),
+        (Frame({"p": [1.0], "q": [2.0]}, ["p", "q", "p"]), "rows: two columns are named 'p'; rename one"),
         ({"p": [1.0, None], "q": [1, 2]}, "rows: row 2, column p: got nan; needs a finite number"),
         ({"p": [1.0, "x"], "q": [1, 2]}, "rows: row 2, column p: 'x' is no number"),
         ({"p": np.array([1.0, np.inf]), "q": [1, 2]}, "rows: row 2, column p: 'inf' is no number"),
@@ -198,13 +209,25 @@ def test_predict_ends_with_a_line_for_each_such_column(tmp_path, monkeypatch, ca
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [(["1.234"], [1234.0]), (["0,5"], [0.5]), ([1.234], [1.234]), ([1.234, None], [1.234, np.nan])],
+    [
+        (["1.234"], [1234.0]),
+        (["0,5"], [0.5]),
+        ([1.234], [1.234]),
+        ([1.234, None], [1.234, np.nan]),
+        ([1.234, NoTruth(), ""], [1.234, np.nan, np.nan]),
+    ],
 )
 def test_numbers_in_memory_are_in_no_notation(values, expected):
     """`1.234` is 1234 where a file writes `1.234,5`; the number 1.234 is not."""
     column = Column("weight", "number", notation="1.234,5")
     for rows in ({"weight": values}, [{"weight": value} for value in values]):
         np.testing.assert_array_equal(column.values(table_of(rows, ["weight"])), expected)
+
+
+def test_numbers_and_texts_in_a_notation_are_not_mixed():
+    column = Column("weight", "number", notation="1.234,5")
+    with pytest.raises(UserError, match=r"rows: column weight has numbers and texts, which are such as 1\.234,5; give"):
+        column.values(table_of({"weight": [1.234, "0,5"]}, ["weight"]))
 
 
 def test_predict_tells_how_a_file_was_read(tmp_path):

@@ -85,6 +85,9 @@ class Column:
     def values(self, table):
         """(n,) float64: the numbers, or the place of the value's feature, -1 if it has none; NaN where missing."""
         plain = self.kind == "number" and (not self.notation or table.is_numeric(self.name))
+        if self.kind == "number" and not plain and self.name in table.mixed:
+            reason = f"has numbers and texts, which are such as {self.notation}; give all as numbers"
+            raise UserError(f"{table.path}: column {self.name} {reason}")
         quick = as_numbers(table, self.name) if plain and not self.missing_texts else None
         if quick is not None and (np.abs(quick) <= LARGEST).all():
             return quick

@@ -47,11 +47,14 @@ def table_of(rows, needed):
         For columns of different lengths, for what is no column, and for a dict that lacks one that others have.
     """
     if isinstance(rows, list | tuple):
-        columns = {name: partial(_of_dicts, rows, name) for name in dict.fromkeys(name for row in rows for name in row)}
+        names = dict.fromkeys(name for row in rows for name in row)
+        columns = [(name, partial(_of_dicts, rows, name)) for name in names]
     else:
-        columns = {name: partial(_column, rows, name) for name in (rows if isinstance(rows, Mapping) else rows.columns)}
+        columns = [
+            (name, partial(_column, rows, name)) for name in (rows if isinstance(rows, Mapping) else rows.columns)
+        ]
     found = {}
-    for name, column in columns.items():
+    for name, column in columns:
         text = nfc(str(name).strip())
         found[text] = partial(_two, text) if text in found else column
     read = {name: found[name]() for name in map(nfc, needed) if name in found}
@@ -59,21 +62,26 @@ def table_of(rows, needed):
     for name, column in read.items():
         if len(column) != len(read[first]):
             raise UserError(f"{NAME}: column {name} has {len(column)} values, {first} has {len(read[first])}")
+    all_or_some = {name: _numbers(column) for name, column in read.items()}
     plain = {name: column for name, column in read.items() if column.dtype.kind in "iuf" and not np.ma.isMA(column)}
     return Table(
         NAME,
         found | {name: partial(_texts, column) for name, column in read.items()},
         range(1, 1 + (len(read[first]) if read else 1)),  # of no columns `cells` says that they are not there
         arrays={name: partial(np.asarray, column) for name, column in plain.items()},
-        numeric=frozenset(name for name, column in read.items() if _is_numeric(column)),
+        numeric=frozenset(name for name, (every, _) in all_or_some.items() if every),
+        mixed=frozenset(name for name, (every, some) in all_or_some.items() if some and not every),
     )
 
 
-def _is_numeric(values):
-    """Whether (n,) values are numbers, or None among them, whose texts are in no notation of the user's."""
-    if values.dtype.kind == "O":
-        return all(value is None or isinstance(value, numbers.Number) for value in values.tolist())
-    return values.dtype.kind in "iuf"
+def _numbers(values):
+    """Of (n,) values that are not missing, whether all are numbers, whose texts are in no notation; and whether some
+    are.
+    """
+    if values.dtype.kind != "O":
+        return (values.dtype.kind in "iuf",) * 2
+    found = {isinstance(value, numbers.Number) for value in values.tolist() if _text(value)}
+    return False not in found, True in found
 
 
 def _two(name):

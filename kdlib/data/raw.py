@@ -17,9 +17,9 @@ class Table:
     1, for messages; in a CSV these are its lines. declared: columns that the source says are categories. notes: what
     was found in reading, for the log. arrays: {name: function that gives the n numbers that the cells are, as an
     array}, of columns in which all are. numeric: columns whose cells are numbers of the source's own type, or "": their
-    texts are plain, however a column of texts was written. decimal: the decimal mark that the table's delimiter speaks
-    for, or "". batches: None, or a function of column names to the tables of some of the rows
-    each, in their order, where all are more than memory.
+    texts are plain, however a column of texts was written. mixed: columns of such numbers and texts. decimal: the
+    decimal mark that the table's delimiter speaks for, or "". batches: None, or a function of column names to the
+    tables of some of the rows each, in their order, where all are more than memory.
     """
 
     path: str
@@ -30,6 +30,7 @@ class Table:
     arrays: dict[str, Callable] = field(default_factory=dict)
     batches: Callable | None = None
     numeric: frozenset = frozenset()
+    mixed: frozenset = frozenset()
     decimal: str = ""
 
     def __post_init__(self):
