@@ -479,9 +479,11 @@ def test_a_given_test_set_with_rows_of_the_training_set_is_told(caplog):
     data = repeated(60, 3)
     data.tested = np.arange(180) >= 150
     shared = sum((data.x[:150] == row).all(axis=1).any() for row in data.x[150:])
+    caplog.set_level(logging.INFO)
     dataset = prepare(data=data)
     assert np.array_equal(dataset.rows("test"), np.arange(150, 180))
-    assert [r.levelname for r in caplog.records] == ["WARNING"]
+    assert [r.levelname for r in caplog.records] == ["INFO", "WARNING"]
+    assert caplog.messages[0] == "180 of 180 rows are equal to another one"
     assert f"{shared} of the 30 rows of the given test set are equal to rows that are trained on" in caplog.text
 
 

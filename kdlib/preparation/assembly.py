@@ -58,9 +58,10 @@ def rows_of(x, rows):
 def _tell_equal(groups, tested):
     """groups: (n,), as of `kdlib.data.streamed.equal_rows`."""
     repeated = np.bincount(groups)[groups] > 1
-    count = np.count_nonzero(repeated)
-    log.info("%d of %d rows are equal to another one; equal rows are in one part of a split", count, len(groups))
-    if shared := np.count_nonzero(np.isin(groups[tested], groups[~tested])):
+    shared = np.count_nonzero(np.isin(groups[tested], groups[~tested]))
+    apart = "" if shared else "; equal rows are in one part of a split"
+    log.info("%d of %d rows are equal to another one%s", np.count_nonzero(repeated), len(groups), apart)
+    if shared:
         log.warning(
             "%d of the %d rows of the given test set are equal to rows that are trained on or chosen by: what is"
             " measured on them is memory; leave them out",
