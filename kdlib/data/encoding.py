@@ -138,7 +138,8 @@ def _reason(kind, text, value, notation):
     if notation:
         return f" such as {notation}, as the column's were where the encoding was fitted; write it so"
     if kind == "number":
-        return "; write a decimal point for its comma" if number(text.replace(",", ".", 1)) is not None else ""
+        found = {parser(kind, name)(text) for name in NOTATIONS[kind]} - {None}
+        return f"; write it as {' or '.join(f'{value:.15g}' for value in sorted(found))}" if found else ""
     return "; write it as 2024-12-31" if kind == "date" else "; write true or false"
 
 
