@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from kdlib.errors import printable
-from kdlib.evaluation.table import table
+from kdlib.io.errors import printable
+from kdlib.reporting.table import table
 
 LONGEST = 100_000  # characters of a block; a step's summary may have 1 MiB
 

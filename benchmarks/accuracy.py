@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.workloads import digits, mnist
-from kdlib.artifacts import write_text
+from kdlib.backends.arithmetic import Exact, Fast
 from kdlib.evaluation import metrics
 from kdlib.evaluation.statistics import mean_and_std, student_t
-from kdlib.learning.models import ensemble_logits
+from kdlib.io.artifacts import write_text
+from kdlib.learning.model_file import ensemble_logits
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
-from kdlib.numerics.arithmetic import Exact, Fast
 from kdlib.numerics.streams import Streams
 
 RESULTS = Path(__file__).resolve().parent / "accuracy.md"

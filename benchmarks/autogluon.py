@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks import pipeline
 from benchmarks.report import table
 from benchmarks.teachers import TABLES, cost
-from stages import PATHS
+from kdlib.pipeline.command_line import PATHS
 
 OUTPUT = Path(__file__).with_name("autogluon.md")
 SPLITS = 3

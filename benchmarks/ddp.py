@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from kdlib.artifacts import write_npz
-from kdlib.numerics.ranks import Ranks
+from kdlib.backends.ranks import Ranks
+from kdlib.io.artifacts import write_npz
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS, BATCH, RATE = 20, 64, 0.2

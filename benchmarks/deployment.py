@@ -20,12 +20,12 @@ import numpy as np
 import kdlib
 from benchmarks.machine import describe
 from benchmarks.report import header, table
-from kdlib.artifacts import write_text
 from kdlib.data.dataset import Dataset
 from kdlib.deployment.c_source import c_source
 from kdlib.deployment.c_template import doubles
 from kdlib.deployment.onnx_export import onnx_file
-from kdlib.errors import UserError
+from kdlib.io.artifacts import write_text
+from kdlib.io.errors import UserError
 
 RESULTS, C = Path(__file__).with_name("deployment.md"), Path(__file__).with_name("c")
 ROWS, CALLS, ROUNDS = 16, 500, 9

@@ -7,7 +7,7 @@ from benchmarks import compare
 from benchmarks.memory import BYTES
 from benchmarks.systems import BUSY, DISTILLATION, STUDENTS, TRAINING, Kdlib, Torch
 from benchmarks.workloads import TEACHER, Workload, digits, initial_network, mnist, tiled_digits
-from kdlib.numerics.arithmetic import Exact, Fast
+from kdlib.backends.arithmetic import Exact, Fast
 
 OPTIMIZERS = {"sgd": "SGD with momentum 0.9", "adam": "Adam"}
 MEASURED = ("kdlib fast", "kdlib exact", "kdlib exact, numba", "scikit-learn", "PyTorch eager")

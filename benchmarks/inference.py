@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.rivals import UnavailableError, sklearn_mlp, torch_mlp
 from benchmarks.workloads import CLASSES, initial_network
-from kdlib.numerics.arithmetic import Exact, Fast
+from kdlib.backends.arithmetic import Exact, Fast
 
 SIZES = (784, 256, 256, 10)
 

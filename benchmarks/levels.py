@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.report import table
-from kdlib.artifacts import write_text
 from kdlib.data.dataset import Dataset
-from kdlib.deployment.stack import load_stack
+from kdlib.deployment.integer_stack import load_stack
 from kdlib.evaluation.statistics import corrected_resampled_gain
-from kdlib.learning.models import load_model
+from kdlib.io.artifacts import write_text
+from kdlib.learning.model_file import load_model
 from kdlib.learning.stack import parts
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from kdlib.backends.arithmetic import Exact
 from kdlib.data.dataset import Dataset
-from kdlib.learning.lazy import of_rows, one_hot
+from kdlib.learning.lazy_targets import of_rows, one_hot
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
-from kdlib.numerics.arithmetic import Exact
 from kdlib.numerics.streams import Streams
 
 STUDENT, BATCH, ROUNDS = (32,), 256, 5

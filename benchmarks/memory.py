@@ -15,12 +15,12 @@ import numpy as np
 from benchmarks.rivals import UnavailableError
 from benchmarks.systems import TRAINING
 from benchmarks.workloads import CLASSES, ROOT, Workload
+from kdlib.backends.arithmetic import Exact
+from kdlib.backends.selection import choose
 from kdlib.data.scaled import Scaled
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
-from kdlib.numerics.arithmetic import Exact
-from kdlib.numerics.kernels import choose
 from kdlib.numerics.streams import Streams
 
 FEATURES, BATCH = 784, 128

@@ -14,12 +14,12 @@ import numpy as np
 
 from benchmarks.report import table
 from benchmarks.workloads import digits
+from kdlib.backends.arithmetic import Exact
 from kdlib.evaluation import metrics, statistics
 from kdlib.evaluation.intervals import wilson_interval
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
-from kdlib.numerics.arithmetic import Exact
 from kdlib.numerics.streams import Streams, permutation, stream
 
 RUNS, SPLITS, REPLICAS, EXAMPLES = 400, 10, 5, 300

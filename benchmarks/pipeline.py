@@ -10,8 +10,8 @@ import numpy as np
 
 from benchmarks.workloads import MNIST, ROOT
 from kdlib.data.dataset import Dataset
+from kdlib.pipeline.params import load_params
 from stages import __main__ as stages
-from stages.params import load_params
 
 OWN, TABLE = "data/raw/own.npz", "data/raw/own.csv"
 

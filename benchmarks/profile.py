@@ -14,14 +14,14 @@ import numpy as np
 
 from benchmarks.systems import Limit
 from benchmarks.workloads import PURPOSE, SEED, Workload, digits, mnist
-from kdlib.artifacts import write_text
+from kdlib.backends.arithmetic import Exact, Fast
+from kdlib.backends.selection import choose
+from kdlib.io.artifacts import write_text
 from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.optimizers import Optimizer
 from kdlib.learning.steps import CompiledSteps
 from kdlib.learning.training import train
-from kdlib.numerics.arithmetic import Exact, Fast
-from kdlib.numerics.kernels import choose
 from kdlib.numerics.streams import Streams
 
 RESULTS = Path(__file__).resolve().parent / "profile.md"

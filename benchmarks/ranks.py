@@ -24,7 +24,7 @@ import yaml
 from benchmarks import machine
 from benchmarks.ddp import BATCH, EPOCHS, RATE, SHOWN, hashed_by_torch
 from benchmarks.report import table
-from kdlib.artifacts import write_text
+from kdlib.io.artifacts import write_text
 
 ROOT, OUTPUT = Path(__file__).resolve().parents[1], Path(__file__).with_name("ranks.md")
 COUNTS = 1, 2, 3, 5, 8

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from benchmarks.workloads import ALPHA, CLASSES, TEMPERATURE, initial_network
-from kdlib.numerics.arithmetic import Fast
+from kdlib.backends.arithmetic import Fast
 
 
 class UnavailableError(Exception):

@@ -25,7 +25,7 @@ from benchmarks import machine
 from benchmarks.mapped import BATCH, STUDENT
 from benchmarks.report import table
 from benchmarks.workloads import ROOT
-from kdlib.evaluation.panel import Panel, document
+from kdlib.reporting.svg_axes import Panel, document
 
 STAGES = ("prepare", "train_teacher", "train_baseline", "distill", "evaluate")
 SHAPE, CLASSES, BLOCK = (28, 28), 10, 1 << 16

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from benchmarks import machine
-from kdlib.artifacts import write_json
+from kdlib.io.artifacts import write_json
 
 
 def run(command, folder, seen):

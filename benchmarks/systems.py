@@ -10,11 +10,11 @@ import numpy as np
 
 from benchmarks.rivals import ScikitLearn, Torch, UnavailableError
 from benchmarks.workloads import ALPHA, PURPOSE, SEED, TEMPERATURE
+from kdlib.backends import threads
+from kdlib.backends.arithmetic import Exact, Fast
+from kdlib.backends.selection import choose
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.training import train
-from kdlib.numerics import threads
-from kdlib.numerics.arithmetic import Exact, Fast
-from kdlib.numerics.kernels import choose
 from kdlib.numerics.streams import Streams
 
 

@@ -16,14 +16,15 @@ from benchmarks import pipeline
 from benchmarks.machine import describe
 from benchmarks.report import table
 from kdlib.__main__ import classifier, network
-from kdlib.artifacts import read_npz
 from kdlib.data.dataset import Dataset
 from kdlib.evaluation.metrics import accuracy
 from kdlib.evaluation.statistics import corrected_resampled_gain
-from kdlib.learning.models import Model, load_model, save_model
+from kdlib.io.artifacts import read_npz
+from kdlib.learning.model_file import Model, load_model, save_model
 from kdlib.learning.stack import parts
-from stages import PATHS, Paths, distill, prepare
-from stages.params import load_params
+from kdlib.pipeline.command_line import PATHS, Paths
+from kdlib.pipeline.params import load_params
+from stages import distill, prepare
 
 OUTPUT = Path(__file__).with_name("teachers.md")
 TIMES, EPOCHS = 4, 15

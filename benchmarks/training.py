@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks import compare, machine, report
 from benchmarks.entries import WORKLOADS
-from kdlib.artifacts import write_text
+from kdlib.io.artifacts import write_text
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
 IDLE = 0.5  # load

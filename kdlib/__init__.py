@@ -1,5 +1,7 @@
 """Knowledge distillation in NumPy."""
 
+BYTES = 1  # another number where the same parameters give other bytes: what an experiment depends on for the code
+
 
 def load(path):
     """Load the network of `models/deployed.npz` or `models/deployed_int8.npz`.
@@ -10,15 +12,15 @@ def load(path):
 
     Returns
     -------
-    kdlib.deployment.deployed.Deployed
+    kdlib.deployment.model_file.Deployed
         Its `predict`, `predict_proba` and `logits` take raw rows: a DataFrame, a dict of columns, a list of dicts, or
         an array.
 
     Raises
     ------
-    kdlib.errors.UserError
+    kdlib.io.errors.UserError
         If the file is missing, damaged, or no deployed network.
     """
-    from kdlib.deployment import deployed  # here: stages that deploy nothing do not depend on it
+    from kdlib.deployment import model_file  # here: stages that deploy nothing do not depend on it
 
-    return deployed.load(path)
+    return model_file.load(path)

@@ -5,13 +5,13 @@ import time
 
 import numpy as np
 
-from kdlib.artifacts import read_npz
+from kdlib.backends.arithmetic import Fast
 from kdlib.data.dataset import Dataset
 from kdlib.deployment.predict import predict
-from kdlib.errors import UserError, ending_in_a_line, printable
-from kdlib.learning.models import load_model
+from kdlib.io.artifacts import read_npz
+from kdlib.io.errors import UserError, ending_in_a_line, printable
+from kdlib.learning.model_file import load_model
 from kdlib.learning.network import Network, parameter_count
-from kdlib.numerics.arithmetic import Fast
 
 ROUNDS, SECONDS = 200, 5.0  # of each model and batch, whichever is over first
 
@@ -73,7 +73,8 @@ def latency(path, batch, dataset):
 def page():
     """Run the stage page, in a folder with params.yaml."""
     try:
-        from stages import page, parser, run
+        from kdlib.pipeline.command_line import parser, run
+        from stages import page
     except ImportError as error:
         raise UserError(f"page: needs {error.name}: pip install pydantic pyyaml") from None
     run(page.main, parser(page.__doc__).parse_args([]))

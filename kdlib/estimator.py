@@ -2,23 +2,23 @@
 
 import numpy as np
 
+from kdlib.backends.arithmetic import ARITHMETICS, Exact
+from kdlib.data.mapped_rows import equal_rows
 from kdlib.data.memory import unmasked
-from kdlib.data.streamed import equal_rows
-from kdlib.errors import UserError
+from kdlib.io.chunks import positive_zeros
+from kdlib.io.errors import UserError
 from kdlib.learning import losses, objectives, recipe
 from kdlib.learning.arguments import POSITIVE, Interval, Options, check
-from kdlib.learning.models import ensemble_logits
+from kdlib.learning.model_file import ensemble_logits
 from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
-from kdlib.numerics.arithmetic import ARITHMETICS, Exact
 from kdlib.numerics.streams import REPLICAS, Streams
-from kdlib.pieces import positive_zeros
 from kdlib.preparation.scaling import fit_scaling
 from kdlib.teachers.classifiers import out_of_fold
-from kdlib.teachers.floor import check_probabilities, logits_of
 from kdlib.teachers.folds import fold_of
+from kdlib.teachers.smoothing import check_probabilities, logits_of
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin

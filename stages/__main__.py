@@ -3,22 +3,10 @@
 Reads params.yaml (or --config) and writes data/, models/ and metrics/ in the working directory.
 """
 
-from kdlib.artifacts import write_json
-from kdlib.errors import UserError
-from stages import (
-    PATHS,
-    distill,
-    evaluate,
-    export,
-    page,
-    parser,
-    prepare,
-    quantize,
-    run,
-    train_baseline,
-    train_teacher,
-    writes,
-)
+from kdlib.io.artifacts import write_json
+from kdlib.io.errors import UserError
+from kdlib.pipeline.command_line import PATHS, parser, run, writes
+from stages import distill, evaluate, export, page, prepare, quantize, train_baseline, train_teacher
 
 
 @writes(*vars(PATHS))

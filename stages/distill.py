@@ -4,14 +4,14 @@ import logging
 
 from tqdm import tqdm
 
+from kdlib.backends.arithmetic import ARITHMETICS
 from kdlib.data.dataset import Dataset
-from kdlib.errors import UserError
-from kdlib.learning.models import load_model, split_logits
+from kdlib.io.errors import UserError
+from kdlib.learning.model_file import load_model, split_logits
 from kdlib.learning.sweeps import grid
-from kdlib.numerics.arithmetic import ARITHMETICS
-from stages import PATHS, parser, run, writes
-from stages.fit import Job, fit, labeled_only, named, seen, transfer_sets
-from stages.targets import SWEPT, Labels, Taught
+from kdlib.pipeline.command_line import PATHS, parser, run, writes
+from kdlib.pipeline.jobs import Job, fit, labeled_only, named, seen, transfer_sets
+from kdlib.pipeline.objective_specs import SWEPT, Labels, Taught
 
 log = logging.getLogger("distill")
 

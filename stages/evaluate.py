@@ -5,16 +5,17 @@ import os
 
 import numpy as np
 
-from kdlib.artifacts import rounded, write_csv, write_json, write_npz, write_text
 from kdlib.data.dataset import Dataset
-from kdlib.deployment.deployed import About, load
-from kdlib.deployment.stack import load_stack
-from kdlib.errors import UserError
-from kdlib.evaluation import answers, metrics, pictures, report, rows
-from kdlib.evaluation.table import gain_line, table
-from kdlib.learning.models import load_model
-from kdlib.pieces import Converted
-from stages import PATHS, parser, run, writes
+from kdlib.deployment.integer_stack import load_stack
+from kdlib.deployment.model_file import About, load
+from kdlib.evaluation import heldout, metrics
+from kdlib.io.artifacts import rounded, write_csv, write_json, write_npz, write_text
+from kdlib.io.chunks import Converted
+from kdlib.io.errors import UserError
+from kdlib.learning.model_file import load_model
+from kdlib.pipeline.command_line import PATHS, parser, run, writes
+from kdlib.reporting import csv_tables, plots, report
+from kdlib.reporting.table import gain_line, table
 
 log = logging.getLogger("evaluate")
 EXPORTED = ("quantized", "deployed", "integers")  # `--quantized=` with no path: without the column of the integers
@@ -50,7 +51,7 @@ def refuse_mixed(models, params, paths, dataset):
 
 
 def settings(params, dataset):
-    """{key: value} of what an advice may name, as `kdlib.evaluation.health.advice` takes them."""
+    """{key: value} of what an advice may name, as `kdlib.evaluation.collapse.advice` takes them."""
     scaling = params.prepare.scaling
     scaling = "standard" if scaling == "auto" and not dataset.image_shape else scaling
     return {
@@ -63,10 +64,10 @@ def settings(params, dataset):
 @writes("predictions", "metrics")
 def main(params, paths=PATHS):
     dataset = Dataset.load(paths.dataset)
-    models = {name: load_model(getattr(paths, name), dataset, name == "teacher") for name in answers.NETWORKS}
+    models = {name: load_model(getattr(paths, name), dataset, name == "teacher") for name in heldout.NETWORKS}
     refuse_mixed(models, params, paths, dataset)
     quantized = load_stack(paths.quantized, models["student"].network) if paths.quantized else []
-    said = answers.answers(dataset, models, params.prepare.transfer_classes, quantized)
+    said = heldout.answers(dataset, models, params.prepare.transfer_classes, quantized)
     transfer = params.prepare.transfer_classes
     result = report.report(dataset, models, said, transfer, quantized, settings(params, dataset))
     if quantized:
@@ -74,20 +75,22 @@ def main(params, paths=PATHS):
             if load(path).about != About.of(dataset, models["student"]):
                 raise UserError(f"{path}: not of this student; run the stage quantize again")
             result[name]["bytes_on_disk"] = os.path.getsize(path)
-    losses, accuracies = (rows.curve_rows(models, name) for name in ("validation_loss", "validation_accuracy"))
-    reliability, summary, sweep = rows.reliability_rows(said), rows.summary_rows(result), rows.sweep_rows(models)
+    losses, accuracies = (csv_tables.curve_rows(models, name) for name in ("validation_loss", "validation_accuracy"))
+    reliability = csv_tables.reliability_rows(said)
+    summary = csv_tables.summary_rows(result)
+    sweep = csv_tables.sweep_rows(models)
     tables = {
         "validation_loss": losses, "validation_accuracy": accuracies, "reliability": reliability,
-        "confusion": rows.confusion_rows(dataset, said), "summary": summary, "sweep": sweep,
+        "confusion": csv_tables.confusion_rows(dataset, said), "summary": summary, "sweep": sweep,
     }  # fmt: skip
     counts = metrics.confusion(*said.pooled("student"))[0].tolist()
     charts = [("validation loss", "nats", losses), ("validation accuracy", "fraction", accuracies)]
     drawn = {
-        "learning_curves": pictures.curves(charts),
-        "reliability": pictures.reliability(reliability),
-        "summary": pictures.summary(summary, gain_line(result, "test", "accuracy")),
-        "confusion": pictures.confusion(counts, dataset.class_names),
-        "sweep": pictures.sweep(sweep),
+        "learning_curves": plots.curves(charts),
+        "reliability": plots.reliability(reliability),
+        "summary": plots.summary(summary, gain_line(result, "test", "accuracy")),
+        "confusion": plots.confusion(counts, dataset.class_names),
+        "sweep": plots.sweep(sweep),
     }
     stacks = {f"{name}_{part}": of for name, parts in said.logits.items() for part, of in parts.items()}
     named = {f"{key}_{split}": stack for key, of in stacks.items() for split, stack in enumerate(of)}
@@ -108,4 +111,4 @@ def main(params, paths=PATHS):
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", *answers.NETWORKS, *EXPORTED, "predictions", "metrics").parse_args())
+    run(main, parser(__doc__, "dataset", *heldout.NETWORKS, *EXPORTED, "predictions", "metrics").parse_args())

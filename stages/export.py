@@ -2,11 +2,11 @@
 
 import logging
 
-from kdlib.artifacts import write_bytes, write_text
 from kdlib.deployment.c_source import c_source
-from kdlib.deployment.deployed import load
+from kdlib.deployment.model_file import load
 from kdlib.deployment.onnx_export import onnx_file
-from stages import PATHS, parser, run, writes
+from kdlib.io.artifacts import write_bytes, write_text
+from kdlib.pipeline.command_line import PATHS, parser, run, writes
 
 log = logging.getLogger("export")
 

@@ -2,18 +2,18 @@
 
 import logging
 
-from kdlib import reading
-from kdlib.artifacts import read_json, read_npz, write_text
 from kdlib.data.dataset import Dataset
-from kdlib.deployment import deployed
-from kdlib.errors import UserError
-from kdlib.evaluation.answers import NETWORKS
-from kdlib.evaluation.table import table
-from kdlib.learning.models import load_model
+from kdlib.deployment import model_file
+from kdlib.evaluation.heldout import NETWORKS
+from kdlib.io import npz_reader
+from kdlib.io.artifacts import read_json, read_npz, write_text
+from kdlib.io.errors import UserError
+from kdlib.learning.model_file import load_model
 from kdlib.page.assembly import page
+from kdlib.page.browser_training import lesson
 from kdlib.page.content import content, room, worth
-from kdlib.page.lesson import lesson
-from stages import PATHS, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, parser, run, writes
+from kdlib.reporting.table import table
 
 log = logging.getLogger("page")
 PICTURES = ("summary.svg", "sweep.svg")
@@ -22,7 +22,7 @@ PICTURES = ("summary.svg", "sweep.svg")
 def written(path):
     """The text that the stage evaluate wrote."""
     try:
-        with reading.opened(path) as file:
+        with npz_reader.opened(path) as file:
             return file.read().decode()
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run the stage evaluate, or `dvc repro`") from None
@@ -45,7 +45,7 @@ def measured(path):
 def main(params, paths=PATHS):
     dataset = Dataset.load(paths.dataset)
     models = {name: load_model(getattr(paths, name), dataset, name == "teacher") for name in NETWORKS}
-    integers, predictions = deployed.load(paths.integers), read_npz(paths.predictions)
+    integers, predictions = model_file.load(paths.integers), read_npz(paths.predictions)
     for name, model in models.items():
         if model.sweep is None and name != "teacher":
             raise UserError(f"{getattr(paths, name)}: lacks weights_0; train it again")

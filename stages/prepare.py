@@ -4,15 +4,15 @@ import logging
 from hashlib import sha256
 from pathlib import Path
 
-from kdlib import reading
-from kdlib.artifacts import write_text
+from kdlib.data.checks import PARTS
 from kdlib.data.dataset import Dataset
-from kdlib.data.faults import PARTS
-from kdlib.errors import UserError
+from kdlib.io import npz_reader
+from kdlib.io.artifacts import write_text
+from kdlib.io.errors import UserError
+from kdlib.pipeline.command_line import PATHS, parser, run, writes
 from kdlib.preparation import sources
-from kdlib.preparation.assembly import prepare
+from kdlib.preparation.build import prepare
 from kdlib.preparation.transfer import extended, read_unlabeled
-from stages import PATHS, parser, run, writes
 
 log = logging.getLogger("prepare")
 
@@ -36,8 +36,8 @@ def digest_of_answers(model):
     if not model.endswith(".npz") or not Path(model).is_file():
         return ""
     result = sha256()
-    with reading.opened(model) as file:
-        while block := file.read(reading.BLOCK):
+    with npz_reader.opened(model) as file:
+        while block := file.read(npz_reader.BLOCK):
             result.update(block)
     return result.hexdigest()
 
@@ -71,7 +71,7 @@ if __name__ == "__main__":
     def main_and_export(params, paths):
         main(params, paths)
         if arguments.export:
-            from kdlib.teachers.foreign import export  # here: the stage itself depends on no teachers
+            from kdlib.teachers.external import export  # here: the stage itself depends on no teachers
 
             export(arguments.export, Dataset.load(paths.dataset), params.teacher.folds, params.seed)
 

@@ -3,17 +3,17 @@
 import logging
 from itertools import chain
 
+from kdlib.backends.arithmetic import Exact
 from kdlib.data.dataset import Dataset
-from kdlib.deployment.deployed import About, deployed
-from kdlib.deployment.floats import FloatNetwork
+from kdlib.deployment.float_network import FloatNetwork
+from kdlib.deployment.integer_stack import save_stack
+from kdlib.deployment.model_file import About, deployed
 from kdlib.deployment.quantization import quantized
-from kdlib.deployment.stack import save_stack
-from kdlib.errors import UserError
-from kdlib.learning.models import load_model
+from kdlib.io.errors import UserError
+from kdlib.learning.model_file import load_model
 from kdlib.learning.network import Network
 from kdlib.learning.stack import parts
-from kdlib.numerics.arithmetic import Exact
-from stages import PATHS, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, parser, run, writes
 
 log = logging.getLogger("quantize")
 

@@ -1,11 +1,11 @@
 """Stage train_baseline: train the student's network on the labels alone, as the control -> models/baseline.npz"""
 
+from kdlib.backends.arithmetic import ARITHMETICS
 from kdlib.data.dataset import Dataset
 from kdlib.learning.sweeps import grid
-from kdlib.numerics.arithmetic import ARITHMETICS
-from stages import PATHS, parser, run, writes
-from stages.fit import Job, fit, labeled_only, named, seen, transfer_sets
-from stages.targets import Labels
+from kdlib.pipeline.command_line import PATHS, parser, run, writes
+from kdlib.pipeline.jobs import Job, fit, labeled_only, named, seen, transfer_sets
+from kdlib.pipeline.objective_specs import Labels
 
 
 @writes("baseline")

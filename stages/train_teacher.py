@@ -6,14 +6,14 @@ import time
 
 from tqdm import tqdm
 
-from kdlib.artifacts import read_npz
+from kdlib.backends.arithmetic import ARITHMETICS
 from kdlib.data.dataset import Dataset
-from kdlib.errors import UserError
-from kdlib.learning.models import Model, save_model
-from kdlib.numerics.arithmetic import ARITHMETICS
-from stages import PATHS, parser, run, writes
-from stages.fit import Job, fit, seen
-from stages.targets import Labels
+from kdlib.io.artifacts import read_npz
+from kdlib.io.errors import UserError
+from kdlib.learning.model_file import Model, save_model
+from kdlib.pipeline.command_line import PATHS, parser, run, writes
+from kdlib.pipeline.jobs import Job, fit, seen
+from kdlib.pipeline.objective_specs import Labels
 
 log = logging.getLogger("train_teacher")
 SILENCE = 10  # s at most without a line, if no model takes longer
@@ -55,14 +55,14 @@ def fitted_out_of_fold(params, dataset, path):
 
 def ask(params, dataset, path):
     """`Model` of a teacher that is no network of ours, without weights."""
-    from kdlib.teachers import foreign  # here: a network of ours does not need it
+    from kdlib.teachers import external  # here: a network of ours does not need it
 
     name = params.teacher.model
     if name.endswith(".npz"):
-        logits, origin = foreign.read(name, dataset)
+        logits, origin = external.read(name, dataset)
     else:
         logits, origin = fitted_out_of_fold(params, dataset, path)
-    if found := foreign.seen(logits, dataset):
+    if found := external.seen(logits, dataset):
         log.warning(
             "%s: right on %.1f %% of the training rows and on %.1f %% of the validation rows: it seems to have been"
             " fitted on the rows that it teaches, and says little more than their labels; give out-of-fold answers",

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from browser import CHROMIUM, Browser
 
+from kdlib.pipeline.schema import Params
 from stages import distill, evaluate, export, page, prepare, quantize, train_baseline, train_teacher
-from stages.schema import Params
 
 ROOT = Path(__file__).parents[1]
 MAINS = {

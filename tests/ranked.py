@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 
-from kdlib.numerics import ranks
+from kdlib.backends import ranks
 
 BYTES = 1 << 24  # of the largest array
 OPERATIONS = {"max": np.maximum, "sum": np.add}

@@ -21,7 +21,7 @@ README, PAPER, BEYOND = ROOT / "README.md", ROOT / "experiments/hinton2015", ROO
 
 
 def table(result):
-    from kdlib.evaluation.table import table
+    from kdlib.reporting.table import table
 
     return f"```\n{table(result)}\n```"
 
@@ -155,24 +155,16 @@ def described(node, owner=""):
 
 
 def api():
-    """Every public function and class by floor and room, with the beginning of its docstring."""
+    """Every public function and class by package and module, with the beginning of its docstring."""
     lines = []
-    floors = (
-        "page",
-        "deployment",
-        "evaluation",
-        "learning",
-        "teachers",
-        "preparation",
-        "data",
-        "numerics",
-        "numerics/compiled",
-        "",
-    )
-    for floor in floors:
-        folder = ROOT / "kdlib" / floor
+    packages = (
+        "pipeline", "page", "reporting", "evaluation", "deployment", "teachers", "learning", "preparation", "data",
+        "backends", "backends/numba_backend", "numerics", "io", "",
+    )  # fmt: skip
+    for package in packages:
+        folder = ROOT / "kdlib" / package
         lines += [
-            f"## kdlib{'.' * bool(floor)}{floor.replace('/', '.')}",
+            f"## kdlib{'.' * bool(package)}{package.replace('/', '.')}",
             "",
             ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8"))),
         ]

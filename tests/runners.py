@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdlib.artifacts import write_text
+from kdlib.backends.arithmetic import Exact
 from kdlib.deployment.c_source import c_source
-from kdlib.deployment.deployed import About, deployed
+from kdlib.deployment.model_file import About, deployed
 from kdlib.deployment.onnx_export import onnx_file
 from kdlib.deployment.quantization import quantized
+from kdlib.io.artifacts import write_text
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
-from kdlib.numerics.arithmetic import Exact
 from kdlib.numerics.streams import Streams
 from kdlib.preparation import sources
-from kdlib.preparation.assembly import prepare
+from kdlib.preparation.build import prepare
 
 C = Path(__file__).with_name("c")
 MNIST = Path(__file__).parents[2] / "shared/data/mnist.npz"

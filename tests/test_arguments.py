@@ -8,15 +8,15 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from kdlib.backends.arithmetic import Exact
 from kdlib.learning.losses import LOSSES
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.optimizers import OPTIMIZERS
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import SCHEDULES, LinearSchedule
 from kdlib.learning.training import train
-from kdlib.numerics.arithmetic import Exact
 from kdlib.numerics.streams import Streams
-from stages.schema import Distill, Student
+from kdlib.pipeline.schema import Distill, Student
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(12, 3))

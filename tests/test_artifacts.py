@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kdlib.artifacts import DEEPEST, read_json, read_npz, write_csv, write_json, write_npz, write_text
-from kdlib.errors import UserError
+from kdlib.io.artifacts import DEEPEST, read_json, read_npz, write_csv, write_json, write_npz, write_text
+from kdlib.io.errors import UserError
 
 DTYPES = st.one_of(
     hnp.floating_dtypes(sizes=(32, 64), endianness="<"),
@@ -363,7 +363,7 @@ class TestReplacing:
 KILLED = """
 import os, signal, sys
 import numpy as np
-from kdlib.artifacts import write_npz
+from kdlib.io.artifacts import write_npz
 
 def killing(call):
     def killed(*arguments):

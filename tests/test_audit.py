@@ -9,9 +9,9 @@ import pytest
 import yaml
 from conftest import DVC_YAML, MAINS, Project, outputs
 
-from kdlib.errors import UserError
-from stages import audit
-from stages.claims import claims
+from kdlib.io.errors import UserError
+from kdlib.pipeline import audit
+from kdlib.pipeline.lockfile import claims
 
 CACHED = [path for stage in MAINS for path in outputs(stage) if not path.startswith("metrics/") or "html" in path]
 TABLE = "data/raw/table.csv"
@@ -45,7 +45,7 @@ def audited(project, tmp_path_factory):
         shutil.copytree(folder / "storage", own / "storage")
         arguments = function(clone) or ()
         before = clone.run("git", "status", "--porcelain", "--ignored").stdout
-        process = clone.python("-m", "stages.audit", *arguments, check=False)
+        process = clone.python("-m", "kdlib.pipeline.audit", *arguments, check=False)
         assert clone.run("git", "status", "--porcelain", "--ignored").stdout == before
         rows = [re.split(r" {2,}", line) for line in process.stdout.splitlines()[1:] if "  " in line]
         return process, {path: (stage, *rest) for stage, path, *rest in rows}
@@ -201,13 +201,13 @@ def test_it_ends_in_one_line(audited, function, line):
 
 def test_a_project_in_a_folder_of_another_is_refused(project):
     installed = Project(project.folder, project.environment | {"PYTHONPATH": str(project.folder)})
-    process = installed.python("-m", "stages.audit", cwd="experiments/hinton2015", check=False)
+    process = installed.python("-m", "kdlib.pipeline.audit", cwd="experiments/hinton2015", check=False)
     assert (process.returncode, process.stdout) == (1, "")
     assert last(process).startswith("error: experiments/hinton2015/: a folder in a git repository; ")
 
 
 def test_its_help_tells_what_it_does(project):
-    process = project.python("-m", "stages.audit", "--help")
+    process = project.python("-m", "kdlib.pipeline.audit", "--help")
     assert [word for word in ("--remote", "dvc.lock", "data/raw/", "Exit code 0") if word not in process.stdout] == []
     assert process.stderr == ""
 

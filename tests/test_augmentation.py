@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 from conftest import quick_params
 
-from kdlib.artifacts import read_npz
 from kdlib.data.dataset import Dataset
 from kdlib.data.scaled import BLOCK
-from kdlib.errors import UserError
+from kdlib.io.artifacts import read_npz
+from kdlib.io.errors import UserError
 from kdlib.learning.augmentation import CELLS, ENTRY, WEIGHT, Views, _spline, extended
 from kdlib.learning.epoch import orders
-from kdlib.learning.models import ensemble_logits, load_model, split_logits
-from kdlib.learning.resampling import PIXEL, viewed
+from kdlib.learning.model_file import ensemble_logits, load_model, split_logits
 from kdlib.learning.stack import parts
+from kdlib.learning.warping import PIXEL, viewed
 from kdlib.numerics.streams import stream
-from stages import BASELINE, DATASET, STUDENT, TEACHER, distill, prepare, train_baseline, train_teacher
+from kdlib.pipeline.command_line import BASELINE, DATASET, STUDENT, TEACHER
+from stages import distill, prepare, train_baseline, train_teacher
 
 SHAPE = (7, 9)
 KINDS = {

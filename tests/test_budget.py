@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from conftest import MAINS, quick_params
 
-from kdlib.errors import UserError
+from kdlib.backends.arithmetic import Exact, Fast
+from kdlib.io.errors import UserError
 from kdlib.learning import budget
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
-from kdlib.numerics.arithmetic import Exact, Fast
 from kdlib.numerics.streams import Streams
 
 RECIPES = {

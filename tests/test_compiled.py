@@ -9,9 +9,11 @@ import sys
 import numpy as np
 import pytest
 
+from kdlib.backends import numpy_backend, selection, threads, update_rules
+from kdlib.backends.arithmetic import Exact, Fast
 from kdlib.data.scaled import Scaled
-from kdlib.learning import epoch, rules, steps
-from kdlib.learning.agreement import disagreement, same_bits
+from kdlib.learning import epoch, steps
+from kdlib.learning.backend_check import disagreement, same_bits
 from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.inputs import Inputs
 from kdlib.learning.network import Network
@@ -19,8 +21,6 @@ from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.training import train
-from kdlib.numerics import blocks, kernels, threads
-from kdlib.numerics.arithmetic import Exact, Fast
 from kdlib.numerics.grids import PART
 from kdlib.numerics.streams import REPLICAS, Streams
 
@@ -40,65 +40,65 @@ FUSED = {"x86": r"\bvfn?m(?:add|sub)\w*", "arm64": r"\bfn?m(?:add|sub|la|ls)\b"}
 @pytest.fixture(autouse=True)
 def _as_before():
     yield
-    kernels.choose("auto")
+    selection.choose("auto")
     threads.limit(None)
-    kernels._compiled.cache_clear()
-    kernels._agreed.clear()
+    selection._compiled.cache_clear()
+    selection._agreed.clear()
 
 
 @pytest.fixture
-def backend():
+def calls():
     pytest.importorskip("numba", reason="no numba (pip install numba scipy)")
-    from kdlib.numerics.compiled import backend
+    from kdlib.backends.numba_backend import calls
 
-    return backend
+    return calls
 
 
 @pytest.mark.parametrize("name", ["Adam", *(pytest.param(n, marks=pytest.mark.slow) for n in RECIPES if n != "Adam")])
-def test_bits_are_those_of_numpy_for_numbers_of_all_kinds(backend, name):
-    assert disagreement(backend, RECIPES[name], range(20)) == ""
+def test_bits_are_those_of_numpy_for_numbers_of_all_kinds(calls, name):
+    assert disagreement(calls, RECIPES[name], range(20)) == ""
 
 
 class Other:
     """A back end with one function in place of its own."""
 
-    def __init__(self, backend, **functions):
-        self.__dict__ |= {"backend": backend, **functions}
+    def __init__(self, calls, **functions):
+        self.__dict__ |= {"backend": calls, **functions}
 
     def __getattr__(self, name):
         return getattr(self.backend, name)
 
 
-def test_a_difference_is_told(backend):
-    class Late(backend.Steps):
+def test_a_difference_is_told(calls):
+    class Late(calls.Steps):
         def __call__(self, data, loss, factors, flush):
             super().__call__(data, loss, factors[[0, 0]], flush)
 
     def update(rule, constants, arrays, layers, flush):
-        backend.update(rule, constants, arrays, layers, flush)
+        calls.update(rule, constants, arrays, layers, flush)
         arrays["p"][0, 0] = np.nextafter(arrays["p"][0, 0], np.float32(9))
 
-    assert disagreement(Other(backend, update=update), SGD) == "parameters"
-    assert disagreement(Other(backend, steps=Late), SGD) == "parameters in steps, weights in steps"
-    assert disagreement(Other(backend, product=lambda a, b: np.matmul(a, b.round(-1))), SGD) == "products"
+    assert disagreement(Other(calls, update=update), SGD) == "parameters"
+    assert disagreement(Other(calls, steps=Late), SGD) == "parameters in steps, weights in steps"
+    assert disagreement(Other(calls, product=lambda a, b: np.matmul(a, b.round(-1))), SGD) == "products"
 
 
 @pytest.mark.parametrize("name", ["Adam", pytest.param("norms", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
-def test_threads_change_no_bit(backend, monkeypatch, count, name):
+def test_threads_change_no_bit(calls, monkeypatch, count, name):
     monkeypatch.setattr(threads, "SMALL", 1)
     threads.limit(count)
-    assert disagreement(backend, RECIPES[name]) == ""
+    assert disagreement(calls, RECIPES[name]) == ""
 
 
 @pytest.mark.slow
-def test_norms_are_compared_also_where_the_rule_alone_was(backend, monkeypatch):
-    monkeypatch.setattr(backend, "constrain", lambda layers, max_norm: None)
-    kernels.choose("numba")
+def test_norms_are_compared_also_where_the_rule_alone_was(calls, monkeypatch):
+    monkeypatch.setattr(calls, "constrain", lambda layers, max_norm: None)
+    selection.choose("numba")
     x, one_hot = np.random.default_rng(0).random((20, 6)), np.eye(2)[np.arange(20) % 2]
     for max_norm in (None, 0.5):
         train(x, CrossEntropy(one_hot, Exact), (x, one_hot), Recipe((4,), 1, max_norm=max_norm), Streams(0, "t", (0,)))
-    assert list(kernels._agreed.values()) == [True, False]
+    assert list(selection._agreed.values()) == [True, False]
 
 
 def trained(objective, hidden, optimizer):
@@ -113,25 +113,25 @@ def trained(objective, hidden, optimizer):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("hidden", [(), (16,), (1100, 30)])
 @pytest.mark.parametrize("arithmetic", [Exact, Fast])
-def test_a_training_has_the_same_bytes(backend, arithmetic, hidden, optimizer):
+def test_a_training_has_the_same_bytes(calls, arithmetic, hidden, optimizer):
     """In exact arithmetic; in plain float32, whose sums another BLAS adds up, the same to a few last places."""
     one_hot, teacher = np.eye(10)[np.arange(100) % 10], np.random.default_rng(1).normal(size=(100, 10))
     for objective in (CrossEntropy(one_hot, arithmetic), Distillation(one_hot, teacher, arithmetic)):
-        kernels.choose("numpy")
+        selection.choose("numpy")
         expected = trained(objective, hidden, optimizer)
-        kernels.choose("numba")
+        selection.choose("numba")
         found = trained(objective, hidden, optimizer)
-        assert kernels._agreed
+        assert selection._agreed
         if arithmetic is Exact:
             assert all(map(same_bits, expected, found))
         else:
             assert np.allclose(expected[0], found[0], atol=1e-3)
 
 
-def test_errors_go_back_through_more_units_than_an_exact_sum_has_terms(backend):
+def test_errors_go_back_through_more_units_than_an_exact_sum_has_terms(calls):
     found, objective = [], CrossEntropy(np.eye(10)[np.arange(100) % 10], Exact)
     for kind in ("numpy", "numba"):
-        kernels.choose(kind)
+        selection.choose(kind)
         found.append(trained(objective, (30, PART + 76), "sgd"))
     assert all(map(same_bits, *found))
 
@@ -150,7 +150,7 @@ SETTINGS = {
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float16])
-def test_an_epoch_in_few_calls_has_the_same_bytes(backend, monkeypatch, count, optimizer, dtype, name):
+def test_an_epoch_in_few_calls_has_the_same_bytes(calls, monkeypatch, count, optimizer, dtype, name):
     """Two splits, of two settings and two replicas each; pieces of an epoch, and a last batch of other size."""
     monkeypatch.setattr(epoch, "HELD", 8 * 4 * 20)
     random, found, calls = np.random.default_rng(0), [], []
@@ -164,7 +164,7 @@ def test_an_epoch_in_few_calls_has_the_same_bytes(backend, monkeypatch, count, o
     threads.limit(count)
     monkeypatch.setattr(steps.CompiledSteps, "__call__", counted(steps.CompiledSteps.__call__, calls))
     for kind in ("numpy", "numba"):
-        kernels.choose(kind)
+        selection.choose(kind)
         network, curve = train(splits, objective, validation, recipe, streams)
         found.append([network.parameters, *curve.values()])
         assert len(calls) == (3 if kind == "numba" and dtype != np.float16 else 0)
@@ -180,60 +180,59 @@ def counted(function, calls):
 
 
 @pytest.mark.slow
-def test_a_batch_of_more_rows_than_a_sum_has_the_same_bytes(backend):
+def test_a_batch_of_more_rows_than_a_sum_has_the_same_bytes(calls):
     """All errors of a class have one sign, so that their sum has more bits than float32."""
     x, one_hot, found = np.random.default_rng(0).normal(size=(3000, 6)), np.eye(4)[np.zeros(3000, int)], []
     for kind in ("numpy", "numba"):
-        kernels.choose(kind)
+        selection.choose(kind)
         recipe = Recipe((8,), 1, 0.01, 2500)
         network, _ = train(x, CrossEntropy(one_hot, Exact), (x[:20], one_hot[:20]), recipe, Streams(0, "t", (0,)))
         found.append(network.parameters)
     assert same_bits(*found)
 
 
-def _child(backend, queue):
-    queue.put(disagreement(backend, SGD))
+def _child(calls, queue):
+    queue.put(disagreement(calls, SGD))
 
 
 @pytest.mark.skipif(not hasattr(multiprocessing, "get_context") or sys.platform == "win32", reason="no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_fork_has_threads_of_its_own(backend, monkeypatch):
+def test_a_fork_has_threads_of_its_own(calls, monkeypatch):
     monkeypatch.setattr(threads, "SMALL", 1)
     threads.limit(3)
-    assert disagreement(backend, SGD) == ""
+    assert disagreement(calls, SGD) == ""
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
-    child = context.Process(target=_child, args=(backend, queue))
+    child = context.Process(target=_child, args=(calls, queue))
     child.start()
     assert queue.get(timeout=60) == ""
     child.join()
 
 
 @pytest.mark.slow
-def test_nothing_is_written_to_disk(backend):
+def test_nothing_is_written_to_disk(calls):
     """So that it runs from a place that is read-only, and no file of other code is ever taken."""
-    assert all(function._cache.cache_path is None for function in compiled(backend).values())
+    assert all(function._cache.cache_path is None for function in compiled(calls).values())
 
 
-def compiled(backend):
+def compiled(calls):
     """{name: the compiled functions that Python calls}, after they have run."""
-    from kdlib.numerics.compiled import passes, rows, steps, updates
+    from kdlib.backends.numba_backend import passes, row_loops, steps, updates
 
-    given = {"sgd": (rules.sgd(True, True), 1), "adam": (rules.adam(False, True), 2)}
+    given = {"sgd": (update_rules.sgd(True, True), 1), "adam": (update_rules.adam(False, True), 2)}
     for recipe in (RECIPES["SGD, Nesterov, decay"], RECIPES["Adam, decay"], RECIPES["norms"]):
-        assert disagreement(backend, recipe) == ""
-    softened = {"shift": backend.shifting(backend.exact_exp)}
-    softened |= {
-        f"soften {power.__name__}": backend.softening(power) for power in (backend.exact_exp, backend.fast_exp)
-    }
+        assert disagreement(calls, recipe) == ""
+    softened = {"shift": calls.shifting(calls.exact_exp)}
+    softened |= {f"soften {power.__name__}": calls.softening(power) for power in (calls.exact_exp, calls.fast_exp)}
     softened["soften fast_exp"](
         *np.ones((2, 3, 4), np.float32), np.ones(1, np.float32), np.float32(0), np.ones((3, 4), np.float32), 0, 3
     )
     return softened | {
-        "snap_rows": rows.snap_rows, "forward": passes.forward, "backward": passes.backward, "settle": updates.settle,
+        "snap_rows": row_loops.snap_rows, "forward": passes.forward, "backward": passes.backward,
+        "settle": updates.settle,
         "square_sums": updates.square_sums, "shrink": updates.shrink,
         **{name: updates.changing(*rule) for name, rule in given.items()},
-        **{f"{name}, steps": steps.stepping(*rule, backend.exact_exp) for name, rule in given.items()},
+        **{f"{name}, steps": steps.stepping(*rule, calls.exact_exp) for name, rule in given.items()},
     }  # fmt: skip
 
 
@@ -258,13 +257,13 @@ def fused(function):
 
 
 @pytest.mark.slow
-def test_no_multiplication_is_fused_with_an_addition(backend):
-    for name, function in compiled(backend).items():
+def test_no_multiplication_is_fused_with_an_addition(calls):
+    for name, function in compiled(calls).items():
         assert function.signatures, name
         assert set(map(tuple, fused(function).values())) == {()}, name
 
 
-def test_the_search_finds_a_fused_one(backend):
+def test_the_search_finds_a_fused_one(calls):
     import numba
 
     @numba.njit(fastmath=True)
@@ -277,51 +276,53 @@ def test_the_search_finds_a_fused_one(backend):
 
 
 def used(recipe=SGD, steps=1, check=disagreement):
-    with kernels.suited((rules.sgd(False, False), False), steps, 1000, Exact, lambda back_end: check(back_end, recipe)):
-        return kernels.current.__name__.split(".")[-1]
+    with selection.suited(
+        (update_rules.sgd(False, False), False), steps, 1000, Exact, lambda back_end: check(back_end, recipe)
+    ):
+        return selection.current.__name__.split(".")[-1]
 
 
 def test_without_numba_the_run_goes_on_with_one_line(monkeypatch, caplog):
-    monkeypatch.setitem(sys.modules, "kdlib.numerics.compiled", None)
-    kernels._compiled.cache_clear()
-    kernels.choose("numba")
+    monkeypatch.setitem(sys.modules, "kdlib.backends.numba_backend", None)
+    selection._compiled.cache_clear()
+    selection.choose("numba")
     with caplog.at_level(logging.INFO):
-        assert used() == used() == "blocks"
+        assert used() == used() == "numpy_backend"
     assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("broken", ["differs", "fails"])
-def test_a_broken_numba_is_not_used(backend, monkeypatch, caplog, broken):
+def test_a_broken_numba_is_not_used(calls, monkeypatch, caplog, broken):
     def update(rule, constants, arrays, layers, flush):
         if broken == "fails":
             raise RuntimeError("no compiler")
 
-    monkeypatch.setattr(backend, "update", update)
-    kernels.choose("numba")
+    monkeypatch.setattr(calls, "update", update)
+    selection.choose("numba")
     with caplog.at_level(logging.INFO):
-        assert used() == used() == "blocks"
+        assert used() == used() == "numpy_backend"
     assert len(caplog.records) == 1
 
 
-def test_it_is_loaded_where_it_pays(backend):
+def test_it_is_loaded_where_it_pays(calls):
     found = []
     for choice, taken in (("auto", 1), ("numpy", 10**9), ("auto", 10**9), ("auto", 1), ("numpy", 1), ("numba", 1)):
-        kernels.choose(choice)
+        selection.choose(choice)
         found.append(used(steps=taken))
-    assert found == ["blocks", "blocks", "backend", "backend", "blocks", "backend"]
-    assert kernels.current.__name__.endswith("blocks")
+    assert found == ["numpy_backend", "numpy_backend", "calls", "calls", "numpy_backend", "calls"]
+    assert selection.current.__name__.endswith("numpy_backend")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64])
 @pytest.mark.parametrize("arithmetic", [Exact, Fast])
-def test_batches_made_of_the_data_are_those_that_are_held(backend, monkeypatch, arithmetic, dtype):
+def test_batches_made_of_the_data_are_those_that_are_held(calls, monkeypatch, arithmetic, dtype):
     random, network = np.random.default_rng(0), Network((6, 4), 3, arithmetic)
     x, dense = random.integers(0, 256, (20, 6)).astype(dtype), Backpropagation(network, 5).dense[0]
     split = Scaled(x, random.permutation(20)[:12], random.random(6), random.random(6))
     indices, found = random.integers(0, 12, (3, 5)), []
-    for back_end, held in ((blocks, 100), (blocks, 0), (backend, 0)):
+    for back_end, held in ((numpy_backend, 100), (numpy_backend, 0), (calls, 0)):
         monkeypatch.setattr(back_end, "HELD", held)
-        with kernels.using(back_end):
+        with selection.using(back_end):
             found.append(Inputs([split], network, dense)(indices))
             found.append(Inputs([split, split[:], split[:]], network, dense)(indices))
     for values, unit in found:

@@ -11,9 +11,9 @@ from sklearn import datasets
 
 from kdlib.data.dataset import PARTS, Dataset
 from kdlib.data.encoding import Column, Encoding
-from kdlib.data.streamed import Rows, equal_rows
-from kdlib.errors import UserError
-from kdlib.preparation import assembly, bundled, sources
+from kdlib.data.mapped_rows import Rows, equal_rows
+from kdlib.io.errors import UserError
+from kdlib.preparation import build, builtin, sources
 from kdlib.preparation.scaling import fit_scaling
 from kdlib.preparation.splits import apportion, stratified_split
 
@@ -34,7 +34,7 @@ def examples(counts=(50, 30, 20), image_shape=()):
 
 
 def prepare(seed=0, data=None, **options):
-    return assembly.prepare(data or examples(), seed, **OPTIONS | options)
+    return build.prepare(data or examples(), seed, **OPTIONS | options)
 
 
 def inputs(dataset, part):
@@ -246,9 +246,9 @@ def test_hidden_labels_leave_no_trace():
     assert np.bincount(labels[labels >= 0]).min() >= 1
 
 
-@pytest.mark.parametrize("name", bundled.FILES)
+@pytest.mark.parametrize("name", builtin.FILES)
 def test_bundled_tables_are_what_scikit_learns_loaders_give(name):
-    x, y, classes, features, image_shape = bundled.read(name)
+    x, y, classes, features, image_shape = builtin.read(name)
     bunch = getattr(datasets, f"load_{name}")()
     assert x.astype(np.float64).tobytes() == np.ascontiguousarray(bunch.data).tobytes()
     assert (x.dtype, x.flags.c_contiguous) == (np.uint8 if name == "digits" else np.float64, True)
@@ -271,12 +271,12 @@ def test_images_are_prepared_in_little_more_than_their_bytes():
 
 
 def test_without_scikit_learn_a_bundled_table_is_refused(monkeypatch):
-    monkeypatch.setattr(bundled, "find_spec", lambda name: None)
+    monkeypatch.setattr(builtin, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="iris comes with scikit-learn"):
         sources.load("iris", None)
 
 
-@pytest.mark.parametrize("name", bundled.FILES)
+@pytest.mark.parametrize("name", builtin.FILES)
 def test_bundled_datasets(name, tmp_path):
     dataset = prepare(data=sources.load(name, None), train_ratio=0.8, val_ratio=0.1, scaling="minmax")
     dataset.save(tmp_path / "dataset.npz")
@@ -288,7 +288,7 @@ def test_bundled_datasets(name, tmp_path):
 
 
 def test_content_that_is_not_the_digests_is_refused(tmp_path):
-    from kdlib.artifacts import read_npz, write_npz
+    from kdlib.io.artifacts import read_npz, write_npz
 
     prepare().save(tmp_path / "dataset.npz")
     arrays = read_npz(tmp_path / "dataset.npz")
@@ -398,7 +398,7 @@ def repeated(points, times, seed=0):
 def test_of_equal_rows_the_first_is_named_also_of_rows_that_are_read_in_pieces(dtype, monkeypatch):
     x = np.random.default_rng(0).integers(0, 3, (300, 4)).astype(dtype)
     expected = [int(np.flatnonzero((x == row).all(axis=1))[0]) for row in x]
-    monkeypatch.setattr("kdlib.pieces.BLOCK", 64)
+    monkeypatch.setattr("kdlib.io.chunks.BLOCK", 64)
     assert equal_rows(x).tolist() == expected
     assert equal_rows(Rows([x[:100], x[100:]], dtype)).tolist() == expected
     assert equal_rows(np.unique(x, axis=0)) is None

@@ -13,14 +13,14 @@ import pytest
 from conftest import MAINS, quick_params
 
 import kdlib
-from kdlib.artifacts import read_npz, write_npz
+from kdlib.backends.arithmetic import Exact
 from kdlib.data.dataset import Dataset
 from kdlib.deployment.predict import predict
-from kdlib.errors import UserError
-from kdlib.learning.models import load_model
+from kdlib.io.artifacts import read_npz, write_npz
+from kdlib.io.errors import UserError
+from kdlib.learning.model_file import load_model
 from kdlib.learning.network import Network
-from kdlib.numerics.arithmetic import Exact
-from stages import DATASET, DEPLOYED, INTEGERS, STUDENT
+from kdlib.pipeline.command_line import DATASET, DEPLOYED, INTEGERS, STUDENT
 
 BOTH = [DEPLOYED, INTEGERS]
 
@@ -79,7 +79,7 @@ class TestTheNetwork:
         assert deployed.logits(dataset.x).tobytes() == expected.tobytes()
 
     def test_far_weights_and_inputs_too(self):
-        from kdlib.deployment.floats import FloatNetwork
+        from kdlib.deployment.float_network import FloatNetwork
 
         random = np.random.default_rng(0)
         for exponent in (-700, -300, 0, 90, 126):

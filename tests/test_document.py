@@ -4,8 +4,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from stages import document
-from stages.params import load_params
+from kdlib.pipeline import yaml_loader
+from kdlib.pipeline.params import load_params
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + k)}: &{chr(98 + k)} [{', '.join(['*' + chr(97 + k)] * 9)}]\n" for k in range(9)
@@ -41,7 +41,7 @@ REFUSED = {
 def test_it_is_refused_in_one_line(tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(yaml.YAMLError):
-        document.load(text)
+        yaml_loader.load(text)
     (tmp_path / "params.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ValueError, match=r"params\.yaml: not YAML") as refused:
         load_params("params.yaml")
@@ -55,7 +55,7 @@ def test_it_is_refused_in_one_line(tmp_path, monkeypatch, text):
     ["a: &a {b: 1}\nc: {<<: *a, b: 2}", "a: [1, 2.5, yes, null, ~, x]", "a: 2024-01-02", "a: -0x1F", "", "[[[[1]]]]"],
 )
 def test_what_is_plain_is_as_pyyaml_reads_it(text):
-    assert document.load(text) == yaml.safe_load(text)
+    assert yaml_loader.load(text) == yaml.safe_load(text)
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ def test_what_is_plain_is_as_pyyaml_reads_it(text):
 )  # fmt: skip
 def test_floats_are_those_of_yaml_1_2(text, value):
     """DVC writes 0.00001 as 1e-05."""
-    assert document.load(f"a: [{text}]") == {"a": [value]}
+    assert yaml_loader.load(f"a: [{text}]") == {"a": [value]}
 
 
 @pytest.mark.parametrize("text", ["e5", "1e", "1e5x", "1e-", "e", "'1e-05'", "1e5.5", "x1e5"])
 def test_what_is_no_float_of_yaml_1_2_is_text(text):
-    assert document.load(text) == text.strip("'")
+    assert yaml_loader.load(text) == text.strip("'")
 
 
 def test_a_small_number_is_one_in_the_file_and_by_set(tmp_path):

@@ -29,13 +29,13 @@ def environments():
     """(kernel, threads, SIMD) that this machine can run."""
     features, dispatched = cpu_features()
     disabled = " ".join(name for name in dispatched if features.get(name))
-    kernels = [kernel for kernel, feature in KERNELS.items() if features.get(feature)] or [""]
-    for kernel in kernels:
+    selection = [kernel for kernel, feature in KERNELS.items() if features.get(feature)] or [""]
+    for kernel in selection:
         for threads in ("1", "2"):
             for off in dict.fromkeys(["", disabled]):
                 yield {"OPENBLAS_CORETYPE": kernel, "OPENBLAS_NUM_THREADS": threads, "NPY_DISABLE_CPU_FEATURES": off}
     for processor in ("", "generic") if importlib.util.find_spec("numba") else ():
-        yield {"OPENBLAS_CORETYPE": kernels[-1], "KERNELS": "numba", "NUMBA_CPU_NAME": processor}
+        yield {"OPENBLAS_CORETYPE": selection[-1], "KERNELS": "numba", "NUMBA_CPU_NAME": processor}
 
 
 def pipeline(name):
@@ -43,20 +43,21 @@ def pipeline(name):
 
     The least values are zeros of both signs: which of them a minimum over all pixels returns depends on the SIMD.
     """
-    from kdlib.deployment.floats import FloatNetwork
+    from kdlib.backends.arithmetic import ARITHMETICS
+    from kdlib.deployment.float_network import FloatNetwork
     from kdlib.deployment.quantization import quantized
-    from kdlib.evaluation import answers, report
-    from kdlib.learning import models
+    from kdlib.evaluation import heldout
+    from kdlib.learning import model_file
     from kdlib.learning.augmentation import Views, extended
     from kdlib.learning.objectives import CrossEntropy, Distillation
     from kdlib.learning.recipe import Recipe
     from kdlib.learning.sweeps import Sweep, joined
     from kdlib.learning.training import train
     from kdlib.learning.validation import validate
-    from kdlib.numerics.arithmetic import ARITHMETICS
     from kdlib.numerics.streams import Streams
     from kdlib.preparation import sources
-    from kdlib.preparation.assembly import prepare
+    from kdlib.preparation.build import prepare
+    from kdlib.reporting import report
 
     random = np.random.default_rng(0)
     y = np.repeat(np.arange(5), 90)
@@ -80,19 +81,19 @@ def pipeline(name):
     inputs = [shown.inputs(own, split) for split, own in enumerate(seen)]
     of_views = CrossEntropy(np.stack([shown.one_hot(own, split) for split, own in enumerate(seen)]), arithmetic)
     teacher, curve = train(inputs, of_views, validation, recipe, Streams(0, "teacher", (0, 1, 1000, 1001)))
-    logits = models.split_logits(teacher, dataset)
+    logits = model_file.split_logits(teacher, dataset)
     students = Recipe((48,), optimizer="adam", learning_rate=(0.01, 0.02) * 2, **shared)
     streams = Streams(0, "student", (0, 1, 0, 1, 1000, 1001, 1000, 1001))
     taught = np.stack([logits[split, own] for split, own in enumerate(rows)])
     soft = Distillation(one_hot, taught, arithmetic, temperature=(1.0, 4.0) * 2)
-    stacks = {"teacher": models.Model(teacher, curve, logits)}
+    stacks = {"teacher": model_file.Model(teacher, curve, logits)}
     for key, objective in (("baseline", labels), ("student", soft)):
         network, curve = train(flat, objective, validation, students, streams)
         loss, accuracy = (values.reshape(2, 2, 2) for values in validate(network, validation))
         sweep = Sweep({"learning_rate": (0.01, 0.02)}, loss, accuracy)
         halves = [slice(0, 4), slice(4, 8)]
         parts = [network.part(own) for own in halves], [{n: v[own] for n, v in curve.items()} for own in halves]
-        stacks[key] = models.Model(*joined(*parts, sweep.chosen(), 2), None, sweep)
+        stacks[key] = model_file.Model(*joined(*parts, sweep.chosen(), 2), None, sweep)
     images = [sources.Examples(x, y, list("abcde"), examples.feature_names, (10, 20)) for x in signed]
     digests = [prepare(image, 0, 1, 0.8, 0.1, None, "minmax", 1.0).digest for image in images]
     digest = hashlib.sha256("".join([dataset.digest, *digests]).encode())
@@ -106,7 +107,7 @@ def pipeline(name):
         (network,) = quantized(levels, dataset, 0, bits)
         digest.update(network.sums(dataset.inputs(rows[0])).tobytes())
     digest.update(FloatNetwork(levels).logits(dataset.inputs(rows[0])).tobytes())
-    said = answers.answers(dataset, stacks, list("abc"))
+    said = heldout.answers(dataset, stacks, list("abc"))
     digest.update(repr(report.report(dataset, stacks, said, list("abc"))).encode())
     return digest.hexdigest()
 
@@ -137,9 +138,9 @@ def test_fast_has_more_than_one(hashes):
 
 
 if __name__ == "__main__":
-    from kdlib.numerics import kernels
+    from kdlib.backends import selection
 
-    kernels.choose(os.environ.get("KERNELS", "numpy"))
+    selection.choose(os.environ.get("KERNELS", "numpy"))
     found = pipeline("exact"), pipeline("fast")
-    assert ("KERNELS" in os.environ) == any(kernels._agreed.values()), kernels._agreed
+    assert ("KERNELS" in os.environ) == any(selection._agreed.values()), selection._agreed
     print(*found)

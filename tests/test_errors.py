@@ -14,12 +14,12 @@ import pytest
 import yaml
 from conftest import MAINS, ROOT, files, quick
 
-import stages
 from kdlib.__main__ import latency
-from kdlib.artifacts import read_npz, write_npz
 from kdlib.data.dataset import Dataset
-from kdlib.errors import UserError
-from kdlib.learning.models import load_model
+from kdlib.io.artifacts import read_npz, write_npz
+from kdlib.io.errors import UserError
+from kdlib.learning.model_file import load_model
+from kdlib.pipeline import command_line
 
 READERS = {
     "data/dataset.npz": ["train_teacher", "train_baseline", "distill", "evaluate"],
@@ -43,7 +43,7 @@ def configure(**changes):
 
 
 def run(stage, *arguments):
-    stages.run(MAINS[stage], stages.parser("", *vars(stages.PATHS)).parse_args(arguments))
+    command_line.run(MAINS[stage], command_line.parser("", *vars(command_line.PATHS)).parse_args(arguments))
 
 
 @pytest.fixture
@@ -626,13 +626,14 @@ os.execv(sys.executable, [sys.executable, "-m", sys.argv[1]])
 
 LITTLE = """
 import numpy as np
-import stages.distill, stages.parts
+import stages.distill
+from kdlib.pipeline import command_line, work_units
 
 def huge(*_, **__):
     np.ones(1 << 50)
 
-stages.parts.train = huge
-stages.run(stages.distill.main, stages.parser("", "dataset", "teacher", "student").parse_args([]))
+work_units.train = huge
+command_line.run(stages.distill.main, command_line.parser("", "dataset", "teacher", "student").parse_args([]))
 """
 
 

@@ -16,15 +16,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from kdlib.artifacts import read_npz
 from kdlib.data.dataset import Dataset
 from kdlib.estimator import DistilledClassifier
+from kdlib.io.artifacts import read_npz
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
+from kdlib.pipeline.command_line import DATASET, STUDENT
 from kdlib.teachers.calibration import temperature
-from kdlib.teachers.floor import logits_of
 from kdlib.teachers.folds import fold_of
-from stages import DATASET, STUDENT
+from kdlib.teachers.smoothing import logits_of
 
 # Of old scikit-learn with a new SciPy.
 pytestmark = pytest.mark.filterwarnings("ignore:.*L-BFGS-B:DeprecationWarning")

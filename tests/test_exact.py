@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from kdlib.backends.arithmetic import Exact
 from kdlib.numerics import elementary, exact
-from kdlib.numerics.arithmetic import Exact
 
 settings.register_profile("exact", deadline=None, max_examples=60)
 settings.load_profile("exact")

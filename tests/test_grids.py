@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from kdlib.backends.arithmetic import Exact
+from kdlib.backends.dense import ExactDense
 from kdlib.numerics import grids
-from kdlib.numerics.arithmetic import Exact
-from kdlib.numerics.dense import ExactDense
 from kdlib.numerics.grids import FLOOR, LIMIT, PART, Grid, Mirror, bits_beside, magnitude, product, snap
 
 SIZES = st.sampled_from([0.0, -0.0, 1e-45, 1e-39, 1e-30, 1e-12, 1e-6, 1.0, 3e5])
@@ -157,7 +157,7 @@ def test_a_pass_is_the_same_in_any_order_of_rows_features_and_units(pair, random
 def test_the_bits_of_all_three_products_are_within_the_bound(inner, width, rows):
     layer = np.zeros((1, inner, 1), np.float32), np.zeros((1, 1, 1), np.float32)
     layer = np.broadcast_to(layer[0], (1, inner, width)), np.broadcast_to(layer[1], (1, 1, width))
-    with mock.patch("kdlib.numerics.dense.Mirror"):
+    with mock.patch("kdlib.backends.dense.Mirror"):
         input_bits, weight_bits = ExactDense(layer, rows).bits
     by_rows, by_width = (bits_beside(n, b) for n, b in ((rows, input_bits), (width, weight_bits)))
     for terms, bits in (

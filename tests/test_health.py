@@ -11,16 +11,16 @@ import pytest
 from conftest import MAINS, quick_params
 from sklearn.linear_model import LogisticRegression
 
-from kdlib.evaluation import health
-from kdlib.evaluation.health import Measured
+from kdlib.backends.arithmetic import Fast
+from kdlib.evaluation import collapse
+from kdlib.evaluation.collapse import Measured
 from kdlib.evaluation.intervals import wilson_interval
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
-from kdlib.numerics.arithmetic import Fast
 from kdlib.numerics.streams import Streams
 from kdlib.preparation import sources
-from kdlib.preparation.assembly import prepare
+from kdlib.preparation.build import prepare
 
 LOG2 = np.log(2)
 
@@ -64,21 +64,21 @@ NOISE = np.random.default_rng(1).normal(size=(1, 10_000, 2))
 @pytest.mark.parametrize("name", SOUND)
 def test_a_network_that_has_learned_has_not_collapsed(share, name):
     _, y, z = table(share)
-    assert health.diagnose([measured(SOUND[name](z, y), y)]) is None
+    assert collapse.diagnose([measured(SOUND[name](z, y), y)]) is None
 
 
 @pytest.mark.parametrize("share", [0.5, 0.04, 0.01])
 @pytest.mark.parametrize("name", WRECKS)
 def test_a_wreck_is_one(share, name):
     _, y, z = table(share)
-    assert health.diagnose([measured(WRECKS[name](z, y), y)])
+    assert collapse.diagnose([measured(WRECKS[name](z, y), y)])
 
 
 def test_a_good_model_of_a_rare_event_may_never_name_it():
     _, y, z = table(0.01)
     z = z - [0, 3]
     assert (z.argmax(axis=-1) == 0).all()
-    assert health.diagnose([measured(z, y)]) is None
+    assert collapse.diagnose([measured(z, y)]) is None
 
 
 def test_the_constant_says_the_frequencies_of_the_training_rows():
@@ -95,7 +95,7 @@ def test_it_names_the_replicas():
     stack = np.concatenate([0 * z + np.log([0.75, 0.25]), z, 0 * z + np.log([0.7, 0.3])])
     worst = -(0.75 * np.log(0.7) + 0.25 * np.log(0.3))
     constant = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
-    assert health.diagnose([measured(z, y), measured(stack, y)]) == (
+    assert collapse.diagnose([measured(z, y), measured(stack, y)]) == (
         f"is hardly better than a constant on validation: {worst:.4f} nats, always saying the class frequencies"
         f" {constant:.4f} (2 of 4 replicas)"
     )
@@ -105,7 +105,7 @@ def test_it_names_the_replicas():
 def test_far_above_a_fresh_networks_loss(times, collapsed):
     _, y, z = table(0.5)
     own = replace(measured(np.concatenate([z, z]), y), nll=np.array([0.3, times * LOG2]))
-    reason = health.diagnose([own])
+    reason = collapse.diagnose([own])
     assert (reason is not None) == collapsed
     assert not collapsed or f"{times * LOG2:.2f} nats, a fresh network's 0.69 (1 of 2 replicas)" in reason
 
@@ -118,16 +118,16 @@ def of(correct, counts, nll, constant=LOG2):
 def test_clearly_below_a_linear_model(beyond, collapsed):
     share = wilson_interval(750, 1000)[1] + beyond
     linear = of([500 * share, 500 * share], [500, 500], 0.4)
-    reason = health.diagnose([of([375, 375], [500, 500], 0.5)], linear)
+    reason = collapse.diagnose([of([375, 375], [500, 500], 0.5)], linear)
     assert (reason is not None) == collapsed
     assert not collapsed or "clearly below a linear model on validation: 75.0 % accuracy" in reason
 
 
 def test_of_few_examples_less_is_clear():
     linear = of([425, 425], [500, 500], 0.4)
-    assert health.diagnose([of([375, 375], [500, 500], 0.5)], linear)
-    assert health.diagnose([of([7, 8], [10, 10], 0.3)], linear) is None
-    assert health.diagnose([of([7, 8], [10, 10], 0.45)], linear) is None
+    assert collapse.diagnose([of([375, 375], [500, 500], 0.5)], linear)
+    assert collapse.diagnose([of([7, 8], [10, 10], 0.3)], linear) is None
+    assert collapse.diagnose([of([7, 8], [10, 10], 0.45)], linear) is None
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_of_few_examples_less_is_clear():
 )
 def test_below_a_linear_model_of_a_rare_class(ours, words):
     linear = of([986, 2], [990, 10], 0.03, 0.056)
-    reason = health.diagnose([replace(ours, best=np.array([0.03]))], linear)
+    reason = collapse.diagnose([replace(ours, best=np.array([0.03]))], linear)
     assert (reason is None) if words is None else words in reason
 
 
@@ -155,9 +155,9 @@ def test_of_trained_networks_too(share, rate, collapsed):
     recipe = Recipe((8,), epochs=8, learning_rate=rate, batch_size=64, momentum=0.0, schedule="constant")
     objective = CrossEntropy(one_hot[train_], Fast)
     network, _ = train(x[train_], objective, (x[:1], one_hot[:1]), recipe, Streams(0, "test", (0, 1)))
-    linear = health.linear_model(x[train_], one_hot[train_])
+    linear = collapse.linear_model(x[train_], one_hot[train_])
     ours, theirs = (measured(of.logits(x[held_out]), y[held_out]) for of in (network, linear))
-    assert (health.diagnose([ours], theirs) is not None) == collapsed
+    assert (collapse.diagnose([ours], theirs) is not None) == collapsed
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_of_trained_networks_too(share, rate, collapsed):
     ],
 )
 def test_the_advice_fits(network, collapsed, word):
-    assert re.search(word, health.advice(network, collapsed))
+    assert re.search(word, collapse.advice(network, collapsed))
 
 
 SET = {"prepare.scaling": "standard", "student.patience": 5, "student.warmup": 0.1, "digest": True}
@@ -187,7 +187,7 @@ SET = {"prepare.scaling": "standard", "student.patience": 5, "student.warmup": 0
     ],
 )
 def test_what_is_set_is_not_advised(network, collapsed, model, words):
-    told, untold = (health.advice(network, collapsed, model, settings) for settings in (SET, {}))
+    told, untold = (collapse.advice(network, collapsed, model, settings) for settings in (SET, {}))
     assert told.endswith(words)
     assert not re.search("scaling|patience|warmup|give them with", told)
     assert re.search("scaling|patience|warmup|give them with", untold)
@@ -197,7 +197,7 @@ def test_what_is_set_is_not_advised(network, collapsed, model, words):
 def test_the_linear_model_is_as_good_as_logistic_regression(name):
     dataset = prepare(sources.load(name, None), 0, 1, 0.6, 0.3, None, "standard", 1.0)
     train_, held_out = dataset.rows("train"), dataset.rows("validation")
-    ours = health.linear_model(dataset.inputs(train_), dataset.one_hot(train_)).logits(dataset.inputs(held_out))
+    ours = collapse.linear_model(dataset.inputs(train_), dataset.one_hot(train_)).logits(dataset.inputs(held_out))
     theirs = LogisticRegression(max_iter=1000).fit(dataset.inputs(train_), dataset.y[train_])
     score = np.mean(ours[0].argmax(axis=1) == dataset.y[held_out])
     assert score > theirs.score(dataset.inputs(held_out), dataset.y[held_out]) - 0.04
@@ -207,7 +207,7 @@ def test_the_linear_model_leaves_out_what_has_no_label():
     dataset = prepare(sources.load("iris", None), 0, 1, 0.6, 0.3, None, "standard", 1.0)
     x, one_hot = dataset.inputs(dataset.rows("train")), dataset.one_hot(dataset.rows("train"))
     more = np.concatenate([x, 100 * x]), np.concatenate([one_hot, 0 * one_hot])
-    assert np.array_equal(health.linear_model(*more).parameters, health.linear_model(x, one_hot).parameters)
+    assert np.array_equal(collapse.linear_model(*more).parameters, collapse.linear_model(x, one_hot).parameters)
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from kdlib.deployment.integers import IntegerNetwork, pack, unpack
+from kdlib.backends.arithmetic import Exact, Fast
+from kdlib.deployment.integer_network import IntegerNetwork, pack, unpack
 from kdlib.deployment.quantization import quantize
 from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.network import Network
@@ -15,7 +16,6 @@ from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
 from kdlib.learning.validation import validate
-from kdlib.numerics.arithmetic import Exact, Fast
 from kdlib.numerics.levels import LEVELS, Levels, to_levels
 from kdlib.numerics.streams import Streams
 
@@ -83,7 +83,7 @@ def half_even(value):
 
 
 def by_hand(network, row):
-    """The rules at the head of `kdlib.deployment.integers`, in Python's integers and fractions."""
+    """The rules at the head of `kdlib.deployment.integer_network`, in Python's integers and fractions."""
     z = network.zero_point
     a = [min(255, max(0, half_even(Fraction(u) * Fraction(2) ** network.input_exponent) + z)) for u in row]
     for index, (weights, biases) in enumerate(network.layers):

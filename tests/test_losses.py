@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from kdlib.errors import UserError
+from kdlib.backends.arithmetic import Exact, Fast
+from kdlib.io.errors import UserError
 from kdlib.learning import losses
 from kdlib.learning.objectives import CrossEntropy, Distillation, Objective
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.training import train
-from kdlib.numerics.arithmetic import Exact, Fast
 from kdlib.numerics.streams import Streams
 
 CLASSES = 6

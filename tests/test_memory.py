@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from kdlib.__main__ import main
+from kdlib.backends.arithmetic import Exact
 from kdlib.data.encoding import Column, Encoding
 from kdlib.data.memory import table_of
-from kdlib.data.tables import read_table
-from kdlib.deployment.deployed import About, Deployed
-from kdlib.deployment.floats import FloatNetwork
+from kdlib.data.readers import read_table
+from kdlib.deployment.float_network import FloatNetwork
+from kdlib.deployment.model_file import About, Deployed
 from kdlib.deployment.predict import predict
-from kdlib.errors import UserError
+from kdlib.io.errors import UserError
 from kdlib.learning.network import Network
-from kdlib.numerics.arithmetic import Exact
 
 COLUMNS = (
     Column("weight", "number", fill=2.0, missing=True),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
+from kdlib.backends.arithmetic import Exact
 from kdlib.evaluation import metrics
 from kdlib.learning.losses import softmax
-from kdlib.numerics.arithmetic import Exact
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(size=(2, 40, 5)) * 2

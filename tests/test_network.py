@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from kdlib.backends.arithmetic import Exact, Fast
 from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.network import Network, multiply_adds, parameter_count
-from kdlib.numerics.arithmetic import Exact, Fast
 from kdlib.numerics.streams import stream
 
 SIZES = (5, 7, 4, 3)

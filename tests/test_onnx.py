@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from runners import student, trained
 
+from kdlib.backends.arithmetic import Exact
 from kdlib.data.encoding import Column, Encoding
-from kdlib.data.tables import read_table
-from kdlib.deployment.deployed import deployed
-from kdlib.deployment.floats import FloatNetwork
+from kdlib.data.readers import read_table
+from kdlib.deployment.float_network import FloatNetwork
+from kdlib.deployment.model_file import deployed
 from kdlib.deployment.onnx_export import onnx_file
 from kdlib.deployment.protobuf import message
 from kdlib.learning.network import Network
-from kdlib.numerics.arithmetic import Exact
 
 onnx = pytest.importorskip("onnx", reason="no onnx (pip install onnx)")
 onnxruntime = pytest.importorskip("onnxruntime", reason="no onnxruntime (pip install onnxruntime)")

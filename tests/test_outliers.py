@@ -8,8 +8,9 @@ import pytest
 from conftest import MAINS, quick_params
 from sklearn.datasets import load_iris
 
-from kdlib.artifacts import read_npz, write_npz
-from stages import PREDICTIONS, prepare, train_baseline
+from kdlib.io.artifacts import read_npz, write_npz
+from kdlib.pipeline.command_line import PREDICTIONS
+from stages import prepare, train_baseline
 
 ORDER = np.random.default_rng(0).permutation(150)
 SOURCE = "data/raw/iris.npz"

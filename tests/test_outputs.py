@@ -10,14 +10,14 @@ import pytest
 import yaml
 from conftest import ROOT, files, quick
 
-from kdlib import outputs
-from kdlib.artifacts import read_npz, write_text
-from kdlib.errors import UserError
-from kdlib.outputs import exclusive, replacing
+from kdlib.io import atomic
+from kdlib.io.artifacts import read_npz, write_text
+from kdlib.io.atomic import exclusive, replacing
+from kdlib.io.errors import UserError
 
 HOLDS = """
 import sys, time
-from kdlib.outputs import exclusive, replacing
+from kdlib.io.atomic import exclusive, replacing
 with exclusive(sys.argv[1]), replacing(sys.argv[1]) as file:
     file.write(b"half")
     file.flush()
@@ -88,7 +88,7 @@ def test_a_lock_that_was_removed_meanwhile_is_taken_again(tmp_path, monkeypatch)
         locked.append(descriptor)
         return True
 
-    monkeypatch.setattr(outputs, "_lock", lock)
+    monkeypatch.setattr(atomic, "_lock", lock)
     with exclusive(tmp_path / "out"):
         assert os.path.samestat(os.fstat(locked[-1]), os.stat(tmp_path / ".out.lock"))
     assert len(locked) == 2
@@ -97,10 +97,10 @@ def test_a_lock_that_was_removed_meanwhile_is_taken_again(tmp_path, monkeypatch)
 @pytest.mark.skipif(os.name == "nt", reason="locks are part of its file systems")
 def test_where_there_are_no_locks_nothing_is_removed(tmp_path, monkeypatch):
     def unsupported(*_):
-        raise OSError(outputs.errno.ENOLCK, "no locks")
+        raise OSError(atomic.errno.ENOLCK, "no locks")
 
     (tmp_path / ".out.01234567.tmp").write_text("of somebody")
-    monkeypatch.setattr(outputs.fcntl, "flock", unsupported)
+    monkeypatch.setattr(atomic.fcntl, "flock", unsupported)
     write_text(tmp_path / "out", "mine")
     assert files(tmp_path) == {"out": b"mine", ".out.01234567.tmp": b"of somebody"}
 

@@ -14,19 +14,19 @@ import pytest
 from conftest import MAINS, quick_params
 from firefox import FIREFOX, Firefox
 
-from kdlib.artifacts import read_npz
+from kdlib.backends.arithmetic import Exact
 from kdlib.data.dataset import Dataset
-from kdlib.deployment.deployed import load
-from kdlib.errors import UserError
-from kdlib.evaluation.panel import COLORS
+from kdlib.deployment.model_file import load
+from kdlib.io.artifacts import read_npz
+from kdlib.io.errors import UserError
 from kdlib.learning import losses
-from kdlib.learning.models import ensemble_logits, load_model
+from kdlib.learning.model_file import ensemble_logits, load_model
 from kdlib.learning.stack import parts
-from kdlib.numerics.arithmetic import Exact
 from kdlib.page import content
 from kdlib.page.assembly import KERNEL, PAGE, WEB, page
-from stages import BASELINE, DATASET, INTEGERS, PREDICTIONS, STUDENT, TEACHER
-from stages import PAGE as PATH
+from kdlib.pipeline.command_line import BASELINE, DATASET, INTEGERS, PREDICTIONS, STUDENT, TEACHER
+from kdlib.pipeline.command_line import PAGE as PATH
+from kdlib.reporting.svg_axes import COLORS
 
 DIGITS = {
     "prepare": {"dataset": "digits", "splits": 2, "max_samples": 700, "scaling": "auto"},

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from runners import extremes, halves, student, trained
 
+from kdlib.backends.arithmetic import Exact
 from kdlib.data.scaled import Scaled
 from kdlib.learning import losses
 from kdlib.learning.objectives import Distillation
@@ -16,7 +17,6 @@ from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import SCHEDULES
 from kdlib.learning.training import train
 from kdlib.numerics import elementary, exact, grids
-from kdlib.numerics.arithmetic import Exact
 from kdlib.numerics.streams import Streams, permutation, stream
 from kdlib.page.assembly import KERNEL, joined
 from kdlib.page.content import _integers, packed, sha256

@@ -8,10 +8,10 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from kdlib.evaluation import pictures, rows
-from kdlib.evaluation.answers import Answers
+from kdlib.evaluation.heldout import Answers
 from kdlib.evaluation.intervals import wilson_interval
-from kdlib.evaluation.panel import BOTTOM, COLORS, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Panel, document
+from kdlib.reporting import csv_tables, plots
+from kdlib.reporting.svg_axes import BOTTOM, COLORS, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Panel, document
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -54,7 +54,7 @@ NAMES = {
 
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
 def test_the_confusion_matrix_holds_its_names_in_full(names):
-    svg = pictures.confusion(np.eye(len(names), dtype=int).tolist(), names)
+    svg = plots.confusion(np.eye(len(names), dtype=int).tolist(), names)
     assert inside(svg)
     assert set(names) <= texts(svg).keys()
     columns = [node.text for node in ElementTree.fromstring(svg).iter(f"{SVG}text")]
@@ -67,7 +67,7 @@ def test_of_a_thousand_classes_those_with_most_errors_are_shown():
     worst = range(7, 1000, 25)
     for k in worst:
         counts[k, 0] = 5
-    svg = pictures.confusion(counts.tolist(), names)
+    svg = plots.confusion(counts.tolist(), names)
     assert len(svg) < 500_000
     assert {f"c{k}" for k in worst} == texts(svg).keys() & set(names)
     assert "the 40 of 1,000 classes with most errors" in svg
@@ -76,7 +76,7 @@ def test_of_a_thousand_classes_those_with_most_errors_are_shown():
 
 def test_names_of_columns_do_not_overlap():
     for names in NAMES.values():
-        svg = pictures.confusion(np.eye(len(names), dtype=int).tolist(), names)
+        svg = plots.confusion(np.eye(len(names), dtype=int).tolist(), names)
         nodes = [
             n
             for n in ElementTree.fromstring(svg).iter(f"{SVG}text")
@@ -90,11 +90,9 @@ def test_names_of_columns_do_not_overlap():
 
 def test_a_name_beyond_24_letters_is_cut_and_shows_it():
     assert "an endless name of a cla…" not in texts(
-        pictures.confusion([[1, 0], [0, 1]], ["an endless name of a class", "b"])
+        plots.confusion([[1, 0], [0, 1]], ["an endless name of a class", "b"])
     )
-    assert "an endless name of a cl…" in texts(
-        pictures.confusion([[1, 0], [0, 1]], ["an endless name of a class", "b"])
-    )
+    assert "an endless name of a cl…" in texts(plots.confusion([[1, 0], [0, 1]], ["an endless name of a class", "b"]))
 
 
 SUMMARY = [
@@ -106,14 +104,14 @@ VERDICT = "test accuracy, student - baseline: +2.00 ± 0.43 points: the student 
 
 
 def test_the_summary_says_it_in_one_look():
-    svg = pictures.summary(SUMMARY, VERDICT)
+    svg = plots.summary(SUMMARY, VERDICT)
     assert inside(svg)
     expected = {"98.00", "95.00", "97.00", "9,610 parameters", "1,210 parameters", "38,440 bytes", "4,840 bytes"}
     assert expected | {"the student is better", *COLORS} <= texts(svg).keys()
 
 
 def test_the_summarys_marks_are_at_their_values():
-    svg = pictures.summary(SUMMARY, VERDICT)
+    svg = plots.summary(SUMMARY, VERDICT)
     low, high = 0.91 - 0.1 * 0.08, 0.99 + 0.1 * 0.08
     for k, (row, (x, y)) in enumerate(zip(SUMMARY, dots(svg), strict=True)):
         assert x == pytest.approx(LEFT + (k + 0.5) / 3 * (WIDTH - LEFT - RIGHT), abs=0.06)
@@ -123,16 +121,14 @@ def test_the_summarys_marks_are_at_their_values():
 
 
 def test_a_teacher_without_weights_has_no_size():
-    svg = pictures.summary([SUMMARY[0] | {"parameters": "", "bytes": ""}, *SUMMARY[1:]], VERDICT)
+    svg = plots.summary([SUMMARY[0] | {"parameters": "", "bytes": ""}, *SUMMARY[1:]], VERDICT)
     assert "teacher" in texts(svg)
     assert "9,610 parameters" not in texts(svg)
 
 
 def test_bins_of_few_examples_are_not_drawn():
     row = {"network": "student", "confidence": 0.5, "accuracy": 0.0, "low": 0.0, "high": 0.8, "examples": 4.9}
-    svg = pictures.reliability(
-        [row, row | {"confidence": 0.9, "accuracy": 1.0, "low": 0.6, "high": 1.0, "examples": 5.0}]
-    )
+    svg = plots.reliability([row, row | {"confidence": 0.9, "accuracy": 1.0, "low": 0.6, "high": 1.0, "examples": 5.0}])
     assert dots(svg) == [(pytest.approx(LEFT + 0.9 * (WIDTH - LEFT - RIGHT), abs=0.06), TOP)]
     assert 'stroke="#d55e00"' in svg
     assert inside(svg)
@@ -143,7 +139,7 @@ def test_replicas_add_nothing_to_the_examples_of_a_bin_and_splits_do():
     for splits in (1, 2):
         stack = {name: {"test": [np.repeat(logits, 7, axis=0)] * splits} for name in COLORS}
         said = Answers(stack, {"test": [np.array([0, 1, 1])] * splits}, [None] * splits, [np.ones(3, bool)] * splits)
-        for row in rows.reliability_rows(said):
+        for row in csv_tables.reliability_rows(said):
             assert (row["examples"], row["confidence"]) == (3 * splits, pytest.approx(0.9))
             assert (row["low"], row["high"]) == pytest.approx(wilson_interval(2 * splits, 3 * splits))
 
@@ -158,7 +154,7 @@ SWEEP = [
 
 
 def test_the_sweep_shows_the_best_rate_of_each_temperature_and_alpha_and_leaves_out_what_diverged():
-    svg = pictures.sweep(SWEEP)
+    svg = plots.sweep(SWEEP)
     assert inside(svg)
     assert {"alpha 0.5", "alpha 0.9", "baseline"} <= texts(svg).keys()
     low, high = 0.11 - 0.08 * 0.09, 0.2 + 0.08 * 0.09

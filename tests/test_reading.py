@@ -8,9 +8,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from kdlib.artifacts import read_npz
-from kdlib.errors import UserError
-from kdlib.reading import opened
+from kdlib.io.artifacts import read_npz
+from kdlib.io.errors import UserError
+from kdlib.io.npz_reader import opened
 
 
 def member(shape, dtype="<f8", content=b"", version=(1, 0)):

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import MAINS, ROOT, Project, outputs
 
-from stages.claims import claims
+from kdlib.pipeline.lockfile import claims
 
 pytestmark = pytest.mark.slow
 
@@ -147,7 +147,7 @@ def test_a_flipped_byte_on_the_server_is_found_from_afar(travelled, server):
     content[-1] ^= 1
     stored.chmod(0o644)
     stored.write_bytes(content)
-    process = there.python("-m", "stages.audit", check=False)
+    process = there.python("-m", "kdlib.pipeline.audit", check=False)
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1].startswith("error: models/student.npz of distill: here ")
     assert [line.split()[1] for line in process.stdout.splitlines() if line.endswith("differs")] == [
@@ -159,7 +159,7 @@ def test_a_server_that_lets_nobody_in_is_told_in_one_line(travelled, tmp_path):
     stranger = travelled[1].copy(tmp_path / "stranger")
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
     knows(stranger, SimpleNamespace(key=tmp_path / "key"))
-    process = stranger.python("-m", "stages.audit", check=False)
+    process = stranger.python("-m", "kdlib.pipeline.audit", check=False)
     assert (process.returncode, process.stdout) == (1, "")
     (line,) = [line for line in process.stderr.splitlines() if "%" not in line]
     assert line.startswith("error: remote storage: cannot be read (PermissionError: ")

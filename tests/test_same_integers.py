@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from runners import cases, compiled, runners, skip_without, student, trained
 
-from kdlib.errors import UserError
+from kdlib.io.errors import UserError
 
 
 @pytest.fixture(scope="module", params=["digits, 8 bits", "digits, 4 bits", "digits, 2 bits", "breast cancer, 8 bits",

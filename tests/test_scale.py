@@ -11,18 +11,19 @@ import pytest
 import yaml
 from conftest import MAINS, ROOT, files, quick, quick_params
 
-from kdlib import pieces, reading
-from kdlib.artifacts import read_npz, write_npz
-from kdlib.data import parquet, scaled, streamed
+from kdlib.backends import numpy_backend
+from kdlib.backends.ranks import mean_of
+from kdlib.data import mapped_rows, parquet, scaled
 from kdlib.data.dataset import Dataset
-from kdlib.errors import UserError
 from kdlib.evaluation import metrics
-from kdlib.learning import checkpoints, epoch, lazy, validation
-from kdlib.numerics import blocks, exact
-from kdlib.numerics.sums import mean_of
-from kdlib.pieces import Converted
-from kdlib.preparation import labels, remarks, scaling, sources
-from kdlib.preparation.archives import read
+from kdlib.io import chunks, npz_reader
+from kdlib.io.artifacts import read_npz, write_npz
+from kdlib.io.chunks import Converted
+from kdlib.io.errors import UserError
+from kdlib.learning import checkpoints, epoch, lazy_targets, validation
+from kdlib.numerics import exact
+from kdlib.preparation import column_warnings, labels, scaling, sources
+from kdlib.preparation.array_files import read
 
 NPZ, ROWS, CLASSES = "data/raw/rows.npz", "data/raw/rows.npy", "data/raw/classes.npy"
 ROUNDS = 5
@@ -32,10 +33,11 @@ def no_room(monkeypatch, seed=0):
     """From here on all is mapped, and blocks have random sizes."""
     size = random.Random(seed).randint
     for module, name, value in (
-        (reading, "MAPPED", 256), (pieces, "SCRATCH", 1), (pieces, "BLOCK", size(40, 4000)), (lazy, "HELD", 0),
-        (lazy, "BLOCK", size(1, 99)), (epoch, "HELD", size(1, 3000)), (epoch, "MANY", 0), (blocks, "HELD", 0),
+        (npz_reader, "MAPPED", 256), (chunks, "SCRATCH", 1), (chunks, "BLOCK", size(40, 4000)),
+        (lazy_targets, "HELD", 0), (lazy_targets, "BLOCK", size(1, 99)), (epoch, "HELD", size(1, 3000)),
+        (epoch, "MANY", 0), (numpy_backend, "HELD", 0),
         (validation, "ROWS", size(1, 30)), (scaled, "BLOCK", size(1, 50)), (metrics, "BLOCK", size(1, 500)),
-        (remarks, "BLOCK", size(1, 300)), (parquet, "BATCH", size(1, 60)), (scaling, "BLOCK", size(1, 900)),
+        (column_warnings, "BLOCK", size(1, 300)), (parquet, "BATCH", size(1, 60)), (scaling, "BLOCK", size(1, 900)),
         (labels, "BLOCK", size(1, 60)),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, value)
@@ -176,7 +178,7 @@ def mapped_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_source(*images(), NPZ)
     MAINS["prepare"](quick_params(prepare={"dataset": NPZ}))
-    monkeypatch.setattr(reading, "MAPPED", 256)
+    monkeypatch.setattr(npz_reader, "MAPPED", 256)
     return Path("data/dataset.npz")
 
 
@@ -224,9 +226,9 @@ class TestMaps:
         array = np.asarray(np.arange(600).reshape(30, 20) % 7, dtype, order=order)
         for save, name in ((np.savez, "a.npz"), (np.savez_compressed, "b.npz")):
             save(tmp_path / name, a=array)
-            monkeypatch.setattr(reading, "MAPPED", 1 << 26)
+            monkeypatch.setattr(npz_reader, "MAPPED", 1 << 26)
             held = read_npz(tmp_path / name)["a"]
-            monkeypatch.setattr(reading, "MAPPED", 256)
+            monkeypatch.setattr(npz_reader, "MAPPED", 256)
             mapped = read_npz(tmp_path / name)["a"]
             assert mapped.dtype == held.dtype
             assert np.array_equal(mapped, held)
@@ -244,7 +246,7 @@ def test_writing_in_pieces_writes_the_same_bytes(tmp_path, monkeypatch):
     arrays |= {"f": np.asfortranarray(generator.normal(size=(20, 4)))}
     write_npz(tmp_path / "whole.npz", arrays | {"e": arrays["a"].astype(np.float32)})
     for size in (8, 50, 100, 333):
-        monkeypatch.setattr(pieces, "BLOCK", size)
+        monkeypatch.setattr(chunks, "BLOCK", size)
         write_npz(tmp_path / "pieces.npz", arrays | {"e": Converted(arrays["a"], np.float32)})
         assert (tmp_path / "pieces.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
 
@@ -271,7 +273,7 @@ def test_a_scaling_by_pieces_is_that_of_whole_columns(share):
 
 def test_rows_of_several_arrays_are_those_of_one():
     x, more = images()[0], images(20)[0]
-    rows = streamed.Rows([x, more], np.float64)
+    rows = mapped_rows.Rows([x, more], np.float64)
     whole = np.concatenate([x, more]).reshape(170, 12).astype(np.float64)
     assert np.array_equal(rows[140:160], whole[140:160])
     assert np.array_equal(rows[np.array([0, 169, 3, 150])], whole[[0, 169, 3, 150]])
@@ -280,12 +282,12 @@ def test_rows_of_several_arrays_are_those_of_one():
 
 
 def test_a_checkpoint_knows_targets_that_are_not_held(mapped_file, monkeypatch):
-    monkeypatch.setattr(lazy, "HELD", 0)
+    monkeypatch.setattr(lazy_targets, "HELD", 0)
     dataset = Dataset.load(mapped_file)
     rows = dataset.rows("train")
 
     def digest(dataset, rows):
-        own = lazy.one_hot(dataset, [rows], [0])
+        own = lazy_targets.one_hot(dataset, [rows], [0])
         return checkpoints.digest([dataset.scaled(rows), own])
 
     assert digest(dataset, rows) == digest(Dataset.load(mapped_file), rows)
@@ -307,7 +309,7 @@ def test_a_checkpoint_knows_targets_that_are_not_held(mapped_file, monkeypatch):
 @pytest.mark.parametrize("least", [256, 1 << 26], ids=["mapped", "read"])
 def test_rows_that_cannot_be_used_are_told(tmp_path, monkeypatch, change, words, least):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(reading, "MAPPED", least)
+    monkeypatch.setattr(npz_reader, "MAPPED", least)
     write_source(*images(), ROWS)
     change()
     with pytest.raises(UserError) as refused:

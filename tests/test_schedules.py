@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from conftest import MAINS, files, quick_params
 
-from kdlib.artifacts import read_npz
 from kdlib.data.dataset import Dataset
-from kdlib.deployment.deployed import load
-from kdlib.evaluation import pictures
-from kdlib.learning.models import load_model
+from kdlib.deployment.model_file import load
+from kdlib.io.artifacts import read_npz
+from kdlib.learning.model_file import load_model
 from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.sweeps import Sweep
-from stages import DATASET, DEPLOYED, PAGE, STUDENT
+from kdlib.pipeline.command_line import DATASET, DEPLOYED, PAGE, STUDENT
+from kdlib.reporting import plots
 
 SETTINGS = {"temperature": [2.0, {"start": 1, "end": 4}], "alpha": {"start": 1.0, "end": 0.5}}
 SCHEDULES = LinearSchedule(1.0, 4.0), LinearSchedule(1.0, 0.5)
@@ -91,7 +91,7 @@ def test_a_sweep_of_schedules_alone_is_stored_and_drawn():
         rows.append(
             {"network": "student", "alpha": alpha, "temperature": temperature, "validation_loss": 0.2, "std": ""}
         )
-    svg = pictures.sweep(rows)
+    svg = plots.sweep(rows)
     assert "alpha 0.5, T 1.0 to 4.0" in svg
     assert "alpha 0.9, T 2.0 to 2.5" in svg
 

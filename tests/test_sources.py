@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from kdlib.artifacts import write_npz
 from kdlib.data.dataset import PARTS, Dataset
-from kdlib.errors import UserError
-from kdlib.preparation import archives, sources
-from kdlib.preparation.assembly import prepare
+from kdlib.io.artifacts import write_npz
+from kdlib.io.errors import UserError
+from kdlib.preparation import array_files, sources
+from kdlib.preparation.build import prepare
 
 RANDOM = np.random.default_rng(0)
 OPTIONS = {
@@ -131,7 +131,7 @@ def test_bytes_are_names_too(archive):
 
 def test_one_array_of_images_is_not_copied(archive, monkeypatch):
     """60,000 images of 784 pixels are 47 MB, and 376 as float64."""
-    monkeypatch.setattr(archives, "read_npz", lambda path, own: {"x": IMAGES, "y": LABELS})
+    monkeypatch.setattr(array_files, "read_npz", lambda path, own: {"x": IMAGES, "y": LABELS})
     assert np.shares_memory(sources.load(archive(x=IMAGES, y=LABELS), None).x, IMAGES)
 
 

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kdlib.backends.arithmetic import Exact, Fast
 from kdlib.data.scaled import Scaled
-from kdlib.errors import UserError
+from kdlib.io.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.stack import each, ordered, parts
 from kdlib.learning.training import train
-from kdlib.numerics.arithmetic import Exact, Fast
 from kdlib.numerics.streams import REPLICAS, Streams
 
 RANDOM = np.random.default_rng(0)

@@ -10,25 +10,14 @@ import pytest
 import yaml
 from conftest import MAINS, ROOT, files, quick, quick_params
 
-from kdlib.artifacts import read_npz, write_npz
 from kdlib.data.dataset import Dataset
-from kdlib.evaluation import report
 from kdlib.evaluation.metrics import bias_shift
-from kdlib.evaluation.table import table
-from stages import (
-    BASELINE,
-    DATASET,
-    PREDICTIONS,
-    STUDENT,
-    TEACHER,
-    Paths,
-    distill,
-    evaluate,
-    prepare,
-    train_baseline,
-    train_teacher,
-)
-from stages.params import load_params
+from kdlib.io.artifacts import read_npz, write_npz
+from kdlib.pipeline.command_line import BASELINE, DATASET, PREDICTIONS, STUDENT, TEACHER, Paths
+from kdlib.pipeline.params import load_params
+from kdlib.reporting import report
+from kdlib.reporting.table import table
+from stages import distill, evaluate, prepare, train_baseline, train_teacher
 
 
 @pytest.mark.parametrize("labeled", [1437, 719, 144, 32, 7])

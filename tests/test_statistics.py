@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kdlib.evaluation import intervals, statistics
-from kdlib.evaluation.table import gain_line
+from kdlib.reporting.table import gain_line
 
 
 def test_mean_and_std_have_the_divisor_n_minus_1():

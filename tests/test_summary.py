@@ -8,7 +8,7 @@ import pytest
 import yaml
 from conftest import ROOT, Project
 
-from kdlib.evaluation.table import table
+from kdlib.reporting.table import table
 
 HOSTILE = [
     "```", "`````", "</code></pre><img src=x onerror=alert(1)>", "[a](javascript:alert(1))", "![](//example.org/x.png)",

@@ -10,19 +10,20 @@ from conftest import MAINS, quick_params
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import stages.fit
-from kdlib.artifacts import read_npz
+import kdlib.pipeline.jobs
+from kdlib.backends.arithmetic import Exact
 from kdlib.data.dataset import Dataset
-from kdlib.errors import UserError
-from kdlib.evaluation import answers, report
+from kdlib.evaluation import heldout
 from kdlib.evaluation.intervals import wilson_interval
-from kdlib.learning.models import load_model
+from kdlib.io.artifacts import read_npz
+from kdlib.io.errors import UserError
+from kdlib.learning.model_file import load_model
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.sweeps import Sweep
 from kdlib.learning.training import train
-from kdlib.numerics.arithmetic import Exact
 from kdlib.numerics.streams import REPLICAS, Streams
-from stages import BASELINE, DATASET, STUDENT, TEACHER
+from kdlib.pipeline.command_line import BASELINE, DATASET, STUDENT, TEACHER
+from kdlib.reporting import report
 
 SPLITS = 3
 
@@ -236,7 +237,7 @@ def test_a_kill_in_any_group_of_splits_is_made_good(unequal, monkeypatch, last):
     """Two groups of 6 epochs: the epochs from 6 on are the second one's."""
     before, calls = Path(STUDENT).read_bytes(), []
     Path(STUDENT).unlink()
-    call = stages.fit.Progress.__call__
+    call = kdlib.pipeline.jobs.Progress.__call__
 
     def counted(self, *arguments):
         call(self, *arguments)
@@ -244,7 +245,7 @@ def test_a_kill_in_any_group_of_splits_is_made_good(unequal, monkeypatch, last):
         if len(calls) == last + 1:
             raise KilledError
 
-    monkeypatch.setattr(stages.fit.Progress, "__call__", counted)
+    monkeypatch.setattr(kdlib.pipeline.jobs.Progress, "__call__", counted)
     with pytest.raises(KilledError):
         MAINS["distill"](unequal)
     MAINS["distill"](unequal)
@@ -280,8 +281,8 @@ def test_a_test_example_counts_once_however_many_splits_test_on_it(tmp_path, mon
 def test_each_example_is_answered_by_the_first_split_that_tests_on_it(here):
     run("train_baseline", "distill")
     dataset = Dataset.load(DATASET)
-    said = answers.answers(dataset, {name: model(path) for name, path in zip(
-        answers.NETWORKS, (TEACHER, BASELINE, STUDENT), strict=True)})  # fmt: skip
+    said = heldout.answers(dataset, {name: model(path) for name, path in zip(
+        heldout.NETWORKS, (TEACHER, BASELINE, STUDENT), strict=True)})  # fmt: skip
     logits, labels = said.pooled("teacher")
     rows = np.concatenate([dataset.rows("test", split) for split in range(SPLITS)])
     assert said.test_examples == len(rows) == len(set(rows.tolist()))  # three tenths are disjoint

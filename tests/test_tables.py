@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdlib.data import cells
+from kdlib.data import parsing
 from kdlib.data.encoding import Encoding
-from kdlib.data.tables import read_table
-from kdlib.errors import UserError
+from kdlib.data.readers import read_table
+from kdlib.io.errors import UserError
 from kdlib.preparation import columns, labels, sources
 
 some = settings(deadline=None, max_examples=100)
@@ -63,18 +63,18 @@ def encoded(path, target="y", drop=(), categories=(), missing=()):
 @given(st.floats(-1e300, 1e300), st.sampled_from("egf"), st.integers(0, 25))
 def test_a_number_is_the_nearest_float(value, form, digits):
     text = f"{value:.{digits}{form}}"
-    found = cells.number(text)
+    found = parsing.number(text)
     gap = abs(Fraction(text) - Fraction(found))
     for side in (-np.inf, np.inf):
         other = float(np.nextafter(found, side))
         assert gap <= abs(Fraction(text) - Fraction(other))
-    assert cells.numbers([text, "1"]).tolist() == [found, 1.0]
+    assert parsing.numbers([text, "1"]).tolist() == [found, 1.0]
 
 
 @pytest.mark.parametrize("text", ["1_0", "١٢", "１", "1,5", "0x10", "lime", "1 2", "", "--1", "1e", "NAN", "-nan"])
 def test_what_is_no_number(text):
-    assert cells.number(text) is None
-    assert cells.numbers(["1", text]) is None
+    assert parsing.number(text) is None
+    assert parsing.numbers(["1", text]) is None
 
 
 @some
@@ -82,19 +82,19 @@ def test_what_is_no_number(text):
 def test_a_date_is_its_days_since_1970(when, east):
     zone = datetime.timezone(datetime.timedelta(minutes=east))
     step = when - datetime.datetime(1970, 1, 1)
-    assert cells.day(when.isoformat()) == step / datetime.timedelta(days=1)
-    assert cells.day(when.isoformat(sep=" ") + "Z") == step / datetime.timedelta(days=1)
-    assert cells.day(when.replace(tzinfo=zone).isoformat()) == (step - zone.utcoffset(None)) / datetime.timedelta(
+    assert parsing.day(when.isoformat()) == step / datetime.timedelta(days=1)
+    assert parsing.day(when.isoformat(sep=" ") + "Z") == step / datetime.timedelta(days=1)
+    assert parsing.day(when.replace(tzinfo=zone).isoformat()) == (step - zone.utcoffset(None)) / datetime.timedelta(
         days=1
     )
-    assert cells.day(when.date().isoformat()) == step.days
+    assert parsing.day(when.date().isoformat()) == step.days
 
 
 @pytest.mark.parametrize(
     "text", ["2023-02-29", "2023-13-01", "2023-1-1", "20230101", "01/02/2023", "2023-01-01T25:00", ""]
 )
 def test_what_is_no_date(text):
-    assert cells.day(text) is None
+    assert parsing.day(text) is None
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_what_is_no_date(text):
     ],
 )
 def test_a_number_in_a_notation(notation, texts, values):
-    assert [cells.parser("number", notation)(text) for text in texts] == values
+    assert [parsing.parser("number", notation)(text) for text in texts] == values
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_number_in_a_notation(notation, texts, values):
      ("1,234.5", "1500,000"), ("1.234,5", "1.5"), ("1 234.5", "1 50"), ("1.5%", "5"), ("1.5%", "%"), ("1,5", "inf")],
 )  # fmt: skip
 def test_what_is_no_number_in_a_notation(notation, text):
-    assert cells.parser("number", notation)(text) is None
+    assert parsing.parser("number", notation)(text) is None
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,10 @@ def test_what_is_no_number_in_a_notation(notation, text):
      ("12-31-2024", "02-01-2023"), ("2024/12/31", "2023/02/01"), ("2024.12.31", "2023.2.1"), ("", "2023-02-01")],
 )  # fmt: skip
 def test_a_date_in_another_order(notation, text):
-    assert cells.parser("date", notation)(text) == cells.day("2023-02-01")
-    assert cells.parser("date", notation)(f"{text} 13:05") in (cells.day("2023-02-01T13:05"), None)
-    assert cells.parser("date", notation)("2023-02-01") == cells.day("2023-02-01")
-    assert cells.parser("date", notation)(text.replace("2023", "23")) is None
+    assert parsing.parser("date", notation)(text) == parsing.day("2023-02-01")
+    assert parsing.parser("date", notation)(f"{text} 13:05") in (parsing.day("2023-02-01T13:05"), None)
+    assert parsing.parser("date", notation)("2023-02-01") == parsing.day("2023-02-01")
+    assert parsing.parser("date", notation)(text.replace("2023", "23")) is None
 
 
 # What a table becomes
@@ -235,7 +235,7 @@ def test_a_later_table_has_the_notation_of_the_column(table):
     encoding = columns.fit(read_table(table("a;d;y\n" + "0,5;31.12.2024;p\n1,5;1.12.2024;q\n" * 9)), "y")
     again = Encoding.from_json(encoding.to_json())
     later = read_table(table("d;a\n2.12.2024;1,25\n2024-12-03;\n", "later.csv"))
-    assert again.encode(later).tolist() == [[1.25, cells.day("2024-12-02")], [0.5, cells.day("2024-12-03")]]
+    assert again.encode(later).tolist() == [[1.25, parsing.day("2024-12-02")], [0.5, parsing.day("2024-12-03")]]
     later = read_table(table("d;a\n2.12.2024;1.25\n", "later.csv"))
     with pytest.raises(UserError, match=r"column a: '1\.25' is no number such as 1,5, as the column's were"):
         again.encode(later)
@@ -505,7 +505,7 @@ def test_what_a_csv_writer_wrote_is_read(tmp_path_factory, content):
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["a", "b"], *content])
     found = read_table(str(path))
-    assert [found.cells(name) for name in "ab"] == [[cells.nfc(row[k].strip()) for row in content] for k in range(2)]
+    assert [found.cells(name) for name in "ab"] == [[parsing.nfc(row[k].strip()) for row in content] for k in range(2)]
 
 
 def test_a_row_has_the_number_of_its_line(table):

@@ -17,16 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdlib import __main__ as tools
-from kdlib.artifacts import read_npz, write_npz
+from kdlib.backends import threads
 from kdlib.data.dataset import Dataset
-from kdlib.errors import UserError
-from kdlib.numerics import threads
-from kdlib.teachers import foreign
+from kdlib.io.artifacts import read_npz, write_npz
+from kdlib.io.errors import UserError
+from kdlib.pipeline.command_line import ANSWERS, DATASET, TEACHER
+from kdlib.teachers import external
 from kdlib.teachers.calibration import TEMPERATURES, temperature
 from kdlib.teachers.classifiers import answers, build, fits, fitted, out_of_fold
-from kdlib.teachers.floor import logits_of
 from kdlib.teachers.folds import fitted_on, fold_of, folds
-from stages import ANSWERS, DATASET, TEACHER, train_teacher
+from kdlib.teachers.smoothing import logits_of
+from stages import train_teacher
 
 NEAREST = {"model": "KNeighborsClassifier", "options": {"n_neighbors": 1}}
 FOREST = {"model": "RandomForestClassifier", "options": {"n_estimators": 20}}
@@ -369,7 +370,7 @@ def asked(here):
     from sklearn.neighbors import KNeighborsClassifier
 
     dataset = prepared(labeled_fraction=0.5, scaling="none")
-    foreign.export("data/rows.npz", dataset, 5, 0)
+    external.export("data/rows.npz", dataset, 5, 0)
     rows = dict(np.load("data/rows.npz", allow_pickle=False))
     return dataset, rows, loop(rows, KNeighborsClassifier(3))
 
@@ -397,7 +398,7 @@ class TestForeign:
     def test_answers_to_the_exported_rows_are_the_classifiers_own(self, asked):
         dataset, rows, p = asked
         path = given_file(probabilities=p, digest=rows["digest"], class_names=rows["class_names"], bytes=12)
-        logits, origin = foreign.read(path, dataset)
+        logits, origin = external.read(path, dataset)
         theirs, _ = answers("KNeighborsClassifier", {"n_neighbors": 3}, dataset, 5, 0)
         for split, own in enumerate(logits):
             taught = dataset.labeled(split)
@@ -408,49 +409,49 @@ class TestForeign:
     def test_one_number_or_text_may_be_an_array_of_one(self, asked):
         dataset, rows, p = asked
         path = given_file(probabilities=p, digest=[str(rows["digest"])], bytes=[12])
-        assert foreign.read(path, dataset)[1]["bytes"] == 12
+        assert external.read(path, dataset)[1]["bytes"] == 12
 
     def test_logits_are_as_they_are(self, asked):
         dataset, _, p = asked
-        logits, _ = foreign.read(given_file(logits=p.astype(np.float32) - 7), dataset)
+        logits, _ = external.read(given_file(logits=p.astype(np.float32) - 7), dataset)
         assert np.array_equal(logits, p.astype(np.float32) - 7)
 
     def test_rows_in_any_order_by_their_numbers(self, asked):
         dataset, rows, p = asked
         order = np.random.default_rng(0).permutation(len(dataset.y))
-        expected, _ = foreign.read(given_file(probabilities=p), dataset)
-        logits, _ = foreign.read(given_file(probabilities=p[:, order], id=rows["id"][order]), dataset)
+        expected, _ = external.read(given_file(probabilities=p), dataset)
+        logits, _ = external.read(given_file(probabilities=p[:, order], id=rows["id"][order]), dataset)
         assert np.array_equal(logits, expected)
 
     @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
     def test_what_rounding_leaves_of_probabilities_is_clipped(self, asked, dtype):
         dataset, _, _ = asked
         p = np.eye(3)[dataset.y]
-        expected, _ = foreign.read(given_file(probabilities=p), dataset)
+        expected, _ = external.read(given_file(probabilities=p), dataset)
         beyond = np.where(p == 1, np.nextafter(dtype(1), dtype(2)), dtype(-1e-9))
-        logits, _ = foreign.read(given_file(probabilities=beyond.astype(dtype)), dataset)
+        logits, _ = external.read(given_file(probabilities=beyond.astype(dtype)), dataset)
         assert np.array_equal(logits, expected)
         for p_of_class, message in ((1.002, "row 3 has 1.002 in column 0"), (-0.002, "row 3 has -0.002 in column 0")):
             p[3] = p_of_class, 1 - p_of_class, 0
             with pytest.raises(UserError, match=message):
-                foreign.read(given_file(probabilities=p), dataset)
+                external.read(given_file(probabilities=p), dataset)
 
     def test_probabilities_by_the_name_of_logits_are_refused_with_a_remedy(self, asked):
         dataset, _, p = asked
         for values in (p, p[0], p.astype(np.float32), np.rint(p).astype(int)):
             with pytest.raises(UserError, match=r"sums to 1, as probabilities do: name them probabilities; .* add 1"):
-                foreign.read(given_file(logits=values), dataset)
-        raised, _ = foreign.read(given_file(logits=p + 1), dataset)
+                external.read(given_file(logits=values), dataset)
+        raised, _ = external.read(given_file(logits=p + 1), dataset)
         assert np.array_equal(raised, (p + 1).astype(np.float32))
         p[1, 7] *= 2
-        assert np.array_equal(foreign.read(given_file(logits=p), dataset)[0], p.astype(np.float32))
+        assert np.array_equal(external.read(given_file(logits=p), dataset)[0], p.astype(np.float32))
 
     def test_what_is_named_may_be_in_an_array_of_one_and_in_bytes(self, asked):
         dataset, rows, p = asked
         named = {"bytes": [12], "digest": [rows["digest"]], "class_names": rows["class_names"].astype(bytes)}
-        assert foreign.read(given_file(probabilities=p, **named), dataset)[1]["bytes"] == 12
+        assert external.read(given_file(probabilities=p, **named), dataset)[1]["bytes"] == 12
         named["digest"] = rows["digest"].astype(bytes)
-        assert foreign.read(given_file(probabilities=p, **named), dataset)[1]["bytes"] == 12
+        assert external.read(given_file(probabilities=p, **named), dataset)[1]["bytes"] == 12
 
     @pytest.mark.parametrize(
         ("change", "words"),
@@ -482,7 +483,7 @@ class TestForeign:
         dataset, rows, p = asked
         path = given_file(**change({"probabilities": p, "id": rows["id"]}, p))
         with pytest.raises(UserError) as refused:
-            foreign.read(path, dataset)
+            external.read(path, dataset)
         message = str(refused.value)
         assert message.startswith(f"{PATH}: ")
         assert "\n" not in message
@@ -490,13 +491,13 @@ class TestForeign:
 
     def test_a_file_that_is_not_there(self, asked):
         with pytest.raises(UserError, match="model names it"):
-            foreign.read("data/raw/none.npz", asked[0])
+            external.read("data/raw/none.npz", asked[0])
 
     def test_a_file_with_a_pickle(self, asked):
         os.makedirs("data/raw", exist_ok=True)
         np.savez(PATH, probabilities=np.array([object()]), allow_pickle=True)
         with pytest.raises(UserError, match="without pickles"):
-            foreign.read(PATH, asked[0])
+            external.read(PATH, asked[0])
 
     def test_a_run_with_it_says_so(self, asked, capsys):
         _, _, p = asked

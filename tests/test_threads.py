@@ -2,9 +2,9 @@
 
 import pytest
 
-from kdlib.numerics import threads
-from kdlib.numerics.arithmetic import Fast
-from kdlib.numerics.threads import Pace, paced
+from kdlib.backends import threads
+from kdlib.backends.arithmetic import Fast
+from kdlib.backends.threads import Pace, paced
 
 
 class Machine:

@@ -5,16 +5,16 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from kdlib.backends import dense
+from kdlib.backends.arithmetic import Exact, Fast
 from kdlib.data.scaled import Scaled
-from kdlib.errors import UserError
+from kdlib.io.errors import UserError
 from kdlib.learning.inputs import outlying
 from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.stopping import EarlyStopping
 from kdlib.learning.training import train
-from kdlib.numerics import dense
-from kdlib.numerics.arithmetic import Exact, Fast
 from kdlib.numerics.streams import Streams, stream
 
 RANDOM = np.random.default_rng(0)

@@ -10,14 +10,14 @@ from conftest import MAINS, quick_params
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdlib.artifacts import read_npz
 from kdlib.data.dataset import ABSENT, HIDDEN, Dataset
 from kdlib.data.encoding import Encoding
-from kdlib.errors import UserError
-from kdlib.learning.models import load_model
+from kdlib.io.artifacts import read_npz
+from kdlib.io.errors import UserError
+from kdlib.learning.model_file import load_model
+from kdlib.pipeline.command_line import BASELINE, DATASET, STUDENT, TEACHER
 from kdlib.preparation.synthesis import SYNTHESES, mixup, munge, nearest
 from kdlib.preparation.transfer import extended
-from stages import BASELINE, DATASET, STUDENT, TEACHER
 
 
 @pytest.fixture(autouse=True)

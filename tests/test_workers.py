@@ -18,13 +18,14 @@ import pytest
 import yaml
 from conftest import MAINS, ROOT, quick, quick_params
 
-from kdlib import pieces
-from kdlib.errors import UserError
+from kdlib.backends import threads
+from kdlib.io import chunks
+from kdlib.io.errors import UserError
 from kdlib.learning.stack import each
-from kdlib.numerics import threads
-from stages import BASELINE, STUDENT, TEACHER, cluster, parts, plan, workers
-from stages.parts import Part
-from stages.targets import fewest
+from kdlib.pipeline import cluster, plan, work_units, workers
+from kdlib.pipeline.command_line import BASELINE, STUDENT, TEACHER
+from kdlib.pipeline.objective_specs import fewest
+from kdlib.pipeline.work_units import Part
 
 TRAINED = {"train_teacher": TEACHER, "train_baseline": BASELINE, "distill": STUDENT}
 SMALL = {
@@ -90,9 +91,9 @@ def anyhow(chance, part):
         return [Part(part.recipe, part.splits, part.settings, part.replicas, ".{}-{}-{}".format(*corner), False)]
     axis = chance.choice(axes)
     halves = divided(chance, getattr(part, axis))
-    pieces = [p for half in halves for p in anyhow(chance, Part(**{**vars(part), axis: half}))]
-    chance.shuffle(pieces)
-    return pieces
+    chunks = [p for half in halves for p in anyhow(chance, Part(**{**vars(part), axis: half}))]
+    chance.shuffle(chunks)
+    return chunks
 
 
 @pytest.mark.slow
@@ -101,13 +102,13 @@ def test_cut_at_random_and_put_together_in_any_order(seed, whole, experiment, mo
     chance, counts = random.Random(seed), []
 
     def cut(work, stack):
-        pieces = anyhow(chance, stack)
-        counts.append(len(pieces))
-        return pieces
+        chunks = anyhow(chance, stack)
+        counts.append(len(chunks))
+        return chunks
 
     def in_turn(work, missing, log):
         for part in missing:
-            yield part, parts.train_part(work, part)
+            yield part, work_units.train_part(work, part)
 
     monkeypatch.setattr(plan, "cut", cut)
     monkeypatch.setattr(workers, "spread", in_turn)
@@ -120,17 +121,17 @@ def test_the_cut_has_every_network_once_and_depends_on_no_number_of_workers():
     def networks(part):
         return {(s, g, r) for s in part.splits for g in part.settings for r in part.replicas}
 
-    class Work(parts.Work):
+    class Work(work_units.Work):
         def sizes(self, recipe):
             return 64, *recipe.hidden, 10
 
     recipe = quick_params(student={"hidden": [128], "batch_size": 32}).student.recipe()
     stack = Part(recipe, (0, 2), (0, 1, 2), tuple(range(7)))
-    pieces = parts.cut(Work(None, None, None), stack)
-    assert len({piece.file for piece in pieces}) == len(pieces)
-    assert sum(len(networks(piece)) for piece in pieces) == len(networks(stack))
-    assert set().union(*map(networks, pieces)) == networks(stack)
-    assert {piece.replicas for piece in pieces} == {(0, 1, 2), (3, 4, 5), (6,)}  # 3 x 32 x 9472 products are below 2^20
+    chunks = work_units.cut(Work(None, None, None), stack)
+    assert len({piece.file for piece in chunks}) == len(chunks)
+    assert sum(len(networks(piece)) for piece in chunks) == len(networks(stack))
+    assert set().union(*map(networks, chunks)) == networks(stack)
+    assert {piece.replicas for piece in chunks} == {(0, 1, 2), (3, 4, 5), (6,)}  # 3 x 32 x 9472 products are below 2^20
 
 
 @pytest.mark.parametrize("values", [(1,), (1, 1), (1, 2), (1, 1, 2, 2), (1, 2, 1, 2), (1, 1, 2, 2, 1, 1), (1, 2, 2, 2)])
@@ -155,7 +156,7 @@ def test_so_many_workers_write_the_same_bytes(count, whole, experiment):
 @pytest.mark.parametrize("model", ["GaussianNB", "data/raw/teacher.npz"])
 def test_a_teacher_that_is_no_network_is_asked_as_before(model, experiment):
     if model.endswith("npz"):
-        from kdlib.artifacts import read_npz, write_npz
+        from kdlib.io.artifacts import read_npz, write_npz
 
         write_npz(model, {"logits": read_npz(TEACHER)["logits"]})
     changes = SMALL | {"teacher": {"model": model}}
@@ -194,11 +195,11 @@ def _dies(number, work, part, asker):
 
 def work_of(**changes):
     """(`Work`, its parts) of a baseline."""
-    from stages import fit
+    from kdlib.pipeline import jobs
 
     caught = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "plan", lambda work: caught.append((work, plan.plan(work))) or 1 / 0)
+        patch.setattr(jobs, "plan", lambda work: caught.append((work, plan.plan(work))) or 1 / 0)
         with pytest.raises(ZeroDivisionError):
             MAINS["train_baseline"](quick_params(**changes))
     return caught[0]
@@ -232,7 +233,7 @@ def test_a_folder_of_any_name(name, whole, tmp_path, monkeypatch):
 def test_what_is_in_a_file_without_a_name_reaches_the_workers(tmp_path, monkeypatch):
     """Rows that are views, and what the teacher says of them."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pieces, "SCRATCH", 1)
+    monkeypatch.setattr(chunks, "SCRATCH", 1)
     section = {"augment": {"shift": 1}, "epochs": 2}
     changes = {
         "prepare": {"dataset": "digits", "max_samples": 300, "splits": 2},

@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kdlib.artifacts import digest, read_npz, write_npz
+from kdlib.backends.arithmetic import Exact
 from kdlib.evaluation import metrics
+from kdlib.io.artifacts import digest, read_npz, write_npz
 from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.numerics import exact
-from kdlib.numerics.arithmetic import Exact
 from kdlib.preparation import sources
-from kdlib.preparation.assembly import prepare
+from kdlib.preparation.build import prepare
 
 some = settings(deadline=None, max_examples=60)
 NUMBERS = st.sampled_from([0.0, -0.0, 0.0, -0.0, 1.0, -1.0, 5e-324, -5e-324])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from kdlib.artifacts import read_npz, write_npz
+from kdlib.io.artifacts import read_npz, write_npz
 
 FEW = 1200
 

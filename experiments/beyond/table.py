@@ -8,8 +8,8 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from errors import cell, errors, markdown, read  # beside this folder
 
-from kdlib.artifacts import write_json, write_text
-from kdlib.evaluation.panel import COLORS, Panel, document
+from kdlib.io.artifacts import write_json, write_text
+from kdlib.reporting.svg_axes import COLORS, Panel, document
 
 NETWORKS = ("teacher", "baseline", "student", "quantized")
 SHOWN = {"teacher": "teacher", "baseline": "labels", "student": "distilled"}

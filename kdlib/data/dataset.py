@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kdlib.artifacts import digest, read_npz, write_npz
-from kdlib.data.faults import ABSENT, HIDDEN, PARTS, fault
-from kdlib.data.names import check_name
+from kdlib.data.checks import ABSENT, HIDDEN, PARTS, fault
+from kdlib.data.mapped_rows import Ends
+from kdlib.data.name_checks import check_name
 from kdlib.data.scaled import Scaled
-from kdlib.data.streamed import Ends
-from kdlib.errors import UserError
+from kdlib.io.artifacts import digest, read_npz, write_npz
+from kdlib.io.errors import UserError
 
 
 @dataclass
@@ -107,7 +107,7 @@ class Dataset:
         """Raises UserError if the file is missing, damaged or not such a dataset.
 
         The file is read once from end to end, for the digest and for the least and greatest values. What is mapped of
-        it (`kdlib.reading.MAPPED`) is not held.
+        it (`kdlib.io.npz_reader.MAPPED`) is not held.
         """
         plain = ("x", "y", "assignment", "offset", "scale")
         arrays = read_npz(path, [*plain, "class_names", "feature_names", "image_shape", "digest"], sealed=True)

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from kdlib.artifacts import read_json
-from kdlib.data.cells import (
+from kdlib.data.name_checks import check_name
+from kdlib.data.parsing import (
     LARGEST,
     MISSING,
     NOTATIONS,
@@ -21,8 +21,8 @@ from kdlib.data.cells import (
     numbers,
     parser,
 )
-from kdlib.data.names import check_name
-from kdlib.errors import UserError
+from kdlib.io.artifacts import read_json
+from kdlib.io.errors import UserError
 
 KINDS = (*PARSERS, "category")
 
@@ -124,7 +124,7 @@ class Column:
 
 
 def as_numbers(table, name):
-    """(n,) float64, as `kdlib.data.cells.numbers` gives of a column's cells, or None."""
+    """(n,) float64, as `kdlib.data.parsing.numbers` gives of a column's cells, or None."""
     if name not in table.arrays:
         return numbers(table.cells(name))
     values = table.arrays[name]().astype(np.float64) + 0.0
@@ -158,7 +158,7 @@ class Encoding:
 
         Parameters
         ----------
-        table : kdlib.data.raw.Table
+        table : kdlib.data.table.Table
             Of n rows.
         unknown : dict, optional
             Gets {name: (unseen, missing)} of each column with cells that are a category which training has not seen, or

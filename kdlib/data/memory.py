@@ -6,9 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from kdlib.data.cells import nfc
-from kdlib.data.raw import Table
-from kdlib.errors import UserError
+from kdlib.data.parsing import nfc
+from kdlib.data.table import Table
+from kdlib.io.errors import UserError
 
 NAME = "rows"  # what messages call a table that has no path
 
@@ -39,7 +39,7 @@ def table_of(rows, needed):
 
     Returns
     -------
-    kdlib.data.raw.Table
+    kdlib.data.table.Table
 
     Raises
     ------

@@ -3,9 +3,9 @@
 from functools import partial
 from pathlib import Path
 
-from kdlib import reading
-from kdlib.data.raw import Table, column_names
-from kdlib.errors import UserError
+from kdlib.data.table import Table, column_names
+from kdlib.io import npz_reader
+from kdlib.io.errors import UserError
 
 PLENTY = 10_000_000  # cells in however few bytes; beyond, a bit for each
 BATCH = 65_536  # rows that are read at once of a file that is not read as a whole
@@ -14,7 +14,7 @@ BATCH = 65_536  # rows that are read at once of a file that is not read as a who
 def read_parquet(path):
     """`Table` of a `.parquet`. Raises UserError if it is damaged, or pyarrow is not installed.
 
-    A file of `kdlib.reading.MAPPED` bytes or more is read in batches of rows, again for each pass.
+    A file of `kdlib.io.npz_reader.MAPPED` bytes or more is read in batches of rows, again for each pass.
     """
     try:
         import pyarrow
@@ -26,7 +26,7 @@ def read_parquet(path):
         cells, size = file.metadata.num_rows * file.metadata.num_columns, Path(path).stat().st_size
         if cells > PLENTY + 8 * size:
             raise ValueError(f"{cells:,} cells in {size:,} bytes")
-        large = size >= reading.MAPPED
+        large = size >= npz_reader.MAPPED
         for batch in file.iter_batches(BATCH) if large else ():
             batch.validate(full=True)
         content = file.schema_arrow.empty_table() if large else file.read()

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from kdlib.deployment.c_template import FUNCTIONS, HEAD, LAYER, WIDTH, doubles, filled, integers, string
-from kdlib.deployment.integers import HIGHEST, pack
+from kdlib.deployment.integer_network import HIGHEST, pack
 from kdlib.numerics.streams import Streams
 
 POINTER = 4  # bytes, of a class name's

@@ -4,8 +4,8 @@ import numpy as np
 
 from kdlib.data.encoding import Column, Encoding
 from kdlib.data.memory import has_columns, table_of, unmasked
-from kdlib.data.raw import Table
-from kdlib.errors import UserError
+from kdlib.data.table import Table
+from kdlib.io.errors import UserError
 
 
 def encoding(about):

@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 import numpy as np
 
-from kdlib.data.cells import MISSING, spellings
+from kdlib.data.parsing import MISSING, spellings
 from kdlib.deployment.features import encoding
-from kdlib.deployment.integers import HIGHEST
+from kdlib.deployment.integer_network import HIGHEST
 from kdlib.deployment.onnx_graph import TYPES, Graph
 
 ML, OUTPUTS = "ai.onnx.ml", ("label", "probabilities", "logits")
@@ -21,7 +21,7 @@ def onnx_file(deployed):
     dates (days since 1970-01-01 UTC) float64, NaN where missing, in whatever notation the table had them (0.5 for
     `0,5`, 5 for `5%`);
     categories texts without blanks around them, which are compared as they are: a trained value, or one of its
-    `kdlib.data.cells.spellings`. Outputs: `label` (n,) texts; `probabilities` and `logits`, (n, classes), float64 of
+    `kdlib.data.parsing.spellings`. Outputs: `label` (n,) texts; `probabilities` and `logits`, (n, classes), float64 of
     integers, float32 of floats. Rows that Python refuses have answers that mean nothing.
     """
     graph, network, about = Graph(), deployed.network, deployed.about

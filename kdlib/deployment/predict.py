@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from kdlib.artifacts import read_npz, write_csv
-from kdlib.data.raw import Table
-from kdlib.data.tables import read_table
-from kdlib.deployment.deployed import load
+from kdlib.data.readers import read_table
+from kdlib.data.table import Table
 from kdlib.deployment.features import features, lines
-from kdlib.errors import UserError
-from kdlib.outputs import apart, exclusive
+from kdlib.deployment.model_file import load
+from kdlib.io.artifacts import read_npz, write_csv
+from kdlib.io.atomic import apart, exclusive
+from kdlib.io.errors import UserError
 
 
 def predict(model, rows, output):
@@ -19,7 +19,7 @@ def predict(model, rows, output):
     model : str
         Path of a deployed network.
     rows : str
-        Path of a table as `kdlib.data.tables.read_table` takes it, or of an .npz with the array `x`.
+        Path of a table as `kdlib.data.readers.read_table` takes it, or of an .npz with the array `x`.
     output : str
         Path of a .csv, which no other process writes meanwhile.
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kdlib.deployment.integers import HIGHEST, SHIFTS, SUMS, IntegerNetwork
+from kdlib.deployment.integer_network import HIGHEST, SHIFTS, SUMS, IntegerNetwork
 from kdlib.numerics import exact
 from kdlib.numerics.levels import LEVELS, rounded, to_levels
 

@@ -6,9 +6,9 @@ of (R, n, classes) a block of rows is in work at a time.
 
 import numpy as np
 
+from kdlib.backends.arithmetic import Exact
 from kdlib.learning import losses
 from kdlib.numerics import exact
-from kdlib.numerics.arithmetic import Exact
 
 CALIBRATION_BINS = 15
 BLOCK = 1 << 18  # logits that are in work at a time

@@ -7,7 +7,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from kdlib.errors import UserError
+from kdlib.io.errors import UserError
 
 
 @dataclass(frozen=True)

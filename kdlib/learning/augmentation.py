@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kdlib.artifacts import digest
-from kdlib.data.faults import ABSENT, HIDDEN, PARTS
+from kdlib.data.checks import ABSENT, HIDDEN, PARTS
 from kdlib.data.scaled import blocks
-from kdlib.learning.resampling import PIXEL, viewed
+from kdlib.io.artifacts import digest
+from kdlib.io.chunks import scratch
+from kdlib.learning.warping import PIXEL, viewed
 from kdlib.numerics.streams import stream
-from kdlib.pieces import scratch
 
 ENTRY = 1 << 16  # parts of an entry of a linear map
 WEIGHT = 1 << 10  # parts of a spline's weight

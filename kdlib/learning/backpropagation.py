@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from kdlib.numerics import blocks, kernels, ranks, shared
-from kdlib.numerics.dense import Layers
+from kdlib.backends import numpy_backend, rank_gradient, ranks, selection
+from kdlib.backends.dense import Layers
 from kdlib.numerics.levels import mirrors
 
 
@@ -34,9 +34,9 @@ class Backpropagation:
 
     def _passes(self, rows):
         """The compiled passes for so many rows, or None."""
-        key = kernels.current, rows
+        key = selection.current, rows
         if key not in self._compiled:
-            self._compiled[key] = kernels.current.passes(self.layers, rows)
+            self._compiled[key] = selection.current.passes(self.layers, rows)
         return self._compiled[key]
 
     def forward(self, operand, masks=None):
@@ -59,7 +59,7 @@ class Backpropagation:
     def backward(self, delta, rows=None):
         """delta: gradient of the loss by the logits of the last `forward`, (R, batch, classes). Fills `gradient`.
 
-        rows: of a batch of which these are the `kdlib.numerics.ranks` share; None: it is the whole.
+        rows: of a batch of which these are the `kdlib.backends.ranks` share; None: it is the whole.
         """
         if passes := self._passes(delta.shape[1]):
             passes.backward(delta)
@@ -72,12 +72,12 @@ class Backpropagation:
             if index > 0:
                 z, _, below = buffers[index - 1]
                 self.dense[index].backward(deltas[0], out=below)
-                blocks.pass_on(below, z)
+                numpy_backend.pass_on(below, z)
                 if self._masks[index - 1] is not None:
                     below *= self._masks[index - 1]
                 deltas.insert(0, below)
         if of_several:
-            shared.gradient(ranks.current, self.layers, self._operands, deltas, rows)
+            rank_gradient.gradient(ranks.current, self.layers, self._operands, deltas, rows)
 
     def mirror(self):
         for dense in self.dense:
@@ -89,4 +89,4 @@ class Backpropagation:
         The norm is that of the weights as the products see them: near the parameters' to the last bit of the grid.
         Reference: Hinton et al., "Improving neural networks by preventing co-adaptation of feature detectors" (2012).
         """
-        kernels.current.constrain(self.layers, max_norm)
+        selection.current.constrain(self.layers, max_norm)

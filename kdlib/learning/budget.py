@@ -9,7 +9,7 @@ import math
 import os
 from pathlib import Path
 
-from kdlib.errors import UserError
+from kdlib.io.errors import UserError
 from kdlib.learning.epoch import rows_held
 from kdlib.learning.network import multiply_adds, parameter_count
 
@@ -76,7 +76,7 @@ def estimate(section, recipe, sizes, networks, examples, arithmetic):
         Widths of the layers.
     networks, examples : int
     arithmetic : type
-        Of `kdlib.numerics.arithmetic.ARITHMETICS`.
+        Of `kdlib.backends.arithmetic.ARITHMETICS`.
 
     Returns
     -------

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kdlib import artifacts
-from kdlib.errors import UserError
-from kdlib.numerics import ranks
-from kdlib.outputs import exclusive
+from kdlib.backends import ranks
+from kdlib.io import artifacts
+from kdlib.io.atomic import exclusive
+from kdlib.io.errors import UserError
 
 log = logging.getLogger("checkpoint")
 STATE = 256  # characters of a generator's state, at most

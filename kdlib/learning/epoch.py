@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from kdlib.backends.ranks import mean_of
 from kdlib.learning.stack import ordered
 from kdlib.learning.validation import losses_of
 from kdlib.numerics.streams import permutation
-from kdlib.numerics.sums import mean_of
 
 HELD = 1 << 20  # logits that are held at once
 MANY = 1 << 22  # examples whose order is held in 4 bytes each

@@ -5,12 +5,12 @@ import math
 
 import numpy as np
 
+from kdlib.backends import numpy_backend, selection
 from kdlib.data import scaled
 from kdlib.data.scaled import Scaled
-from kdlib.errors import UserError
+from kdlib.io.chunks import advise
+from kdlib.io.errors import UserError
 from kdlib.learning.stack import parts
-from kdlib.numerics import blocks, kernels
-from kdlib.pieces import advise
 
 GATHERED = np.uint8, np.float32, np.float64  # in this machine's order of bytes
 CROWDING = 128  # a row's inputs have at least 7 bits of its largest
@@ -64,7 +64,7 @@ class Inputs:
             self._takes.append(_taking(x))
         self._all, plain = splits, all(isinstance(x, Scaled) for x in splits)
         self._splits, self._grid = splits if plain else None, dense.grids[0] if dense.grids else None
-        held = not plain or math.prod(x.shape) <= kernels.current.HELD  # integers
+        held = not plain or math.prod(x.shape) <= selection.current.HELD  # integers
         self._held = held and len(splits) == 1
         if plain and not self._held:
             advise(splits[0].x, random=True)
@@ -106,7 +106,7 @@ class Inputs:
         unit = None if self._grid is None else np.empty((*indices.shape, 1), self._dtype)
         for x, own in zip(self._splits, self._networks, strict=True):
             rows, flat = x.rows.take(indices[own]), x.x.reshape(len(x.x), -1)
-            gather = kernels.current.gather if flat.dtype in GATHERED else blocks.gather
+            gather = selection.current.gather if flat.dtype in GATHERED else numpy_backend.gather
             gather(flat, rows, x.offset, x.scale, self._grid, out[own], unit if unit is None else unit[own])
         return out, unit
 

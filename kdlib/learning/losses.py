@@ -1,7 +1,7 @@
 """Losses on logits, each with its gradient by the student's logits.
 
 Every loss is in nats and per example, (R, n, classes) -> (R, n); nothing is averaged here. `arithmetic` is an object
-of `kdlib.numerics.arithmetic`. Arrays that end in `classes` broadcast over the replicas; a temperature is a number, or
+of `kdlib.backends.arithmetic`. Arrays that end in `classes` broadcast over the replicas; a temperature is a number, or
 one for each replica, (R, 1, 1).
 
 Where the formulas depart from the papers:
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdlib.numerics import blocks, kernels
+from kdlib.backends import numpy_backend, selection
 
 
 def softmax(logits, arithmetic, temperature=None):
@@ -26,12 +26,12 @@ def softmax(logits, arithmetic, temperature=None):
 
     Reference: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), equation 1.
     """
-    return blocks.softmax(logits, temperature, arithmetic)
+    return numpy_backend.softmax(logits, temperature, arithmetic)
 
 
 def log_softmax(logits, arithmetic, temperature=None):
     """log(softmax(logits / T)), without overflow. logits: (..., classes) -> the same shape."""
-    shifted, total = kernels.current.shifted(logits, temperature, arithmetic)
+    shifted, total = selection.current.shifted(logits, temperature, arithmetic)
     return shifted - arithmetic.log(total)
 
 

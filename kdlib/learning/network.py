@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from kdlib.backends.dense import layer_views
 from kdlib.data.scaled import Scaled, blocks
-from kdlib.numerics.dense import layer_views
 from kdlib.numerics.levels import mirrors
 
 INFERENCE_ROWS = 1024
@@ -25,7 +25,7 @@ def multiply_adds(sizes):
 class Network:
     """R perceptrons with ReLU between their layers (Rumelhart, Hinton and Williams 1986; Glorot et al. 2011).
 
-    sizes: widths of the layers, input and output included. arithmetic: a class of `kdlib.numerics.arithmetic`.
+    sizes: widths of the layers, input and output included. arithmetic: a class of `kdlib.backends.arithmetic`.
     `parameters` is one flat array (R, parameters); `layers` are views of it.
     """
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields, is_dataclass
 
 import numpy as np
 
-from kdlib.errors import UserError
-from kdlib.learning import lazy, losses, schedules
+from kdlib.io.errors import UserError
+from kdlib.learning import lazy_targets, losses, schedules
 from kdlib.learning.arguments import NON_NEGATIVE, POSITIVE, SHARE, TRUTH, Options, Several, check
 from kdlib.learning.losses import LOSSES
 from kdlib.learning.schedules import LinearSchedule, Scheduled
@@ -33,7 +33,7 @@ def _stacked(name, targets, arithmetic):
         raise UserError(f"{name}: got the shape {targets.shape}; needs (n, classes), or (G, n, classes)")
     if isinstance(targets, np.ndarray):
         targets = targets.reshape(-1, *targets.shape[-2:])
-    return lazy.each(targets, lambda values: values.astype(arithmetic.logits_dtype), "")
+    return lazy_targets.each(targets, lambda values: values.astype(arithmetic.logits_dtype), "")
 
 
 def _listed(given):
@@ -46,7 +46,7 @@ class Objective:
     Attributes
     ----------
     arithmetic : type
-        A class of `kdlib.numerics.arithmetic`; it is the network's too.
+        A class of `kdlib.backends.arithmetic`; it is the network's too.
     targets : tuple of arrays (G, n, ...)
         Of n examples, by the order of `kdlib.learning.stack`.
     """
@@ -83,10 +83,10 @@ class CrossEntropy(Objective):
 
     Parameters
     ----------
-    one_hot : array (n, classes) or (G, n, classes), or of `kdlib.learning.lazy`
+    one_hot : array (n, classes) or (G, n, classes), or of `kdlib.learning.lazy_targets`
         The distributions: one-hot rows for plain labels.
     arithmetic : type
-        A class of `kdlib.numerics.arithmetic`.
+        A class of `kdlib.backends.arithmetic`.
 
     Raises
     ------
@@ -119,12 +119,12 @@ class Distillation(Objective):
 
     Parameters
     ----------
-    one_hot : array (n, classes) or (S, n, classes), or of `kdlib.learning.lazy`
+    one_hot : array (n, classes) or (S, n, classes), or of `kdlib.learning.lazy_targets`
         The labels, of S splits; zero rows for examples without one.
-    logits_teacher : array or of `kdlib.learning.lazy`
+    logits_teacher : array or of `kdlib.learning.lazy_targets`
         The teacher's logits of the same examples.
     arithmetic : type
-        A class of `kdlib.numerics.arithmetic`.
+        A class of `kdlib.backends.arithmetic`.
     loss : str
         The soft part, a key of `kdlib.learning.losses.LOSSES`.
     temperature, alpha : float or LinearSchedule, or a sequence of G of them
@@ -168,11 +168,11 @@ class Distillation(Objective):
                 " the network says; needs three classes or more, or false"
             )
         if self.standardize_logits:
-            logits = lazy.each(logits, lambda values: losses.standardize(values, arithmetic)[0], "standardized")
+            logits = lazy_targets.each(logits, lambda values: losses.standardize(values, arithmetic)[0], "standardized")
         kind = LOSSES[self.loss]
         soft = kind(**{field.name: getattr(self, field.name) for field in (fields(kind) if is_dataclass(kind) else ())})
-        unlabeled = lazy.each(one_hot, lambda values: values.max(axis=-1, keepdims=True) == 0, "unlabeled")
-        unlabeled = (unlabeled,) if lazy.anywhere(unlabeled) else ()
+        unlabeled = lazy_targets.each(one_hot, lambda values: values.max(axis=-1, keepdims=True) == 0, "unlabeled")
+        unlabeled = (unlabeled,) if lazy_targets.anywhere(unlabeled) else ()
         if unlabeled and soft.needs_labels:
             raise UserError(f"loss: got {self.loss!r}, and {self.loss} needs a label for each example; label all rows")
         numbers = {name: _listed(getattr(self, name)) for name in SETTING}

@@ -8,8 +8,7 @@ import math
 
 import numpy as np
 
-from kdlib.learning import rules
-from kdlib.numerics import kernels
+from kdlib.backends import selection, update_rules
 
 # Subnormal numbers are slow, and some libraries switch them off for the whole process. With this anchor a moment is
 # rounded to multiples of 2^-100 in float32, and what is below a half of that becomes zero; a mean that decays by less
@@ -39,7 +38,7 @@ class Optimizer:
     def step(self, parameters, gradient, learning_rate, layers=None):
         """gradient: as `parameters`; it is overwritten. learning_rate: a number, or (R, 1). layers: of `update`."""
         constants, anchor = self.next(learning_rate, parameters.dtype)
-        kernels.current.update(self.rule, constants, {"p": parameters, "g": gradient} | self.moments, layers, anchor)
+        selection.current.update(self.rule, constants, {"p": parameters, "g": gradient} | self.moments, layers, anchor)
 
     def next(self, learning_rate, dtype):
         """(constants of the rule, anchor to flush the moments to, or None) of the next step, which counts as taken."""
@@ -66,7 +65,7 @@ class SGD(Optimizer):
     def __init__(self, parameters, momentum=0.9, nesterov=False, weight_decay=0.0):
         super().__init__(parameters, momentum, ("velocity",))
         self.momentum, self.weight_decay = momentum, weight_decay
-        self.rule = rules.sgd(nesterov, bool(weight_decay))
+        self.rule = update_rules.sgd(nesterov, bool(weight_decay))
 
     def _constants(self, learning_rate, dtype):
         return {
@@ -86,7 +85,7 @@ class Adam(Optimizer):
     def __init__(self, parameters, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0):
         super().__init__(parameters, min(beta_1, beta_2), ("mean", "square"), powers=(beta_1, beta_2))
         self.beta_1, self.beta_2, self.epsilon, self.weight_decay = beta_1, beta_2, epsilon, weight_decay
-        self.rule = rules.adam(self.decoupled, bool(weight_decay))
+        self.rule = update_rules.adam(self.decoupled, bool(weight_decay))
 
     def _constants(self, learning_rate, dtype):
         power_1, power_2 = self._powers.tolist()

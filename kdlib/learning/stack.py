@@ -14,7 +14,7 @@ def each(values, networks):
 
 
 def ordered(target, order):
-    """target: (G, n, ...) of n examples, or `kdlib.learning.lazy`; order: (R, m) of indices -> (R, m, ...)."""
+    """target: (G, n, ...) of n examples, or `kdlib.learning.lazy_targets`; order: (R, m) of indices -> (R, m, ...)."""
     entry = np.arange(len(order)) * len(target) // len(order)
     return target[entry[:, None], order] if isinstance(target, np.ndarray) else target.ordered(entry, order)
 

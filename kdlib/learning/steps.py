@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from kdlib.backends import selection
+from kdlib.backends.threads import FEW
 from kdlib.learning.network import multiply_adds
 from kdlib.learning.optimizers import factors
 from kdlib.learning.stack import parts
-from kdlib.numerics import kernels
-from kdlib.numerics.threads import FEW
 
 
 def compiled_steps(run, objective, inputs):
@@ -15,7 +15,7 @@ def compiled_steps(run, objective, inputs):
     plain = not (any(run.rates) or recipe.max_norm)
     small = recipe.batch_size * multiply_adds(run.network.sizes) < FEW
     terms, splits = objective.at(0, recipe.epochs).terms(run.network.replicas), inputs.source()
-    if kernels.current.steps and plain and small and terms and splits:
+    if selection.current.steps and plain and small and terms and splits:
         return CompiledSteps(run, splits)
     return None
 
@@ -61,7 +61,7 @@ class CompiledSteps:
         if rows not in self._steps:
             layers, update = self._run.backpropagation.layers, self._run.update
             moments, dtype = tuple(update.moments.values()), self._run.logits.dtype.type
-            self._steps[rows] = kernels.current.steps(layers, rows, update.rule, moments, dtype)
+            self._steps[rows] = selection.current.steps(layers, rows, update.rule, moments, dtype)
         return self._steps[rows]
 
     def _rates(self, first, steps):

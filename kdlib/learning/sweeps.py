@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 
-from kdlib.errors import UserError
+from kdlib.io.errors import UserError
 from kdlib.learning.network import Network
 from kdlib.learning.objectives import SETTING
 from kdlib.learning.schedules import LinearSchedule

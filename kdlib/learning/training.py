@@ -4,8 +4,11 @@ import math
 
 import numpy as np
 
-from kdlib.errors import UserError
-from kdlib.learning.agreement import disagreement
+from kdlib.backends import numpy_backend, ranks, selection
+from kdlib.backends.arithmetic import Exact
+from kdlib.backends.threads import paced
+from kdlib.io.errors import UserError
+from kdlib.learning.backend_check import disagreement
 from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.dropout import dropout_masks
 from kdlib.learning.epoch import Epoch, orders, rows_held
@@ -15,10 +18,7 @@ from kdlib.learning.optimizers import optimizer
 from kdlib.learning.steps import compiled_steps
 from kdlib.learning.stopping import EarlyStopping
 from kdlib.learning.validation import mean_of_finite, validate
-from kdlib.numerics import blocks, kernels, ranks
-from kdlib.numerics.arithmetic import Exact
 from kdlib.numerics.streams import REPLICAS
-from kdlib.numerics.threads import paced
 
 CURVES = ("training_loss", "validation_loss", "validation_accuracy")
 
@@ -50,9 +50,10 @@ def train(x, objective, validation, recipe, streams, progress=None, checkpoint=N
     threads = paced(recipe.batch_size * multiply_adds(network.sizes), objective.arithmetic.threads_matter)
     work = run.steps - done * len(run.batches), network.parameters.size, objective.arithmetic
     asked = update.rule, bool(recipe.max_norm)
-    suited = kernels.suited(asked, *work, lambda back_end: disagreement(back_end, recipe))
+    suited = selection.suited(asked, *work, lambda back_end: disagreement(back_end, recipe))
     alone = ranks.current.size == 1
-    rules = suited if alone and not recipe.bits else kernels.using(blocks)  # numba knows no levels and no ranks
+    plain = alone and not recipe.bits  # numba knows no levels and no ranks
+    rules = suited if plain else selection.using(numpy_backend)
     with np.errstate(all="ignore"), rules, threads as after_step:  # what overflows is met by `run.check`
         inputs = Inputs(x, network, backpropagation.dense[0])
         compiled = compiled_steps(run, objective, inputs)

@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 
+from kdlib.backends import ranks
+from kdlib.backends.arithmetic import Exact
+from kdlib.backends.ranks import mean_of
 from kdlib.learning import losses
 from kdlib.learning.stack import parts
-from kdlib.numerics import exact, ranks
-from kdlib.numerics.arithmetic import Exact
-from kdlib.numerics.sums import mean_of
+from kdlib.numerics import exact
 
 BLOCK = 8192  # losses that are computed at once, in the cache
 ROWS = 8192  # examples that are validated at once

@@ -8,7 +8,7 @@ an outlying row coarsens its own grid alone. Sums of more than PART terms are cu
 
 The range. The least magnitude that sets a grid is FLOOR, or SCALED_FLOOR for errors that have taken in the units of the
 other operand; a magnitude above LIMIT becomes NaN: training has diverged. So no unit of an operand or of a product is
-subnormal, and no partial sum overflows. See `kdlib.numerics.dense`.
+subnormal, and no partial sum overflows. See `kdlib.backends.dense`.
 """
 
 import functools

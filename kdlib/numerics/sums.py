@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from kdlib.numerics import ranks
 from kdlib.numerics.exact import scale, sum_bits
 
 
@@ -18,19 +17,6 @@ class Sums:
         integers = np.rint(scale(np.asarray(piece, np.float64), -self._shift)) + 0.0
         self._integers = self._integers + np.add.reduce(integers, axis=-1, keepdims=True)
 
-    def total(self, over=ranks.ALONE):
-        """(...,), over these ranks."""
-        return scale(over.total(self._integers), self._shift)[..., 0]
-
-
-def mean_of(pieces, n):
-    """`exact.mean` over the last axis of the pieces (..., k), one after another, without another copy of them.
-
-    n: of all terms, of which these are what this of the `kdlib.numerics.ranks` has.
-    """
-    largest = [np.max(np.abs(piece), axis=-1, keepdims=True, initial=0.0) for piece in pieces]
-    sums = Sums(ranks.current.largest(np.maximum.reduce(largest)), n)
-    for piece in pieces:
-        sums.add(piece)
-    mean = sums.total(ranks.current) / n
-    return np.where(np.isnan(mean), np.nan, mean)  # NaN has many bits, of which the order of a sum picks some
+    def total(self, add=lambda integers: integers):
+        """(...,). add: function that adds up the integers of several such sums, of the same grid, without rounding."""
+        return scale(add(self._integers), self._shift)[..., 0]

@@ -5,11 +5,11 @@ import hashlib
 
 import numpy as np
 
-from kdlib.errors import UserError
-from kdlib.evaluation.answers import NETWORKS
-from kdlib.evaluation.table import table
+from kdlib.evaluation.heldout import NETWORKS
+from kdlib.io.chunks import pieces, positive_zeros
+from kdlib.io.errors import UserError
 from kdlib.learning.stack import parts
-from kdlib.pieces import pieces, positive_zeros
+from kdlib.reporting.table import table
 
 ROOM = 340_000  # bytes of the examples that are shown, as many of those that are trained on
 WEIGHTS = 300_000  # bytes of a network's weights

@@ -9,10 +9,10 @@ from functools import cached_property
 
 import numpy as np
 
-from kdlib.data.cells import DECIMAL, LARGEST, MISSING, NOTATIONS, PARSERS, PLACEHOLDERS, exact_number, parser
 from kdlib.data.encoding import Column, Encoding, as_numbers
-from kdlib.data.names import check_name, listed
-from kdlib.errors import UserError
+from kdlib.data.name_checks import check_name, listed
+from kdlib.data.parsing import DECIMAL, LARGEST, MISSING, NOTATIONS, PARSERS, PLACEHOLDERS, exact_number, parser
+from kdlib.io.errors import UserError
 
 MOST = 10_000  # different values of a category
 GROUPED = "1.234,5"  # the notation in which `1.500`, also a plain number, is another number
@@ -23,7 +23,7 @@ log = logging.getLogger("prepare")
 
 def fit(table, target, drop=(), categories=(), missing=()):
     """`Encoding` of all columns but `target` and `drop`. categories: columns to take as such though they hold numbers.
-    missing: texts that say that a value is missing, besides `kdlib.data.cells.MISSING`.
+    missing: texts that say that a value is missing, besides `kdlib.data.parsing.MISSING`.
 
     It reads the features of all rows, and no label. A row that a split tests on so takes part in three things: what a
     column is, which categories have a feature, and the median. None tells a class: a category that tested rows alone
@@ -34,7 +34,7 @@ def fit(table, target, drop=(), categories=(), missing=()):
     integers stay integers. Categories that are the same number are one, `4` and `4.0`, but for codes: `007` and `7` are
     two. A category is rare in fewer than 2 + n / 1000 rows. A column whose cells are all alike is left out: what to
     make of another value later, no network can learn. A column whose numbers or dates are all in one of
-    `kdlib.data.cells.NOTATIONS` is one of numbers or dates, and the log says so. Raises UserError for a column of mixed
+    `parsing.NOTATIONS` is one of numbers or dates, and the log says so. Raises UserError for a column of mixed
     types or notations, or of too many different texts; of several such columns, the log has the reason of each.
     """
     for key, names in (("target", [target]), ("drop", drop), ("categories", categories)):

@@ -4,10 +4,10 @@ import logging
 
 import numpy as np
 
-from kdlib.data.cells import MISSING, number
-from kdlib.data.names import check_name
-from kdlib.errors import UserError
-from kdlib.pieces import positive_zeros
+from kdlib.data.name_checks import check_name
+from kdlib.data.parsing import MISSING, number
+from kdlib.io.chunks import positive_zeros
+from kdlib.io.errors import UserError
 
 FEW = 20  # different numbers that are taken for classes, whatever they are
 BLOCK = 1 << 20  # rows that are looked up at once

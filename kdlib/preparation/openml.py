@@ -4,8 +4,8 @@ import warnings
 from array import array
 from functools import partial
 
-from kdlib.data.raw import Table, column_names
-from kdlib.errors import UserError
+from kdlib.data.table import Table, column_names
+from kdlib.io.errors import UserError
 
 PREFIX = "openml:"
 CACHE = "data/raw"  # where DVC sees it

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kdlib.data.streamed import ends
+from kdlib.data.mapped_rows import ends
 from kdlib.numerics.sums import Sums
 
 NOISE = 1 / 2**44  # of the magnitude: 256 times a float64's rounding
@@ -22,7 +22,7 @@ def fit_scaling(x, kind, image):
     A feature is constant, and gets its least value and the scale 1, if its range (greatest - least) is at most
     2^-44 of its largest magnitude, which rounding may make of equal numbers, or at most 1e-300, whose inverse may
     overflow.
-    x: (n, features), uint8, or float64 of magnitudes of at most 1e300, without -0.0; or `kdlib.data.streamed.Rows`. It
+    x: (n, features), uint8, or float64 of magnitudes of at most 1e300, without -0.0; or `mapped_rows.Rows`. It
     is read in blocks, once for minmax, three times for standard.
     """
     if kind == "auto":

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdlib.data.cells import nfc
-from kdlib.data.streamed import Rows, large
-from kdlib.data.tables import TABLES, read_table
-from kdlib.errors import UserError
-from kdlib.pieces import scratch
-from kdlib.preparation import archives, bundled, columns, labels
+from kdlib.data.mapped_rows import Rows, large
+from kdlib.data.parsing import nfc
+from kdlib.data.readers import TABLES, read_table
+from kdlib.io.chunks import scratch
+from kdlib.io.errors import UserError
+from kdlib.preparation import array_files, builtin, columns, labels
+from kdlib.preparation.column_warnings import remarks, summary
 from kdlib.preparation.openml import PREFIX, read_openml
-from kdlib.preparation.remarks import remarks, summary
 
 log = logging.getLogger("prepare")
 
@@ -21,7 +21,7 @@ log = logging.getLogger("prepare")
 class Examples:
     """n examples in the order of their source.
 
-    x: (n, features), uint8, or float64 without -0.0, which becomes 0.0; or `kdlib.data.streamed.Rows` of such. y: (n,)
+    x: (n, features), uint8, or float64 without -0.0, which becomes 0.0; or `mapped_rows.Rows` of such. y: (n,)
     int64 classes from 0.
     image_shape: (height, width), or () for tables. encoding: of a table, JSON of the `Encoding` that made x.
     tested: (n,) bool, the examples of a test set that is given and stays one, or None.
@@ -49,18 +49,18 @@ def load(source, target, drop=(), categories=(), missing=()):
     `kdlib.preparation.columns.fit` takes them.
     Raises UserError if there is no such file, or its content is not what its kind has to hold.
     """
-    if source in bundled.FILES:
-        return Examples(*bundled.read(source))
+    if source in builtin.FILES:
+        return Examples(*builtin.read(source))
     name = source.lower()
     if name.endswith(".npz"):
-        return Examples(*archives.read(source))
+        return Examples(*array_files.read(source))
     if name.endswith(".npy"):
-        return Examples(*archives.read_rows(source, target))
+        return Examples(*array_files.read_rows(source, target))
     if name.endswith(TABLES):
         return _of_table(read_table(source), target, drop, categories, missing)
     if source.startswith(PREFIX):
         return _of_table(*read_openml(source, target), drop, categories, missing)
-    allowed = ", ".join(bundled.FILES)
+    allowed = ", ".join(builtin.FILES)
     raise UserError(
         f"prepare.dataset: got {source!r}; allowed are {allowed}, {PREFIX}61 and paths of a .npz, .npy,"
         f" {', '.join(TABLES[:-1])} or {TABLES[-1]}"

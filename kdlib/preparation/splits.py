@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kdlib.errors import UserError
+from kdlib.io.errors import UserError
 from kdlib.numerics import exact
 from kdlib.numerics.streams import permutation, stream
 

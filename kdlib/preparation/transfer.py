@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kdlib.artifacts import read_npz
 from kdlib.data.dataset import ABSENT, HIDDEN, PARTS
 from kdlib.data.encoding import Encoding
-from kdlib.data.streamed import Rows, ends, equal_rows, large
-from kdlib.data.tables import read_table
-from kdlib.errors import UserError
+from kdlib.data.mapped_rows import Rows, ends, equal_rows, large
+from kdlib.data.readers import read_table
+from kdlib.io.artifacts import read_npz
+from kdlib.io.errors import UserError
 from kdlib.numerics.streams import stream
 from kdlib.preparation.synthesis import SYNTHESES
 

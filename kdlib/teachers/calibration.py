@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from kdlib.backends.arithmetic import Exact
 from kdlib.numerics import exact
-from kdlib.numerics.arithmetic import Exact
 
 TEMPERATURES = np.arange(2, 81) / 20  # 0.1 to 4
 

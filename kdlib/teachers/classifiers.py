@@ -10,13 +10,13 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from kdlib.data.streamed import equal_rows
-from kdlib.errors import UserError
-from kdlib.numerics import threads
+from kdlib.backends import threads
+from kdlib.data.mapped_rows import equal_rows
+from kdlib.io.errors import UserError
 from kdlib.numerics.streams import REPLICAS, stream
 from kdlib.teachers.calibration import temperature
-from kdlib.teachers.floor import check_probabilities, logits_of
 from kdlib.teachers.folds import fitted_on, fold_of, folds
+from kdlib.teachers.smoothing import check_probabilities, logits_of
 
 log = logging.getLogger("train_teacher")
 USUAL = ["RandomForestClassifier", "HistGradientBoostingClassifier"]

@@ -6,7 +6,7 @@ training rows are answered out of fold (stacking's rule: Wolpert, "Stacked Gener
 
 import numpy as np
 
-from kdlib.data.streamed import equal_rows
+from kdlib.data.mapped_rows import equal_rows
 from kdlib.numerics.streams import permutation, stream
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from kdlib.artifacts import digest
+from kdlib.io.artifacts import digest
 from tests.fuzz import mutations
 from tests.fuzz.forks import Fork
 from tests.fuzz.ground import OUTPUTS, arrays_of, copy, files, stage

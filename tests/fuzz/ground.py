@@ -11,9 +11,9 @@ from pathlib import Path
 
 import yaml
 
-import stages
-from kdlib.artifacts import read_npz, write_npz
+from kdlib.io.artifacts import read_npz, write_npz
 from kdlib.learning import budget
+from kdlib.pipeline import command_line
 from kdlib.teachers import classifiers
 from tests.fuzz.forks import Fork
 
@@ -44,7 +44,7 @@ def params():
 
 def _options():
     """Of all stages: an option for each path."""
-    return stages.parser("", *vars(stages.PATHS))
+    return command_line.parser("", *vars(command_line.PATHS))
 
 
 def stage(name, *arguments):
@@ -56,7 +56,7 @@ def stage(name, *arguments):
 
     def run():
         budget.available, budget.YEAR = lambda: 1 << 28, 0.05
-        stages.run(main, _options().parse_args(arguments))
+        command_line.run(main, _options().parse_args(arguments))
 
     return run
 
@@ -158,7 +158,7 @@ class Ground:
 
 def _interrupted():
     """The training stops after its second epoch."""
-    from stages.fit import Progress
+    from kdlib.pipeline.jobs import Progress
 
     def interrupt(self, epoch, loss, accuracy):
         if epoch == 2:

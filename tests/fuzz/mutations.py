@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 
-from kdlib import artifacts
+from kdlib.io import artifacts
 
 NUMBERS = (0, -1, 1, 255, 256, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 10**12, 10**30)
 TEXTS = (

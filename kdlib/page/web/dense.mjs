@@ -1,4 +1,4 @@
-// The three products of a dense layer in training: kdlib/numerics/dense.py. Arrays are matrices, row after row.
+// The three products of a dense layer in training: kdlib/backends/dense.py. Arrays are matrices, row after row.
 
 import { bitsBeside, Grid, magnitudes, SCALED_FLOOR, snap } from "./grids.mjs";
 

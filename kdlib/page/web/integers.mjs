@@ -1,4 +1,4 @@
-// The student of integers, as kdlib/deployment/integers.py and models/student.h have it.
+// The student of integers, as kdlib/deployment/integer_network.py and models/student.h have it.
 
 import { mean } from "./exact.mjs";
 import { log } from "./elementary.mjs";
@@ -51,7 +51,7 @@ export class IntegerNetwork {
 
 const TINY = 2 ** -126;
 
-/** The teacher's members, which speak by the mean of their probabilities: kdlib/learning/models.py. */
+/** The teacher's members, which speak by the mean of their probabilities: kdlib/learning/model_file.py. */
 export class Ensemble {
     constructor({ sizes, parameters }) {
         this.members = unpackedRows(parameters).map((own) => new Network(own, sizes));

@@ -1,4 +1,4 @@
-// What the page trains, as kdlib/page/lesson.py has it: a recipe and data for the worker.
+// What the page trains, as kdlib/page/browser_training.py has it: a recipe and data for the worker.
 
 import { scaledRow, unpacked, unpackedRows } from "./model.mjs";
 

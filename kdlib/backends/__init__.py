@@ -1,0 +1,1 @@
+"""The training kernels in NumPy and in numba, threads and ranks."""

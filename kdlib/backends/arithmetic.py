@@ -1,0 +1,63 @@
+"""The two arithmetics that a network can be trained in. Its code is written once and is handed one of them."""
+
+import math
+
+import numpy as np
+
+from kdlib.backends import dense, selection
+from kdlib.numerics import elementary, exact, grids
+
+
+class Exact:
+    """The same bits on every machine: training in float32 on the grids of `kdlib.numerics.grids`.
+
+    Losses, measures and inference are float64: see `kdlib.numerics.exact`.
+    """
+
+    dtype = np.float32  # of parameters, activations and their gradients
+    logits_dtype = np.float64  # of logits and losses
+    threads_matter = False  # whether the bits depend on the number of threads
+    limit = grids.LIMIT  # of the magnitude of what is trained on
+    dense = dense.ExactDense
+    usable = staticmethod(grids.blas_is_exact)  # whether the products here are as the bound assumes
+    exp = staticmethod(elementary.exp)
+    log = staticmethod(elementary.log)
+    matmul = staticmethod(exact.matmul)
+    sum = staticmethod(exact.sum)
+    unit_sum = staticmethod(exact.unit_sum)
+
+    @staticmethod
+    def softmax_gradient(logits, targets, temperature=None):
+        """(softmax - targets) / T, (R, n, classes)."""
+        return selection.current.softmax_gradient(logits, targets, temperature, Exact)
+
+
+class Fast:
+    """Plain float32: quicker, and repeatable on one machine only."""
+
+    dtype = logits_dtype = np.float32
+    threads_matter = True
+    limit = math.inf
+    dense = dense.FastDense
+    exp = staticmethod(np.exp)
+    log = staticmethod(np.log)
+    matmul = staticmethod(np.matmul)
+
+    @staticmethod
+    def usable():
+        return True
+
+    @staticmethod
+    def sum(x, axis, keepdims=False):
+        return np.add.reduce(x, axis=axis, keepdims=keepdims)
+
+    @staticmethod
+    def softmax_gradient(logits, targets, temperature=None):
+        return selection.current.softmax_gradient(logits, targets, temperature, Fast)
+
+    @staticmethod
+    def unit_sum(x):
+        return np.add.reduce(x, axis=-1, keepdims=True)
+
+
+ARITHMETICS = {"exact": Exact, "fast": Fast}

@@ -1,0 +1,1 @@
+"""`kdlib.backends.numpy_backend` and the passes of training, compiled by numba: the same bits in exact arithmetic."""

@@ -1,0 +1,96 @@
+"""The passes of `kdlib.learning.backpropagation`, forward and backward, each one call. Products are numba's, of SciPy.
+
+All lists of arrays are tuples, with one for each layer. sizes: (layers + 1,), widths. p, w, g: the parameters, what
+the products take for them, and the gradient, each (R, P). anchors, units: of a `Grid`; of no element in plain float32.
+"""
+
+import numpy as np
+
+from kdlib.backends.numba_backend.row_loops import activate, add, pass_on, scale_columns, scale_rows, sum_columns
+from kdlib.backends.numba_backend.scalars import jit
+
+
+@jit
+def product(a, b, out, part):
+    """a b -> out, as `kdlib.numerics.grids.product`."""
+    inner = a.shape[1]
+    if inner <= part:
+        np.dot(a, b, out)
+        return
+    parts = -(-inner // part)
+    for k in range(parts):
+        start, end = inner * k // parts, inner * (k + 1) // parts
+        left, right = np.ascontiguousarray(a[:, start:end]), np.ascontiguousarray(b[start:end])
+        if k == 0:
+            np.dot(left, right, out)
+        else:
+            add_rows(out, np.dot(left, right))
+
+
+@jit
+def product_of_transposed(a, b, out, part):
+    """a b^T -> out. Of b columns are copied, row by row: of its transpose it would be rows, number by number."""
+    inner = a.shape[1]
+    if inner <= part:
+        np.dot(a, b.T, out)
+        return
+    parts = -(-inner // part)
+    for k in range(parts):
+        start, end = inner * k // parts, inner * (k + 1) // parts
+        left, right = np.ascontiguousarray(a[:, start:end]), np.ascontiguousarray(b[:, start:end]).T
+        if k == 0:
+            np.dot(left, right, out)
+        else:
+            add_rows(out, np.dot(left, right))
+
+
+@jit
+def add_rows(x, y):
+    for i in range(len(x)):
+        add(x[i : i + 1], y[i])
+
+
+@jit
+def weights_of(flat, replica, start, inner, width):
+    return flat[replica, start : start + inner * width].reshape(inner, width)
+
+
+@jit
+def forward(sizes, p, w, operands, scales, z, masks, anchors, units, part):
+    """operands, scales: the values and units of what each layer multiplies; all but the first's are written."""
+    start, last = 0, len(z) - 1
+    for k in range(len(z)):
+        inner, width = sizes[k], sizes[k + 1]
+        bias = start + inner * width
+        for r in range(len(p)):
+            product(operands[k][r], weights_of(w, r, start, inner, width), z[k][r], part)
+            if k == last:
+                add(z[k][r], p[r, bias : bias + width])
+            else:
+                mask = masks[k][min(r, len(masks[k]) - 1)]
+                out, scale = operands[k + 1][r], scales[k + 1][min(r, len(scales[k + 1]) - 1)]
+                activate(z[k][r], p[r, bias : bias + width], mask, anchors[k + 1], units[k + 1], out, scale)
+        start = bias + width
+
+
+@jit
+def backward(sizes, w, g, operands, scales, z, masks, deltas, scaled, weight_units, tables, part):
+    """deltas: the last is given. tables: the anchors for the products of weights, of inputs, and the sum of biases."""
+    end, (for_weights, for_inputs, for_biases) = g.shape[1], tables
+    for k in range(len(z) - 1, -1, -1):
+        inner, width, snaps = sizes[k], sizes[k + 1], for_weights[k].size > 0
+        bias = end - width
+        start = bias - inner * width
+        for r in range(len(g)):
+            delta, errors = deltas[k][r], scaled[k][r]
+            sum_columns(delta, for_biases[k], part, g[r, bias:end])
+            if snaps:
+                scale_columns(delta, scales[k][r], for_weights[k], errors)
+            product(operands[k][r].T, errors, weights_of(g, r, start, inner, width), part)
+            if k > 0:
+                if snaps:
+                    scale_rows(delta, weight_units[k][r], for_inputs[k], errors)
+                below, mask = deltas[k - 1][r], masks[k - 1][min(r, len(masks[k - 1]) - 1)]
+                product_of_transposed(errors, weights_of(w, r, start, inner, width), below, part)
+                pass_on(below, z[k - 1][r], mask)
+        end = start

@@ -1,0 +1,122 @@
+"""`update` and `constrain` of `numpy_backend`: a rule, norms and the mirrors, while a few rows are in the cache.
+
+The arrays are those of `kdlib.backends.numba_backend.passes`; anchor and unit are the mirrors', (R, m) each.
+"""
+
+import functools
+
+import numpy as np
+
+from kdlib.backends.numba_backend.scalars import field, jit, magnitude, snapped
+
+CHUNK = 2048  # elements that all loops of an update go over while they are in the first cache
+
+
+@functools.cache
+def changing(rule, moments):
+    """The loop of a rule, of so many moments, over columns a to b of network r. factors: (constants, R)."""
+    rule = jit(rule)
+
+    @jit
+    def one(p, g, moments, factors, r, a, b):
+        p, g, v = p[r, a:b], g[r, a:b], moments[0][r, a:b]
+        rate, momentum, decay = factors[0, r], factors[1, r], factors[2, r]
+        for j in range(p.size):
+            p[j], v[j] = rule(p[j], g[j], v[j], rate, momentum, decay)
+
+    @jit
+    def two(p, g, moments, factors, r, a, b):
+        p, g, m, s = p[r, a:b], g[r, a:b], moments[0][r, a:b], moments[1][r, a:b]
+        rate, floor, beta_1, rest_1 = factors[0, r], factors[1, r], factors[2, r], factors[3, r]
+        beta_2, rest_2, decay = factors[4, r], factors[5, r], factors[6, r]
+        for j in range(p.size):
+            p[j], m[j], s[j] = rule(p[j], g[j], m[j], s[j], rate, floor, beta_1, rest_1, beta_2, rest_2, decay)
+
+    change = one if moments == 1 else two
+
+    @jit
+    def part(p, g, moments, factors, sizes, w, anchor, tops, k, count):
+        """The k-th of `count` parts of each layer's rows. tops: (R, all m) int32, their columns' largest magnitudes."""
+        start, column = 0, 0
+        for layer in range(len(sizes) - 1):
+            inner, width = sizes[layer], sizes[layer + 1]
+            step, first, last = max(1, CHUNK // width), (inner + 1) * k // count, (inner + 1) * (k + 1) // count
+            for r in range(len(p)):
+                for row in range(first, last, step):  # the last of all is the biases
+                    a, b = start + row * width, start + min(row + step, last) * width
+                    change(p, g, moments, factors, r, a, b)
+                    if tops.size:
+                        weights = min(b, start + inner * width)
+                        snap_chunk(p[r], w[r], a, weights, anchor[layer][r], tops[r, column : column + width])
+            start, column = start + (inner + 1) * width, column + width
+
+    return part
+
+
+@jit
+def square_sums(w, sizes, sums, k, count):
+    """Adds to `sums`, (R, all m) float64, those of the columns of the k-th of `count` parts of each layer's rows."""
+    start, column = 0, 0
+    for layer in range(len(sizes) - 1):
+        inner, width = sizes[layer], sizes[layer + 1]
+        for r in range(len(w)):
+            own = sums[r, column : column + width]
+            for row in range(inner * k // count, inner * (k + 1) // count):
+                weights = w[r, start + row * width : start + (row + 1) * width]
+                for j in range(width):
+                    weight = np.float64(weights[j])
+                    own[j] += weight * weight
+        start, column = start + (inner + 1) * width, column + width
+
+
+@jit
+def shrink(p, factors, sizes, w, anchor, tops, k, count):
+    """The weights times the factors of their columns, (R, all m), in the k-th of `count` parts of each layer's rows."""
+    start, column = 0, 0
+    for layer in range(len(sizes) - 1):
+        inner, width = sizes[layer], sizes[layer + 1]
+        for r in range(len(p)):
+            own = factors[r, column : column + width]
+            for row in range(inner * k // count, inner * (k + 1) // count):
+                a, b = start + row * width, start + (row + 1) * width
+                weights = p[r, a:b]
+                for j in range(width):
+                    weights[j] = weights[j] * own[j]
+                if tops.size:
+                    snap_chunk(p[r], w[r], a, b, anchor[layer][r], tops[r, column : column + width])
+        start, column = start + (inner + 1) * width, column + width
+
+
+@jit
+def snap_chunk(p, w, a, b, anchor, top):
+    """Columns a to b, whole rows of weights."""
+    width = top.size
+    for start in range(a, b, width):
+        here, out = p[start : start + width], w[start : start + width]
+        for j in range(width):
+            top[j] = max(top[j], magnitude(here[j]))
+            out[j] = snapped(here[j], anchor[j])
+
+
+@jit
+def settle(p, sizes, w, anchor, unit, anchors, units, tops):
+    """The grids of the mirrors by tops, (parts, R, all m); columns whose grid moved are snapped anew."""
+    start, column = 0, 0
+    for layer in range(len(sizes) - 1):
+        inner, width = sizes[layer], sizes[layer + 1]
+        for r in range(len(p)):
+            moved, count = np.empty(width, np.int64), 0
+            for j in range(width):
+                top = tops[0, r, column + j]
+                for k in range(1, len(tops)):
+                    top = max(top, tops[k, r, column + j])
+                place = field(top)
+                if anchors[layer][place] != anchor[layer][r, j]:
+                    anchor[layer][r, j], unit[layer][r, j] = anchors[layer][place], units[layer][place]
+                    moved[count] = j
+                    count += 1
+            for row in range(inner if count else 0):
+                for j in moved[:count]:
+                    here = start + row * width + j
+                    w[r, here] = snapped(p[r, here], anchor[layer][r, j])
+        start, column = start + (inner + 1) * width, column + width

@@ -1,0 +1,1 @@
+"""Files: errors, canonical archives, atomic writes and locks, arrays larger than memory."""

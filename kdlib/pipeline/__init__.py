@@ -1,0 +1,1 @@
+"""From `params.yaml` to trained files: parameters, resumable trainings, workers, clusters, ranks, the audit."""

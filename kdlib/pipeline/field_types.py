@@ -1,0 +1,152 @@
+"""What a value of `params.yaml` may be, and its smallest sections: beyond these bounds is no meaning, or no end."""
+
+import re
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Annotated, Literal
+
+from pydantic import (  # isort: skip
+    AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator,
+)  # fmt: skip
+
+from kdlib.data.readers import TABLES
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Bits = Literal[8, 4, 2]
+MOST = 1000  # replicas of a split, which `kdlib.numerics.streams` numbers so, and settings of a sweep
+Replicas = Annotated[int, Field(ge=1, le=MOST)]
+# Beyond it the softened probabilities are one class or all alike, to the last bit that a float has for them.
+Temperature = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
+Beta = Annotated[float, Field(ge=0, le=1e6)]
+
+
+def Swept(kind):  # noqa: N802 - a type
+    """One value or several, as a list."""
+    listed = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+    return Annotated[list[kind], Field(min_length=1), listed]
+
+
+# YAML reads a class or a column named 3 as a number.
+Name = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
+
+ROWS = ".npy"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Schedule(Section):
+    """A number that changes linearly from the first epoch to the last."""
+
+    def schedule(self):
+        from kdlib.learning.schedules import LinearSchedule  # here, as in `Training.recipe`
+
+        return LinearSchedule(self.start, self.end)
+
+
+class TemperatureSchedule(Schedule):
+    start: Temperature
+    end: Temperature
+
+
+class AlphaSchedule(Schedule):
+    start: Fraction
+    end: Fraction
+
+
+KINDS = "number", "schedule"  # in the places that pydantic's errors name
+
+
+def Scheduled(number, schedule):  # noqa: N802 - a type
+    """A number, or keys and values of a schedule."""
+    one_of = Annotated[number, Tag("number")] | Annotated[schedule, Tag("schedule")]
+    return Annotated[one_of, Discriminator(lambda value: KINDS[isinstance(value, dict | Section)])]
+
+
+def tracked(path):
+    """`path`, of what may be a file. DVC hashes `data/raw`, and would not see that a file elsewhere has changed."""
+    parts = PurePosixPath(path).parts
+    if path.lower().endswith((".npz", ROWS, *TABLES)) and (parts[:2] != ("data", "raw") or ".." in parts):
+        raise ValueError(
+            f"got {path!r}, whose changes DVC would not see; a file must be in data/raw/: copy it to"
+            f" data/raw/{PureWindowsPath(path).name} and name that"
+        )
+    return path
+
+
+Source = Annotated[str, AfterValidator(tracked)]
+
+
+def _in_logs(file):
+    """A log goes on behind what a file holds: any other would be damaged."""
+    parts = PureWindowsPath(file).parts
+    if parts[:1] != ("logs",) or len(parts) < 2 or ".." in parts or not file.isprintable():
+        raise ValueError(f"got {file!r}; a log must be in logs/, such as logs/app.log")
+    return file
+
+
+LogFile = Annotated[str, AfterValidator(_in_logs)]
+
+
+class Augment(Section):
+    shift: Annotated[int, Field(ge=0, le=1000)] = 0
+    views: Annotated[int, Field(ge=2, le=MOST)] = 16
+    affine: Fraction = 0.0
+    elastic: Annotated[float, Field(ge=0, le=1000)] = 0.0
+
+    @model_validator(mode="after")
+    def _some(self):
+        if not (self.shift or self.affine or self.elastic):
+            raise ValueError("needs shift or elastic, in pixels, or affine, such as 0.1; or null")
+        if "views" in self.model_fields_set and not (self.affine or self.elastic):
+            raise ValueError("views is of random ones, with affine or elastic; shift alone has them all")
+        return self
+
+    def numbered(self):
+        from kdlib.learning.augmentation import Views  # here, as in `Training.recipe`
+
+        return Views(self.shift, self.views, float(self.affine), float(self.elastic))
+
+
+class Transfer(Section):
+    rows: Source | None = None
+    synthesis: Literal["mixup", "munge"] | None = None
+    times: Annotated[int, Field(ge=1, le=100)] = 8
+
+    @model_validator(mode="after")
+    def _some(self):
+        if not (self.rows or self.synthesis) or not (self.rows or ".npz").lower().endswith((".npz", *TABLES)):
+            raise ValueError("needs rows, a .npz or a table in data/raw/, or synthesis, mixup or munge, or both")
+        return self
+
+
+class Logging(Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    file: LogFile | None
+
+
+def _scheduler(address):
+    if not re.fullmatch(r"(tcp|tls)://([\w.-]+|\[[\da-fA-F:.]+\]):\d{1,5}", address, re.ASCII):
+        raise ValueError(f"got {address!r}; needs the address of a Dask scheduler, such as tcp://host:8786")
+    return address
+
+
+class Execution(Section):
+    kernels: Literal["auto", "numpy", "numba"]
+    threads: Count | None
+    ranks: Annotated[int, Field(ge=1, le=MOST)] | None
+    wait: Positive
+    workers: Annotated[int, Field(ge=1, le=1000)]
+    cluster: Annotated[str, AfterValidator(_scheduler)] | None
+
+    @model_validator(mode="after")
+    def _whose_workers(self):
+        if self.cluster and self.workers > 1:
+            raise ValueError(f"workers: got {self.workers} with a cluster, which has its own; set 1, or cluster null")
+        if (self.ranks or 1) > 1 and (self.cluster or self.workers > 1):
+            raise ValueError(f"ranks: got {self.ranks} with workers or a cluster; have either, and the other null or 1")
+        return self

@@ -1,0 +1,81 @@
+"""Reading `params.yaml`: its values, or one line that says what is wrong with them."""
+
+import re
+from typing import get_args
+
+import yaml
+from pydantic import ValidationError
+
+from kdlib.io import npz_reader
+from kdlib.io.errors import UserError
+from kdlib.pipeline import yaml_loader
+from kdlib.pipeline.field_types import KINDS, Section
+from kdlib.pipeline.schema import Params
+
+
+def _sections(kind):
+    """The models of sections that are in a type."""
+    if isinstance(kind, type) and issubclass(kind, Section):
+        return [kind]
+    return [section for of in get_args(kind) for section in _sections(of)]
+
+
+def _section(parts):
+    """The model of the section that the key with these parts names."""
+    section = Params
+    for part in parts:
+        if part in section.model_fields:
+            (section,) = _sections(section.model_fields[part].annotation)
+    return section
+
+
+def _explain(error):
+    key = ".".join(str(part) for part in error["loc"] if part not in KINDS)
+    key = re.sub(r"\.(temperature|alpha|learning_rate)\.\d+(?=\.|$)", r".\1", key)
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key; allowed are {', '.join(_section(error['loc'][:-1]).model_fields)}"
+    if error["type"] == "missing":
+        return f"{key}: missing"
+    if error["type"] == "value_error":
+        return ": ".join(filter(None, (key, str(error["ctx"]["error"]))))
+    if error["type"] == "model_type":
+        return f"{key}: got {error['input']!r}; needs keys and values: {', '.join(_section(error['loc']).model_fields)}"
+    return f"{key}: got {error['input']!r}; {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _change(content, change):
+    """Set `section.key=value` in the nested dict `content`; the value is YAML."""
+    name, equals, value = change.partition("=")
+    *parents, key = name.split(".")
+    for parent in parents:
+        content = content.get(parent) if isinstance(content, dict) else None
+    if not equals or not isinstance(content, dict):
+        raise UserError(f"--set {change}: got no KEY=VALUE of a key such as student.epochs=20")
+    try:
+        content[key] = yaml_loader.load(value)
+    except yaml.YAMLError:
+        raise UserError(f"--set {change}: {value!r} is not YAML") from None
+
+
+def load_params(path, changes=()):
+    """`Params` of the YAML file at `path`, with `changes` such as "student.epochs=20".
+
+    Raises UserError, naming the key, what it got and what is allowed.
+    """
+    try:
+        with npz_reader.opened(path) as file:
+            content = yaml_loader.load(file.read(yaml_loader.BYTES + 1))
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run from a folder that has one, or name it with --config") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds {type(content).__name__}, not keys and values")
+    for change in changes:
+        _change(content, change)
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        found = [_explain(entry) for entry in error.errors()]
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise UserError(f"{path}: {found[0]}{more}") from None

@@ -1,0 +1,163 @@
+"""The keys of `params.yaml` and what each may be. What each means stands there, beside it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from kdlib.pipeline.field_types import (
+    MOST,
+    ROWS,
+    TABLES,
+    AlphaSchedule,
+    Augment,
+    BelowOne,
+    Beta,
+    Bits,
+    Count,
+    Execution,
+    Fraction,
+    Logging,
+    Name,
+    NonNegative,
+    Positive,
+    Replicas,
+    Schedule,
+    Scheduled,
+    Section,
+    Source,
+    Swept,
+    Temperature,
+    TemperatureSchedule,
+    Transfer,
+    tracked,
+)  # fmt: skip
+
+
+class Prepare(Section):
+    dataset: Source
+    target: Name | None
+    drop: list[Name]
+    categories: list[Name]
+    missing: list[Name] = Field(default_factory=list)
+    splits: Annotated[int, Field(ge=1, le=1000)]
+    train_ratio: Annotated[float, Field(gt=0, lt=1)]
+    val_ratio: Annotated[float, Field(gt=0, lt=1)]
+    max_samples: Count | None
+    scaling: Literal["auto", "minmax", "standard", "none"]
+    labeled_fraction: Annotated[float, Field(gt=0, le=1)]
+    transfer_classes: Annotated[list[Name], Field(min_length=1)] | None
+    transfer: Transfer | None
+
+    @model_validator(mode="after")
+    def _transfer_classes(self):
+        if self.transfer_classes is not None and (self.labeled_fraction < 1 or self.transfer):
+            raise ValueError("transfer_classes needs labeled_fraction: 1.0 and transfer: null; else not all are known")
+        return self
+
+    @model_validator(mode="after")
+    def _named_target(self):
+        name = self.dataset.lower()
+        if name.endswith(TABLES) and self.target is None:
+            raise ValueError("target must name the column of a table that has the classes")
+        if name.endswith(ROWS) and not (self.target or "").lower().endswith(ROWS):
+            raise ValueError(f"target must name the .npy that has the classes of {self.dataset}")
+        if name.endswith(ROWS):
+            tracked(self.target)
+        if (self.drop or self.categories or self.missing) and not name.endswith(TABLES) and ":" not in name:
+            raise ValueError(f"drop, categories and missing are of a table, and {self.dataset} is none; leave them []")
+        return self
+
+    @model_validator(mode="after")
+    def _test_split(self):
+        if self.train_ratio + self.val_ratio >= 1:
+            raise ValueError("train_ratio + val_ratio must be less than 1: the rest is the test split")
+        return self
+
+
+class Training(Section):
+    hidden: list[Count]
+    epochs: Count
+    learning_rate: Positive
+    batch_size: Count
+    optimizer: Literal["sgd", "adam", "adamw"]
+    momentum: BelowOne
+    nesterov: bool
+    weight_decay: NonNegative
+    schedule: Literal["constant", "linear"]
+    warmup: BelowOne
+    input_dropout: BelowOne
+    dropout: BelowOne
+    max_norm: Positive | None
+    augment: Augment | None
+    patience: Count | None
+
+    def recipe(self):
+        from kdlib.learning.recipe import Recipe  # here: the stage prepare reads params, and depends on no learning
+
+        keys = {key: getattr(self, key) for key in Training.model_fields if key not in ("hidden", "augment")}
+        keys |= {"learning_rate": self.learning_rate[0]} if isinstance(self.learning_rate, list) else {}
+        keys |= {"bits": getattr(self, "bits", None), "views": len(self.augment.numbered()) if self.augment else 1}
+        return Recipe(tuple(self.hidden), **keys)
+
+
+class Teacher(Training):
+    model: Source
+    options: dict[str, Any] | None
+    folds: Annotated[int, Field(ge=2, le=100)]
+    members: Replicas
+
+    @model_validator(mode="after")
+    def _options_of_a_classifier(self):
+        if self.options and (self.model == "mlp" or self.model.endswith(".npz")):
+            raise ValueError(f"options are of a classifier of scikit-learn, and model is {self.model}; set null")
+        return self
+
+
+class Student(Training):
+    learning_rate: Swept(Positive)
+    bits: Bits | None
+
+
+class Distill(Section):
+    loss: Literal["kd", "mse", "dkd", "ls"]
+    temperature: Swept(Scheduled(Temperature, TemperatureSchedule))
+    alpha: Swept(Scheduled(Fraction, AlphaSchedule))
+    scale_by_t2: bool
+    beta: Beta
+    smoothing: BelowOne
+    standardize_logits: bool
+
+    def settings(self):
+        """{name: of each setting a number or a `LinearSchedule`} of temperature and alpha."""
+        given = {"temperature": self.temperature, "alpha": self.alpha}
+        return {name: [v.schedule() if isinstance(v, Schedule) else v for v in of] for name, of in given.items()}
+
+
+class Deploy(Section):
+    bits: Bits
+
+
+class Params(Section):
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    arithmetic: Literal["exact", "fast"]
+    replicas: Replicas
+    checkpoint: Count | None
+    prepare: Prepare
+    teacher: Teacher
+    student: Student
+    distill: Distill
+    deploy: Deploy
+    logging: Logging
+    execution: Execution
+
+    @model_validator(mode="after")
+    def _sections_agree(self):
+        settings = len(self.distill.temperature) * len(self.distill.alpha) * len(self.student.learning_rate)
+        if settings > MOST:
+            raise ValueError(f"distill: {settings} settings of temperature, alpha and learning_rate; at most {MOST}")
+        if self.student.bits not in (None, self.deploy.bits):
+            raise ValueError(f"deploy.bits: got {self.deploy.bits}, student.bits {self.student.bits}; set both alike")
+        for name in ("teacher", "student"):
+            if getattr(self, name).augment and self.prepare.scaling == "standard":
+                raise ValueError(f"{name}.augment needs prepare.scaling: minmax or none, which pixels share")
+        return self
