@@ -110,7 +110,7 @@ def test_rows_in_memory_answer_as_their_file_does(table, rows):
 
 
 def test_pandas(table):
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pandas = pytest.importorskip("pandas", reason="no pandas (pip install pandas)")
     frame = pandas.DataFrame(ROWS | {"town": pandas.Categorical(ROWS["town"]), "more": 1})
     frame["new"] = frame["new"].astype("boolean")
     model = deployed(COLUMNS)
