@@ -1,18 +1,20 @@
 """Float32 numbers on grids of powers of two, one for each row or each column, on which a product cannot round.
 
-The bound. On a grid of b bits an entry is an integer of at most 2^b units, those of its row or column. With b1 bits for
-the rows of the left operand and b2 for the columns of the right one, each partial sum of K products, in any order, with
+The bound. On a grid of b bits an entry is an integer of at most 2^b units of its row or column. With b1 bits for the
+rows of the left operand and b2 for the columns of the right one, each partial sum of K products, in any order, with
 or without fused multiply-adds, is an integer of at most K 2^(b1 + b2) units of that row and column. Float32 holds every
-integer up to 2^24. Hence nothing rounds if b1 + b2 + ceil(log2 K) <= 24, and no unit meets another row's or column's:
-an outlying row coarsens its own grid alone. Sums of more than PART terms are cut into parts, added in their order.
+integer up to 2^24. Hence nothing rounds if b1 + b2 + ceil(log2 K) <= 24. Units of different rows or columns never meet
+in a sum: an outlying row coarsens only its own grid. Sums of more than PART terms are cut into parts; the parts are
+added in their order.
 
-The range. The least magnitude that sets a grid is FLOOR, or SCALED_FLOOR for errors that have taken in the units of the
-other operand; a magnitude above LIMIT becomes NaN: training has diverged. So no unit of an operand or of a product is
-subnormal, and no partial sum overflows. See `kdlib.backends.dense`.
+The range. The smallest magnitude that sets a grid is FLOOR, or SCALED_FLOOR for errors that have been multiplied by the
+units of the other operand. A magnitude above LIMIT becomes NaN: training has diverged. So no unit of an operand or of a
+product is subnormal, and no partial sum overflows. See `kdlib.backends.dense`.
 """
 
 import functools
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -20,29 +22,43 @@ import numpy as np
 from kdlib.numerics.exact import ceil_log2
 
 SIGNIFICAND_BITS = 24
-PART = 1024  # the longest sum: 7 bits for each operand
+PART = 1024  # terms of the longest sum that is not cut: 7 bits for each operand
 FLOOR = math.ldexp(1, -40)
 SCALED_FLOOR = math.ldexp(1, -60)
 LIMIT = math.ldexp(1, 56)
 
 
-def bits_beside(inner_length, other=0):
-    """Bits that a sum over `inner_length` terms leaves to an operand whose counterpart has `other` bits."""
+def bits_beside(inner_length: int, other: int = 0) -> int:
+    """Return the bits that remain for an operand of a product summed over `inner_length` terms.
+
+    Parameters
+    ----------
+    inner_length : int
+    other : int
+        Bits of the other operand.
+    """
     return SIGNIFICAND_BITS - other - ceil_log2(min(inner_length, PART))
 
 
-def magnitude(x, axis):
-    """Largest |x| along `axis`, which is kept."""
+def magnitude(x: np.ndarray, axis: int) -> np.ndarray:
+    """Return the largest |x| along `axis`; the axis is kept, with length 1."""
     return np.maximum.reduce(np.abs(x), axis=axis, keepdims=True)
 
 
 class Grid:
-    """Grids of `bits` bits: the unit is 2^(e - bits), 2^(e - 1) < m <= 2^e, for numbers whose largest magnitude is m.
+    """Find the unit of a grid of `bits` bits from the largest magnitude m on it.
 
-    bits: 22 are used at most, or the anchor would leave its binade in `snap`.
+    The unit is 2^(e - bits), where 2^(e - 1) < m <= 2^e.
+
+    Parameters
+    ----------
+    bits : int
+        At most 22 are used: with more, the anchor would leave its binade in `snap`.
+    floor : float
+        Smallest magnitude that sets a grid.
     """
 
-    def __init__(self, bits, floor=FLOOR):
+    def __init__(self, bits: int, floor: float = FLOOR):
         half = np.ldexp(1.0, np.arange(-127, 130))  # 2^(e - 1), by the exponent field of the float before m
         half[-1] = 0.0  # the field of -1, m = 0
         half = np.maximum(half, floor / 2)
@@ -50,44 +66,82 @@ class Grid:
         self.units = np.ldexp(np.minimum(half, LIMIT), 1 - bits).astype(np.float32)
         self.anchors = np.where(half < LIMIT, np.ldexp(1.5 * half, SIGNIFICAND_BITS - bits), np.inf).astype(np.float32)
 
-    def anchor(self, largest):
-        """Of `snap`, for the `largest` magnitudes, float32 of any shape; infinite above LIMIT."""
-        return self.anchors.take(_field(largest))
+    def anchor(self, largest: np.ndarray) -> np.ndarray:
+        """Return the anchors for `snap`.
 
-    def anchor_and_unit(self, largest):
-        field = _field(largest)
+        Parameters
+        ----------
+        largest : float32 array, any shape
+            Largest magnitude of each row or column.
+
+        Returns
+        -------
+        float32 array, the shape of `largest`
+            Infinite where a magnitude is above LIMIT.
+        """
+        return self.anchors.take(_exponent_field(largest))
+
+    def anchor_and_unit(self, largest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the anchors as `anchor` does, and the units, both float32 in the shape of `largest`."""
+        field = _exponent_field(largest)
         return self.anchors.take(field), self.units.take(field)
 
 
-def _field(largest):
+def _exponent_field(largest):
+    """Return the exponent field of the float before each magnitude: powers of two end the range of their grid."""
     field = largest.view(np.int32) - 1
     field >>= SIGNIFICAND_BITS - 1
     return field
 
 
-def snap(x, anchor, out):
-    """Round x to multiples of the unit that belongs to `anchor`, 1.5 * 2^(23 + e - bits); ties to even; no -0.
+def snap(x: np.ndarray, anchor: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Round x to multiples of the unit that belongs to `anchor`; ties to even; no -0 in the result.
 
-    |x| <= 2^e moves the anchor by no binade, so that x + anchor has its last place, the unit, and the difference is
-    exact. NaN where the anchor is infinite.
+    The anchor is 1.5 * 2^(23 + e - bits). As |x| <= 2^e, x + anchor stays in the anchor's binade. So its last place is
+    the unit, and the difference is exact.
+
+    Parameters
+    ----------
+    x : float32 array
+    anchor : float32 array
+        From `Grid.anchor`; broadcasts to x.
+    out : float32 array, the shape of x
+        Receives the result; may be x.
+
+    Returns
+    -------
+    float32 array
+        `out`, NaN where the anchor is infinite.
     """
     np.add(x, anchor, out=out)
     np.subtract(out, anchor, out=out)
     return out
 
 
-def edges(inner):
-    """Where the parts of a sum of so many terms begin and end."""
+def edges(inner: int) -> list[int]:
+    """Return where the parts of a sum of `inner` terms begin and end, from 0 to `inner`."""
     parts = -(-inner // PART)
     return [inner * k // parts for k in range(parts + 1)]
 
 
-def product(a, b, out=None):
-    """(R, n, K) @ (R, K, m) -> (R, n, m) of snapped operands; parts of at most PART terms are added in their order."""
+def product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Multiply two stacks of snapped matrices; parts of at most PART terms are added in their order.
+
+    Parameters
+    ----------
+    a : float32 array, shape (R, n, K)
+    b : float32 array, shape (R, K, m)
+    out : float32 array, shape (R, n, m), optional
+
+    Returns
+    -------
+    float32 array, shape (R, n, m)
+    """
     inner = a.shape[-1]
     if inner <= PART:
         return np.matmul(a, b, out=out)
-    _, first, *_ = ends = edges(inner)
+    ends = edges(inner)
+    first = ends[1]
     out = np.matmul(a[..., :first], b[:, :first], out=out)
     for start, end in pairwise(ends[1:]):
         out += np.matmul(a[..., start:end], b[:, start:end])
@@ -95,10 +149,15 @@ def product(a, b, out=None):
 
 
 @functools.cache
-def blas_is_exact(multiply=product):
-    """Whether a function of float32 stacks, such as NumPy's product, gives that of integers within the bound.
+def blas_is_exact(multiply: Callable = product) -> bool:
+    """Check that a product of float32 stacks is the product of integers, for operands within the bound.
 
-    It is not where a BLAS rounds operands to bfloat16 (8 bits) or TF32 (11 bits): these have 17 and 9.
+    A BLAS fails if it rounds operands to bfloat16 (8 bits) or TF32 (11 bits): the operands here have 17 and 9 bits.
+
+    Parameters
+    ----------
+    multiply : callable
+        Takes stacks (1, 256, 256) and (1, 256, 256), as `product` does.
     """
     n = np.arange(256)
     a = (n[:, None] * 181 + n * 89) % 511 - 255
@@ -109,32 +168,51 @@ def blas_is_exact(multiply=product):
 
 
 class Mirror:
-    """Weights (R, K, m) on a grid for each column, while an optimizer changes them: `update` rows, then `finish`.
+    """Keep a snapped copy of weights, one grid for each column, while an optimizer changes the weights.
 
-    A column's grid follows from its largest magnitude, which is known after the last block of rows. It seldom leaves
-    its binade: each block is snapped, while in cache, to the grid of the last round, and the columns that moved anew.
+    Call `update` after each block of rows has changed, then `finish`. A column's grid follows from its largest
+    magnitude, which is known only after the last block of rows. But this magnitude seldom leaves its binade. So each
+    block is snapped to the grid of the last round while it is in cache, and only columns whose grid has changed are
+    snapped again.
+
+    Parameters
+    ----------
+    weights : float32 array, shape (R, K, m)
+    grid : Grid
+    values : float32 array, shape (R, K, m), optional
+        Receives the snapped weights, in place of a new array.
+
+    Attributes
+    ----------
+    values : float32 array, shape (R, K, m)
+        The snapped weights.
+    anchor, unit : float32 array, shape (R, 1, m)
+        Of each column's grid.
     """
 
-    def __init__(self, weights, grid, values=None):
-        """values: where the snapped weights go, if not into a new array."""
-        self.weights, self.grid = weights, grid
+    def __init__(self, weights: np.ndarray, grid: Grid, values: np.ndarray | None = None):
+        self.weights = weights
+        self.grid = grid
         self.values = np.empty_like(weights) if values is None else values
-        self._bounds, self.anchor, self.unit = [], *np.zeros((2, len(weights), 1, weights.shape[2]), np.float32)
+        self._magnitudes = []
+        self.anchor, self.unit = np.zeros((2, len(weights), 1, weights.shape[2]), np.float32)
         self.finish()
 
-    def update(self, rows):
+    def update(self, rows: slice) -> None:
+        """Snap these rows, which have changed, to the last grids, and note their magnitudes."""
         block = self.weights[:, rows]
-        self._bounds.append(magnitude(block, axis=1))
+        self._magnitudes.append(magnitude(block, axis=1))
         snap(block, self.anchor, self.values[:, rows])
 
-    def finish(self):
-        """After `update` of all rows, or of none where the weights have changed otherwise."""
-        anchor, self.unit[:] = self.grid.anchor_and_unit(
-            functools.reduce(np.maximum, self._bounds or [magnitude(self.weights, axis=1)])
-        )
-        if not self._bounds:
+    def finish(self) -> None:
+        """Set the grids anew, after `update` of all rows, or of none if the weights have changed in another way."""
+        magnitudes = self._magnitudes or [magnitude(self.weights, axis=1)]
+        anchor, unit = self.grid.anchor_and_unit(functools.reduce(np.maximum, magnitudes))
+        self.unit[:] = unit
+        if not self._magnitudes:
             snap(self.weights, anchor, self.values)
         elif (moved := np.flatnonzero((anchor != self.anchor).any(axis=(0, 1)))).size:
             columns = np.ascontiguousarray(self.weights[..., moved])
             self.values[..., moved] = snap(columns, anchor[..., moved], columns)
-        self.anchor[:], self._bounds = anchor, []
+        self.anchor[:] = anchor
+        self._magnitudes = []
