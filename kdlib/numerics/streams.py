@@ -1,6 +1,6 @@
 """Named streams of random numbers, one for each purpose and replica.
 
-Only `Generator.random` is drawn from: it is 53 bits of PCG64 scaled by a power of two, the same on every
+The only method that is drawn from is `Generator.random`: 53 bits of PCG64 times a power of two, the same on every
 machine. Other distributions may change between NumPy versions (NEP 19).
 """
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-REPLICAS = 1000  # at most, of a split: replica k of split s has the number s * REPLICAS + k
+REPLICAS = 1000  # limit on the replicas of a split: replica k of split s has the number s * REPLICAS + k
 
 
-def stream(seed, purpose, replica=0):
-    """Generator for `purpose` (a string), whose draws depend on no other purpose and no other replica.
+def stream(seed: int, purpose: str, replica: int = 0) -> np.random.Generator:
+    """Return the generator for a purpose and a replica; its draws depend on no other purpose and no other replica.
 
-    Reference: O'Neill, "PCG: A Family of Simple Fast Space-Efficient ... Generators" (2014).
+    References
+    ----------
+    O'Neill, "PCG: A Family of Simple Fast Space-Efficient ... Generators" (2014).
     """
     entropy = np.random.SeedSequence([seed, replica, *purpose.encode()])
     return np.random.Generator(np.random.PCG64(entropy))
@@ -22,21 +24,35 @@ def stream(seed, purpose, replica=0):
 
 @dataclass(frozen=True)
 class Streams:
-    """The streams of a stack: one generator for each number in `replicas`, whatever else is in the stack.
+    """Make the generators of a stack of networks: one for each replica, independent of the other replicas.
 
-    The networks of a number, also in other stacks of the same seed and purpose, start from the same weights and see
-    the same batches.
+    Networks with the same seed, purpose and replica number start from the same weights and see the same batches, also
+    if they are in different stacks.
+
+    Parameters
+    ----------
+    seed : int
+    purpose : str
+        For example "student".
+    replicas : tuple of int
+        One number for each network, see REPLICAS.
     """
 
     seed: int
     purpose: str
-    replicas: tuple = (0,)
+    replicas: tuple[int, ...] = (0,)
 
-    def generators(self, name):
-        """A list of generators for what `name` says is drawn."""
+    def generators(self, name: str) -> list[np.random.Generator]:
+        """Return one generator for each replica.
+
+        Parameters
+        ----------
+        name : str
+            What is drawn from them, for example "weights".
+        """
         return [stream(self.seed, f"{self.purpose}/{name}", replica) for replica in self.replicas]
 
 
-def permutation(generator, n):
-    """Random order of `range(n)`: the stable argsort of n uniform draws. Shape (n,), int64."""
+def permutation(generator: np.random.Generator, n: int) -> np.ndarray:
+    """Return a random order of `range(n)`, shape (n,), int64: the stable argsort of n uniform draws."""
     return np.argsort(generator.random(n), kind="stable").astype(np.int64, copy=False)
