@@ -1,33 +1,37 @@
-"""Arrays that are larger than memory: in canonical pieces, as another dtype, in files without a name."""
+"""Arrays that are larger than memory: read in canonical pieces, converted lazily, or kept in files without a name."""
 
 import math
 import mmap
 import os
+from collections.abc import Iterator
 
 import numpy as np
 
 BLOCK = 1 << 22  # bytes of a piece
-SCRATCH = 1 << 26  # bytes of an array that is made in a file, not in memory: 64 MiB
+SCRATCH = 1 << 26  # bytes from which an array is made in a file, not in memory: 64 MiB
 
 
-def positive_zeros(array):
-    """`array` with 0.0 in place of -0.0: equal numbers are then equal bits.
+def positive_zeros(array: np.ndarray) -> np.ndarray:
+    """Return `array` with 0.0 in place of -0.0: equal numbers are then equal bits.
 
-    Which of two equal numbers min, max, unique and sort return, and which zero a BLAS does, differs between machines.
+    Machines differ in which of two equal numbers min, max, unique and sort return, and in the sign of a BLAS's zeros.
     """
     return np.where(array == 0, array.dtype.type(0), array) if array.dtype.kind == "f" else array
 
 
-def canonical(array):
-    """`array` in C order, little-endian, its zeros positive."""
+def canonical(array: np.ndarray) -> np.ndarray:
+    """Return `array` in C order, little-endian, with positive zeros."""
     array = np.ascontiguousarray(positive_zeros(np.asarray(array))).reshape(np.shape(array))
     return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
-def pieces(array):
-    """The array in its order, each piece about BLOCK bytes and canonical.
+def pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the array in its order, in canonical pieces of about BLOCK bytes.
 
-    array: any object of `shape`, `dtype`, `ndim` and `nbytes` whose slices along the first axis are arrays.
+    Parameters
+    ----------
+    array : array-like object
+        Needs `shape`, `dtype`, `ndim` and `nbytes`; its slices along the first axis are arrays.
     """
     if array.nbytes <= BLOCK or array.ndim == 0:
         yield canonical(array[...])
@@ -40,15 +44,26 @@ def pieces(array):
             yield canonical(array[start : start + rows])
 
 
-def all_finite(array):
+def all_finite(array: np.ndarray) -> bool:
+    """Check piece by piece that an array has neither NaN nor infinite numbers."""
     return all(np.isfinite(piece).all() for piece in pieces(array))
 
 
 class Converted:
-    """An array as one of another dtype, of which pieces are made."""
+    """Convert an array lazily to another dtype: slices are converted when they are read.
 
-    def __init__(self, array, dtype):
-        self.array, self.shape, self.ndim, self.dtype = array, array.shape, array.ndim, np.dtype(dtype)
+    Parameters
+    ----------
+    array : array-like object
+        As in `pieces`, and with `size`.
+    dtype : dtype-like
+    """
+
+    def __init__(self, array: np.ndarray, dtype: np.dtype | type | str):
+        self.array = array
+        self.shape = array.shape
+        self.ndim = array.ndim
+        self.dtype = np.dtype(dtype)
         self.nbytes = array.size * self.dtype.itemsize
 
     def __len__(self):
@@ -62,10 +77,10 @@ class Converted:
             return part.astype(self.dtype)
 
 
-def advise(array, random):
-    """Tell the system whether a map is read at random next, where a row is to bring no neighbours from the disk.
+def advise(array: np.ndarray, random: bool) -> None:
+    """Advise the system (madvise) whether a memory map will be read at random; it then does not read ahead.
 
-    Of rows of 784 bytes from a cold file that took 0.1 ms a row in place of 0.9 ms.
+    For rows of 784 bytes from a cold file, a row took 0.1 ms in place of 0.9 ms. An array that is no map is left alone.
     """
     while isinstance(array, np.ndarray):
         array = array.base
@@ -73,19 +88,24 @@ def advise(array, random):
         array.madvise(mmap.MADV_RANDOM if random else mmap.MADV_NORMAL)
 
 
-def scratch(shape, dtype):
-    """Zeros. Of SCRATCH bytes or more they are in a file without a name in the working directory, which ends with them.
+def scratch(shape: tuple[int, ...], dtype: np.dtype | type | str) -> np.ndarray:
+    """Make an array of zeros, in a file if it has SCRATCH bytes or more.
 
-    Raises OSError if the disk has no room.
+    The file has no name, is in the working directory, and is gone when the array is.
+
+    Raises
+    ------
+    OSError
+        If the disk has no room.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize  # integers
     if size < SCRATCH:
         return np.zeros(shape, dtype)
     import tempfile  # here: it takes a while, and few need it
 
-    with tempfile.TemporaryFile(dir=".") as file:  # a system's folder for such files may be in memory
+    with tempfile.TemporaryFile(dir=".") as file:  # the system's folder for temporary files may be in memory
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)  # else a full disk would end the process at a write
         else:
             file.truncate(size)
-        return np.ndarray(shape, dtype, mmap.mmap(file.fileno(), size))  # joblib takes an np.memmap to have a name
+        return np.ndarray(shape, dtype, mmap.mmap(file.fileno(), size))  # joblib expects that an np.memmap has a name

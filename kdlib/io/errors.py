@@ -1,30 +1,44 @@
-"""The one exception that a user of the pipeline is meant to read, and how a process that meets it ends."""
+"""The exception that tells a user of the pipeline about bad input, and how a process ends after it."""
 
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
 LINE = 280  # characters of a message
+LINE_END = 100  # characters of a message's end that are kept when its middle is cut
 INTERRUPTED = "interrupted; no file is half written"
 
 
-def printable(text):
-    """`text` with `\\x1b` for an escape, and so for all that has no glyph: a terminal obeys no file's content."""
+def printable(text: str) -> str:
+    """Return `text` with `\\x1b` for an escape, and the same for every character without a glyph.
+
+    A terminal then obeys no control character from a file.
+    """
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
-def one_line(message):
-    """`message` as a printable line of at most LINE characters: its middle goes, the advice at its end stays."""
+def one_line(message: object) -> str:
+    """Return `message` as one printable line of at most LINE characters; a longer one loses its middle.
+
+    The end stays, because the advice is there.
+    """
     line = printable(" ".join(str(message)[: 100 * LINE].split()))
-    return line if len(line) <= LINE else f"{line[: LINE - 101]}…{line[-100:]}"
+    return line if len(line) <= LINE else f"{line[: LINE - LINE_END - 1]}…{line[-LINE_END:]}"
 
 
 class UserError(ValueError):
-    """Bad input, told in one line: what was found, where, and what is allowed."""
+    """Report bad input in one line: what was found, where, and what is allowed.
 
-    def __init__(self, message):
+    Parameters
+    ----------
+    message : str
+        Shortened to one line as in `one_line`.
+    """
+
+    def __init__(self, message: object):
         super().__init__(one_line(message))
 
 
@@ -37,15 +51,18 @@ def _reason(error):
 
 
 def _open_streams():
-    """Where a standard stream was closed its number is free, and the next file would get what is printed."""
+    """Open standard streams that are closed: else the next file would get their number, and what is printed."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115 - until the end
 
 
 @contextlib.contextmanager
-def ending_in_a_line():
-    """A block whose mistakes, the user's or the system's, end the process: one line on stderr and exit code 1."""
+def ending_in_a_line() -> Iterator[None]:
+    """Run a block; an error of the user or of the system ends the process with one line on stderr and exit code 1.
+
+    Such errors are UserError, OSError, MemoryError and KeyboardInterrupt.
+    """
     _open_streams()
     try:
         yield
@@ -57,6 +74,6 @@ def ending_in_a_line():
         print(line, file=sys.stderr, flush=True)
     try:
         sys.stdout.flush()
-    except OSError:  # what cannot be printed now cannot at the end either, where Python would complain
+    except OSError:  # text that cannot be printed now cannot be printed at exit either, where Python would complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(1)

@@ -1,37 +1,56 @@
-"""Reading files of whose content nothing is known: sizes are checked before anything of that size is made."""
+"""Reading of untrusted `.npz` and `.npy` files: sizes are checked before memory of that size is used."""
 
 import io
 import math
 import os
 import stat
 import zipfile
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from kdlib.io.errors import UserError
 
 END_RECORD_BYTES = 22  # of a ZIP file without a comment
-EXPANSION, FREE = 100, 1 << 24  # an archive unpacks to at most so many times its size, and so many bytes on top
-EMPTY = 1 << 20  # greatest length of an axis of an array without entries: what goes through it ends
-MAPPED = 1 << 26  # bytes of a stored array that is mapped, not read: 64 MiB
+EXPANSION = 100  # an archive unpacks to at most EXPANSION times its size,
+FREE = 1 << 24  # and FREE bytes more
+MAX_EMPTY_AXIS = 1 << 20  # length of an axis of an array without entries, so that a loop over the axis ends
+MAPPED = 1 << 26  # bytes from which a stored array is mapped, not read: 64 MiB
 BLOCK = 1 << 22  # bytes that are checked at once
-UNICODE = 0x110000
+CODE_POINTS = 0x110000  # of Unicode
 
 
-def opened(path):
-    """The regular file at `path`, binary. Raises UserError for another: a pipe may block, a device may never end."""
+def opened(path: Path | str) -> BinaryIO:
+    """Open a regular file for reading, in binary mode.
+
+    Raises
+    ------
+    UserError
+        If the file is not a regular one: a pipe may block, and a device may never end.
+    """
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise UserError(f"{path}: not a regular file")
     return open(path, "rb")
 
 
-def arrays(file, sealed=False):
-    """{name: array} of the `.npz` in the open `file`. Raises an error of one of a dozen kinds if it is damaged.
+def arrays(file: BinaryIO, sealed: bool = False) -> dict[str, np.ndarray]:
+    """Read {name: array} from an open `.npz`.
 
-    Each member is read to its end, which checks its CRC; how many there are stands in the last record. Of MAPPED bytes
-    or more, stored, it becomes a map of the file that cannot be written to: the pages that are used are read when they
-    are, and memory that is short takes them back. sealed: the caller checks a digest of what is mapped, in place of
-    the CRC.
+    Each member is read to its end, which checks its CRC; the number of members is compared with the archive's last
+    record. A stored member of MAPPED bytes or more becomes a read-only memory map of the file: pages are read when they
+    are used, and the system can take their memory back.
+
+    Parameters
+    ----------
+    file : binary file
+    sealed : bool
+        The caller checks a digest of the mapped arrays, so their CRC is not checked.
+
+    Raises
+    ------
+    Exception
+        One of a dozen kinds, if the file is damaged.
     """
     size = os.fstat(file.fileno()).st_size
     with zipfile.ZipFile(file) as archive:
@@ -57,8 +76,14 @@ def arrays(file, sealed=False):
     return content
 
 
-def array(file):
-    """The array of the open `.npy`, mapped if it has MAPPED bytes or more. Raises an error as `arrays` does."""
+def array(file: BinaryIO) -> np.ndarray:
+    """Read the array of an open `.npy`; map it if it has MAPPED bytes or more.
+
+    Raises
+    ------
+    Exception
+        As in `arrays`.
+    """
     length = os.fstat(file.fileno()).st_size
     if length < MAPPED:
         return _array(file.read())
@@ -66,7 +91,7 @@ def array(file):
 
 
 def _mapped(archive, member, file, sealed):
-    """The array of a stored member as a map."""
+    """Map the array of a stored member."""
     with archive.open(member) as stream:  # which compares the two headers
         if not sealed:
             while stream.read(BLOCK):
@@ -80,7 +105,7 @@ def _mapped(archive, member, file, sealed):
 
 
 def _map(file, start, length):
-    """The array of the `length` bytes of an `.npy` from `start`; of what is no number of this machine's, read."""
+    """Map the array of an `.npy` of `length` bytes from `start`; read it if it has no numbers in native byte order."""
     file.seek(start)
     shape, fortran, dtype = _header(file, length)
     if dtype.kind not in "iufc" or not dtype.isnative:
@@ -90,9 +115,9 @@ def _map(file, start, length):
 
 
 def _header(file, length):
-    """(shape, whether in Fortran's order, dtype) of the `.npy` of so many bytes that begins where `file` is.
+    """Return (shape, whether in Fortran order, dtype) of the `.npy` of `length` bytes from the file's position.
 
-    Raises ValueError if its shape is not that of the numbers behind it.
+    Raises ValueError if shape and dtype do not fit the number of bytes after the header.
     """
     start = file.tell()
     version = np.lib.format.read_magic(file)
@@ -104,22 +129,23 @@ def _header(file, length):
         raise ValueError("an array has objects, which only a pickle holds")
     if dtype.kind not in "biufcSU" or not dtype.itemsize or (dtype.kind == "f" and dtype.itemsize > 8):
         raise ValueError(f"an array is of {dtype}, not of numbers or texts")
-    there, told = length - (file.tell() - start), dtype.itemsize * math.prod(shape)  # integers
-    if any(length < 0 for length in shape) or told != there or (not there and any(n > EMPTY for n in shape)):
-        raise ValueError(f"an array is {dtype} {shape}, {told} bytes, with {there} bytes behind it")
+    found = length - (file.tell() - start)
+    expected = dtype.itemsize * math.prod(shape)  # integers
+    if any(n < 0 for n in shape) or expected != found or (not found and any(n > MAX_EMPTY_AXIS for n in shape)):
+        raise ValueError(f"an array is {dtype} {shape}, {expected} bytes, with {found} bytes behind it")
     return shape, fortran, dtype
 
 
 def _array(data):
-    """The array of the bytes of an `.npy`, in this machine's order of bytes.
+    """Return the array of an `.npy`'s bytes, in native byte order.
 
-    Raises ValueError as `_header` does, and for a text without Unicode.
+    Raises ValueError as `_header` does, and if a text is not Unicode.
     """
     file = io.BytesIO(data)
     shape, fortran, dtype = _header(file, len(data))
     array = np.frombuffer(data, dtype, offset=file.tell()).reshape(shape, order="F" if fortran else "C").copy()
     if dtype.kind == "b":
         return array.view(np.uint8) != 0
-    if dtype.kind == "U" and array.size and np.max(array.reshape(-1).view(dtype.str[0] + "u4")) >= UNICODE:
+    if dtype.kind == "U" and array.size and np.max(array.reshape(-1).view(dtype.str[0] + "u4")) >= CODE_POINTS:
         raise ValueError("a text has no Unicode")
     return array.astype(dtype.newbyteorder("="), copy=False)
