@@ -1,7 +1,7 @@
 """Canonical files: the same content gives the same bytes, and a file is whole or absent, never half.
 
-`.npz` archives are stored, not deflated, in a fixed order with a fixed timestamp; JSON has sorted keys and floats of 6
-decimals; every text file ends its lines with a line feed. In none of them is a zero negative.
+`.npz` archives are stored, not deflated, in a fixed order with a fixed timestamp. JSON has sorted keys and floats of 6
+decimals. Lines of text files end with a line feed. No file has a negative zero.
 """
 
 import csv
@@ -10,7 +10,9 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 
@@ -19,44 +21,59 @@ from kdlib.io.atomic import replacing
 from kdlib.io.chunks import pieces, positive_zeros
 from kdlib.io.errors import UserError
 
-DECIMALS = 6
+DECIMALS = 6  # of a float in JSON and CSV
 DEEPEST = 20  # levels of JSON; a few hundred end in a RecursionError when they are copied or written
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
-TAG = re.compile(r"<(?=[A-Za-z/!?])")
+PLAIN_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+HTML_TAG_START = re.compile(r"<(?=[A-Za-z/!?])")
+ZIP_UNIX = 3  # system that made a member
+ZIP_FILE_MODE = 0o644 << 16
 
 
-def _arrays(named):
-    """(name, array, little-endian dtype) in the order of the names. What has `nbytes` is one, or is read as one."""
+def _sorted_arrays(named):
+    """Yield (name, array, little-endian dtype) by name; an object with `nbytes` is taken as an array as it is."""
     for name, array in sorted(named.items()):
         array = array if hasattr(array, "nbytes") else np.asarray(array)
         yield name, array, np.dtype(array.dtype).newbyteorder("<")
 
 
-def digest(arrays):
-    """SHA-256, in hex, of {name: array} as `write_npz` writes it."""
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256, in hex, of {name: array} as `write_npz` writes it."""
     result = hashlib.sha256()
-    for name, array, dtype in _arrays(arrays):
+    for name, array, dtype in _sorted_arrays(arrays):
         result.update(f"{name} {dtype.str} {array.shape}\n".encode())
         for piece in pieces(array):
             result.update(piece.tobytes())
     return result.hexdigest()
 
 
-def write_npz(path, arrays):
-    """Write {name: array} to `path`. No object arrays. Raises ValueError for one, OSError if the disk is full.
+def write_npz(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write {name: array} to a canonical `.npz`, piece by piece.
 
-    An array may be any object that `kdlib.io.chunks.pieces` takes: it is written piece by piece.
+    Parameters
+    ----------
+    path : path-like
+    arrays : dict
+        {name: array}. An array may be any object that `kdlib.io.chunks.pieces` takes.
+
+    Raises
+    ------
+    ValueError
+        If an array has objects.
+    OSError
+        If the disk is full.
     """
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for name, array, dtype in _arrays(arrays):
+        for name, array, dtype in _sorted_arrays(arrays):
             if dtype.hasobject:
                 raise ValueError(f"{name}: object arrays are pickles")
             member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            member.create_system, member.external_attr = 3, 0o644 << 16
-            header, descr = io.BytesIO(), np.lib.format.dtype_to_descr(dtype)
-            told = {"descr": descr, "fortran_order": False, "shape": array.shape}
-            np.lib.format.write_array_header_1_0(header, told)
-            # What `open` writes for a size that it does not know beforehand differs between Pythons.
+            member.create_system = ZIP_UNIX
+            member.external_attr = ZIP_FILE_MODE
+            header = io.BytesIO()
+            description = np.lib.format.dtype_to_descr(dtype)
+            fields = {"descr": description, "fortran_order": False, "shape": array.shape}
+            np.lib.format.write_array_header_1_0(header, fields)
+            # If the size is not known beforehand, the bytes that `open` writes differ between versions of Python.
             member.file_size = len(header.getbuffer()) + array.nbytes
             with archive.open(member, "w") as stream:
                 stream.write(header.getbuffer())
@@ -64,11 +81,27 @@ def write_npz(path, arrays):
                     stream.write(piece.tobytes())
 
 
-def read_npz(path, required=(), sealed=False, own=False):
-    """{name: array} of the `.npz` at `path`, zeros positive, but of those that are mapped: see `npz_reader.arrays`.
+def read_npz(
+    path: Path | str, required: Sequence[str] = (), sealed: bool = False, own: bool = False
+) -> dict[str, np.ndarray]:
+    """Read {name: array} from an `.npz`.
 
-    own: it is a file of the user's own, which no stage writes. Raises UserError if it is missing, damaged, too large,
-    no `.npz`, has a pickle in it, or lacks a `required` name.
+    Zeros become positive, but not those of mapped arrays, see `npz_reader.arrays`.
+
+    Parameters
+    ----------
+    path : path-like
+    required : sequence of str
+        Names that the file must have.
+    sealed : bool
+        The caller checks a digest of the arrays, see `npz_reader.arrays`.
+    own : bool
+        The file comes from the user, not from a stage; only the advice in a message depends on it.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged, too large or no `.npz`, has a pickle in it, or lacks a `required` name.
     """
     try:
         with npz_reader.opened(path) as file:
@@ -88,8 +121,8 @@ def read_npz(path, required=(), sealed=False, own=False):
     return arrays
 
 
-def read_json(text):
-    """Return what a JSON text holds.
+def read_json(text: str | bytes) -> dict | list | str | float | int | bool | None:
+    """Return the value of a JSON text.
 
     Parameters
     ----------
@@ -104,22 +137,22 @@ def read_json(text):
     ValueError
         If the text is no JSON, or is nested more than DEEPEST deep.
     """
-    deep = f"nested more than {DEEPEST} deep"
+    message = f"nested more than {DEEPEST} deep"
     try:
         value = json.loads(text)
     except RecursionError:
-        raise ValueError(deep) from None
+        raise ValueError(message) from None
     level = [value]
     for _ in range(DEEPEST):
-        held = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
-        level = list(chain.from_iterable(held))
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = list(chain.from_iterable(inner))
     if level:
-        raise ValueError(deep)
+        raise ValueError(message)
     return value
 
 
-def rounded(value):
-    """As a file of JSON has it: floats of DECIMALS decimals, tuples as lists, in dicts and lists too."""
+def rounded(value: object) -> object:
+    """Return a value as a JSON file has it: floats rounded to DECIMALS decimals, tuples as lists, at every depth."""
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -127,35 +160,54 @@ def rounded(value):
     return round(float(value), DECIMALS) + 0.0 if isinstance(value, float | np.floating) else value
 
 
-def write_bytes(path, content):
+def write_bytes(path: Path | str, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
     with replacing(path) as file:
         file.write(content)
 
 
-def write_text(path, text):
-    """Write `text` in UTF-8, its line ends as they are; of half of a surrogate pair, which has no UTF-8, its number."""
+def write_text(path: Path | str, text: str) -> None:
+    """Write `text` in UTF-8, with its line ends unchanged.
+
+    Half of a surrogate pair has no UTF-8: its code is written, as in `\\ud800`.
+    """
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 
-def write_json(path, value):
-    """Write `value` with sorted keys and floats rounded to 6 decimals. Raises ValueError for NaN and infinities."""
+def write_json(path: Path | str, value: object) -> None:
+    """Write `value` as JSON with sorted keys and floats rounded to 6 decimals.
+
+    Raises
+    ------
+    ValueError
+        If a number is NaN or infinite.
+    """
     write_text(path, json.dumps(rounded(value), indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def _harmless(cell):
-    """Of a text: what a spreadsheet takes for a formula has an apostrophe before it, a tag of HTML no `<`.
+    """Put an apostrophe before a text that a spreadsheet would run as a formula, and replace the `<` of HTML tags.
 
-    `dvc plots` puts cells into a page as they are.
+    `dvc plots` puts cells into a page unescaped.
     """
     if not isinstance(cell, str):
         return cell
-    if cell[:1] in tuple("=+-@\t\r") and not NUMBER.fullmatch(cell):
+    if cell[:1] in tuple("=+-@\t\r") and not PLAIN_NUMBER.fullmatch(cell):
         cell = f"'{cell}"
-    return TAG.sub("‹", cell)
+    return HTML_TAG_START.sub("‹", cell)
 
 
-def write_csv(path, rows):
-    """Write dicts with the same keys, one or more, floats rounded to 6 decimals; the first row's order."""
+def write_csv(path: Path | str, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write rows as CSV, floats rounded to 6 decimals.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe, and a tag of HTML loses its `<`.
+
+    Parameters
+    ----------
+    path : path-like
+    rows : iterable of dict
+        One or more, with the same keys. The first row gives the order of the columns.
+    """
     rows = iter(rows)
     first = next(rows)
     with replacing(path) as file:
@@ -163,4 +215,4 @@ def write_csv(path, rows):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(map(_harmless, first))
         writer.writerows([_harmless(rounded(row[key])) for key in first] for row in chain([first], rows))
-        text.detach()  # which flushes
+        text.detach()  # which flushes, and leaves the file open

@@ -1,7 +1,8 @@
-"""Outputs: a file is whole or absent, never half, and one process at a time writes it.
+"""Atomic writes: an output is whole or absent, never half, and one process at a time writes it.
 
-A writer of NAME holds a lock on `.NAME.lock`, which the system frees when the process dies, and writes to a temporary
-`.NAME.xxxxxxxx.tmp`. Who has the lock is the only writer: each such file that it finds is a dead process's.
+A writer of NAME locks `.NAME.lock` and writes to a temporary `.NAME.xxxxxxxx.tmp`. The system frees the lock when the
+process dies. The holder of the lock is the only writer, so every other temporary file of NAME is left from a dead
+process.
 """
 
 import contextlib
@@ -10,7 +11,9 @@ import glob
 import os
 import secrets
 import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from kdlib.io.errors import UserError
 
@@ -19,55 +22,60 @@ try:
 except ImportError:
     import msvcrt
 
-BUSY = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
-UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # by some network file systems
-FAR = 1 << 30  # Windows lets nobody read a locked byte; the process's number is at the beginning
+BUSY_ERRORS = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
+UNSUPPORTED_ERRORS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # of some network file systems
+LOCK_OFFSET = 1 << 30  # bytes; Windows lets nobody read a locked byte, and the process id is at the beginning
+PROCESS_ID_BYTES = 20
 
-_held, _guard = {}, threading.RLock()  # {output: [blocks of this process that are in it, descriptor]}
+_held_locks = {}  # {output: [number of this process's open blocks, descriptor]}
+_held_locks_guard = threading.RLock()
 
 
 def _lock(descriptor):
-    """Whether it is locked now; False where there are no locks. Raises OSError, of BUSY if another process has it."""
+    """Lock a file; return False if the file system has no locks.
+
+    Raises OSError with one of BUSY_ERRORS if another process has the lock.
+    """
     if os.name == "nt":
-        os.lseek(descriptor, FAR, os.SEEK_SET)
+        os.lseek(descriptor, LOCK_OFFSET, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno in UNSUPPORTED:
+        if error.errno in UNSUPPORTED_ERRORS:
             return False
         raise
     return True
 
 
 def _acquire(path, lock):
-    """Descriptor of the file `lock`, locked, for the only writer of `path`."""
+    """Lock the file `lock` and return its descriptor; the caller is then the only writer of `path`."""
     while True:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             locked = _lock(descriptor)
-            # Who had it before may have removed the file: then nobody else would find this lock.
+            # The last holder may have removed the file: then no other process would find this lock.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), os.stat(lock)):
-                    with contextlib.suppress(OSError):  # of a full disk, too; what it says is for a message alone
+                    with contextlib.suppress(OSError):  # for example a full disk: the id is only for a message
                         os.lseek(descriptor, 0, os.SEEK_SET)
-                        os.write(descriptor, f"{os.getpid():<20}".encode())
+                        os.write(descriptor, f"{os.getpid():<{PROCESS_ID_BYTES}}".encode())
                     for dead in lock.parent.glob(f".{glob.escape(path.name)}.????????.tmp") if locked else ():
                         dead.unlink(missing_ok=True)
                     return descriptor
             os.close(descriptor)
         except OSError as error:
             os.lseek(descriptor, 0, os.SEEK_SET)
-            holder = os.read(descriptor, 20).decode(errors="replace").strip()
+            holder = os.read(descriptor, PROCESS_ID_BYTES).decode(errors="replace").strip()
             os.close(descriptor)
-            if error.errno not in BUSY:
+            if error.errno not in BUSY_ERRORS:
                 raise
             raise UserError(f"{path}: the process {holder} is writing it; wait for it, or write elsewhere") from None
 
 
 def _release(descriptor, lock):
-    if os.name == "nt":  # an open file cannot be removed there, nor one that the next writer has opened
+    if os.name == "nt":  # Windows removes no open file, also not one that only the next writer has opened
         os.close(descriptor)
     with contextlib.suppress(OSError):
         os.unlink(lock)
@@ -75,11 +83,22 @@ def _release(descriptor, lock):
         os.close(descriptor)
 
 
-def apart(paths):
-    """Raises UserError if two of {option: path} are one: what is read would be overwritten."""
+def apart(paths: Mapping[str, Path | str]) -> None:
+    """Check that the paths of all options differ: else an input would be overwritten.
+
+    Parameters
+    ----------
+    paths : dict
+        {option: path}.
+
+    Raises
+    ------
+    UserError
+        If two paths are the same.
+    """
     seen = {}
     for name, path in paths.items():
-        # The last part as it is: a link is replaced, not what it points to.
+        # The last part is not resolved: a write replaces a link, not the file that it points to.
         place = str(Path(path).parent.resolve() / Path(path).name).casefold()
         if place in seen:
             raise UserError(f"{name}: got {str(path)!r}, which is {seen[place]}; needs a path of its own")
@@ -87,10 +106,16 @@ def apart(paths):
 
 
 @contextlib.contextmanager
-def exclusive(path):
-    """A block in which no other process writes `path`, in a folder that is made; what dead ones left is removed.
+def exclusive(path: Path | str) -> Iterator[None]:
+    """Run a block in which no other process writes `path`.
 
-    Blocks of one process may be nested. Raises UserError if another process is in such a block.
+    The folder of `path` is made, and removed at the end if it is empty. Temporary files of dead processes are removed.
+    Blocks of one process may be nested.
+
+    Raises
+    ------
+    UserError
+        If another process is in such a block.
     """
     path = Path(path)
     made = [folder for folder in path.parents if not folder.exists()]
@@ -98,30 +123,31 @@ def exclusive(path):
     key = path.parent.resolve() / path.name
     lock = key.parent / f".{path.name}.lock"
     try:
-        with _guard:
-            if key not in _held:
-                _held[key] = [0, _acquire(path, lock)]
-            _held[key][0] += 1
+        with _held_locks_guard:
+            if key not in _held_locks:
+                _held_locks[key] = [0, _acquire(path, lock)]
+            _held_locks[key][0] += 1
     except OSError as error:
-        error.filename, error.filename2 = str(path), None
+        error.filename = str(path)
+        error.filename2 = None
         raise
     try:
         yield
     finally:
-        with _guard:
-            _held[key][0] -= 1
-            if not _held[key][0]:
-                _release(_held.pop(key)[1], lock)
+        with _held_locks_guard:
+            _held_locks[key][0] -= 1
+            if not _held_locks[key][0]:
+                _release(_held_locks.pop(key)[1], lock)
         for folder in made:
             with contextlib.suppress(OSError):  # it is not empty
                 folder.rmdir()
 
 
 @contextlib.contextmanager
-def temporary(path):
-    """Give the path of a file that may be made beside `path`, and remove it at the end.
+def temporary(path: Path | str) -> Iterator[Path]:
+    """Yield a path for a temporary file beside `path`, and remove the file at the end.
 
-    After a kill the next `exclusive(path)` removes it, if this block is in one too.
+    If the process is killed, the next `exclusive(path)` removes the file, provided that this block is in one too.
 
     Parameters
     ----------
@@ -138,7 +164,8 @@ def temporary(path):
         yield own
     except OSError as error:
         if error.filename in (None, str(own)):
-            error.filename, error.filename2 = str(path), None
+            error.filename = str(path)
+            error.filename2 = None
         raise
     finally:
         with contextlib.suppress(OSError):
@@ -146,8 +173,16 @@ def temporary(path):
 
 
 @contextlib.contextmanager
-def replacing(path):
-    """A binary file that takes `path`'s place when the block ends without an error, and leaves no trace otherwise."""
+def replacing(path: Path | str) -> Iterator[BinaryIO]:
+    """Yield a binary file that replaces `path` when the block ends without an error, and leaves no trace otherwise.
+
+    Raises
+    ------
+    UserError
+        If another process is writing `path`.
+    OSError
+        Of `path`, for example if the disk is full.
+    """
     with exclusive(path), temporary(path) as own:
         with open(own, "xb") as file:
             yield file
