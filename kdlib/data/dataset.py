@@ -1,6 +1,8 @@
-"""The artifact that holds each example once, how it is split, and the scaling of each split."""
+"""The dataset artifact: each example once, its subset in each split, and the scaling of each split."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -14,12 +16,25 @@ from kdlib.io.errors import UserError
 
 @dataclass
 class Dataset:
-    """The content of `data/dataset.npz`: n examples and S splits of all of them into PARTS.
+    """Hold the content of `data/dataset.npz`: n examples, and S splits of them into the subsets PARTS.
 
-    x: (n, features) as loaded. y: (n,) classes, -1 of a row without one. assignment: (S, n) uint8, the index in PARTS,
-    HIDDEN or ABSENT. offset, scale: (S, features) float64, fitted on the training part of each split. encoding: JSON of
-    the `Encoding` that made x of a raw table, or "" where x is what the source holds. digest: SHA-256 of all the rest,
-    in hex.
+    Parameters
+    ----------
+    x : array or `kdlib.data.mapped_rows.Rows`, shape (n, features)
+        As loaded, not scaled.
+    y : int64 array, shape (n,)
+        Class of each example; -1 for a row without one.
+    assignment : uint8 array, shape (S, n)
+        Subset of each example in each split: an index in PARTS, HIDDEN (a training row without its label) or ABSENT.
+    offset, scale : float64 array, shape (S, features)
+        Scaling of each split, fitted on its training rows.
+    class_names, feature_names : list of str
+    image_shape : tuple
+        (height, width), or () if the rows are no images.
+    encoding : str
+        JSON of the `Encoding` that made x from a raw table, or "" if x is as in its source.
+    digest : str
+        SHA-256 of all other fields, in hex; set by `seal`.
     """
 
     x: np.ndarray
@@ -27,54 +42,81 @@ class Dataset:
     assignment: np.ndarray
     offset: np.ndarray
     scale: np.ndarray
-    class_names: list
-    feature_names: list
-    image_shape: tuple
+    class_names: list[str]
+    feature_names: list[str]
+    image_shape: tuple[int, ...]
     encoding: str = ""
     digest: str = field(default="")
 
     @property
-    def splits(self):
+    def splits(self) -> int:
+        """Number of splits, S."""
         return len(self.assignment)
 
-    def rows(self, part, split=0):
-        """Indices of the examples of a part of the split, ascending."""
+    def rows(self, part: str, split: int = 0) -> np.ndarray:
+        """Return the indices of the examples in a subset of the split, ascending.
+
+        Parameters
+        ----------
+        part : str
+            One of PARTS. "train" includes the rows whose label is hidden.
+        split : int
+        """
         assigned = self.assignment[split]
         hidden = (assigned == HIDDEN) & (part == "train")
         return np.flatnonzero((assigned == PARTS.index(part)) | hidden)
 
-    def present(self, split=0):
-        """Indices of the examples that are in a part of the split."""
+    def present(self, split: int = 0) -> np.ndarray:
+        """Return the indices of the examples that are in any subset of the split, ascending."""
         return np.flatnonzero(self.assignment[split] != ABSENT)
 
-    def scaled(self, rows, split=0):
-        """These rows with the scaling of the split, as `Scaled`, of images if they are."""
+    def scaled(self, rows: np.ndarray, split: int = 0) -> Scaled:
+        """Return these rows with the scaling of the split, without a copy; images keep their height and width.
+
+        Parameters
+        ----------
+        rows : int array, shape (m,)
+            Indices of examples.
+        split : int
+        """
         x = self.x.reshape(-1, *self.image_shape) if self.image_shape else self.x
         return Scaled(x, rows, self.offset[split], self.scale[split], self.digest)
 
-    def inputs(self, rows, split=0):
-        """These rows of x with the scaling of the split, (n, features) float64."""
+    def inputs(self, rows: np.ndarray, split: int = 0) -> np.ndarray:
+        """Return these rows of x with the scaling of the split, shape (m, features), float64."""
         return self.scaled(rows, split).take(np.arange(len(rows)))
 
-    def labels(self, rows, split=0):
-        """(n,) classes; -1 where the split hides the label."""
+    def labels(self, rows: np.ndarray, split: int = 0) -> np.ndarray:
+        """Return the classes of these rows, shape (m,); -1 where the split hides the label."""
         return np.where(self.assignment[split, rows] == HIDDEN, -1, self.y[rows])
 
-    def one_hot(self, rows, split=0):
-        """(n, classes) float64; a zero row where the split hides the label."""
+    def one_hot(self, rows: np.ndarray, split: int = 0) -> np.ndarray:
+        """Return one-hot labels, shape (m, classes), float64; a row of zeros where the split hides the label."""
         return (self.labels(rows, split)[:, None] == np.arange(len(self.class_names))).astype(np.float64)
 
-    def labeled(self, split=0):
-        """Indices of the training examples whose label is known."""
+    def labeled(self, split: int = 0) -> np.ndarray:
+        """Return the indices of the training examples with a known label, ascending."""
         return np.flatnonzero(self.assignment[split] == PARTS.index("train"))
 
-    def with_label(self, rows, split=0):
-        """Those of the rows whose label is known to train on."""
+    def with_label(self, rows: np.ndarray, split: int = 0) -> np.ndarray:
+        """Return those of `rows` that are training examples with a known label."""
         known = self.assignment[split, rows] == PARTS.index("train")
         return rows if known.all() else rows[known]
 
-    def transfer_set(self, class_names=None, split=0):
-        """Indices of the training examples of these classes, or of all. Raises UserError if there is no such class."""
+    def transfer_set(self, class_names: Sequence[str] | None = None, split: int = 0) -> np.ndarray:
+        """Return the indices of the training examples of these classes, ascending.
+
+        Parameters
+        ----------
+        class_names : sequence of str, optional
+            None for all training examples, those with a hidden label too.
+        split : int
+
+        Raises
+        ------
+        UserError
+            If a class does not exist.
+        """
         rows = self.rows("train", split)
         if class_names is None:
             return rows
@@ -86,28 +128,50 @@ class Dataset:
 
     def _arrays(self):
         names = ("x", "y", "assignment", "offset", "scale", "class_names", "feature_names")
-        shape = {"image_shape": np.array(self.image_shape, dtype=np.int64)}
-        shape |= {"encoding": np.array(self.encoding)} if self.encoding else {}
-        return shape | {name: getattr(self, name) if name == "x" else np.asarray(getattr(self, name)) for name in names}
+        arrays = {"image_shape": np.array(self.image_shape, dtype=np.int64)}
+        if self.encoding:
+            arrays["encoding"] = np.array(self.encoding)
+        for name in names:
+            value = getattr(self, name)
+            arrays[name] = value if name == "x" else np.asarray(value)
+        return arrays
 
-    def seal(self):
-        """Give it the digest of its content, in one pass. Returns what is wrong with it, or None."""
+    def seal(self) -> str | None:
+        """Set `digest` to that of the content, in one pass over x, and check the content.
+
+        Returns
+        -------
+        str or None
+            What is wrong with the content, or None.
+        """
         x = Ends(self.x)
         self.digest = digest(self._arrays() | {"x": x})
         return fault(self, x.ends)
 
-    def save(self, path, sealed=False):
-        """sealed: nothing has changed since `seal`."""
+    def save(self, path: Path | str, sealed: bool = False) -> None:
+        """Write the dataset to an `.npz`.
+
+        Parameters
+        ----------
+        path : path-like
+        sealed : bool
+            True if nothing has changed since `seal`, which is then not repeated.
+        """
         if not sealed:
             self.seal()
         write_npz(path, self._arrays() | {"digest": np.array(self.digest)})
 
     @classmethod
-    def load(cls, path):
-        """Raises UserError if the file is missing, damaged or not such a dataset.
+    def load(cls, path: Path | str) -> "Dataset":
+        """Read a dataset that `save` wrote, and check it.
 
-        The file is read once from end to end, for the digest and for the least and greatest values. What is mapped of
-        it (`kdlib.io.npz_reader.MAPPED`) is not held.
+        The file is read once from end to end, for the digest and for the smallest and largest values. Arrays that are
+        mapped (`kdlib.io.npz_reader.MAPPED`) are not held in memory.
+
+        Raises
+        ------
+        UserError
+            If the file is missing, damaged or not such a dataset.
         """
         plain = ("x", "y", "assignment", "offset", "scale")
         arrays = read_npz(path, [*plain, "class_names", "feature_names", "image_shape", "digest"], sealed=True)
@@ -120,11 +184,11 @@ class Dataset:
             )
         except (TypeError, ValueError) as error:
             raise UserError(f"{path}: not a dataset ({error}); run the stage prepare again") from None
-        wrong = dataset.seal()
+        problem = dataset.seal()
         if dataset.digest != str(arrays["digest"]):
             raise UserError(f"{path}: its content does not have the digest that it names; run the stage prepare again")
-        if wrong:
-            raise UserError(f"{path}: not a dataset ({wrong}); run the stage prepare again")
+        if problem:
+            raise UserError(f"{path}: not a dataset ({problem}); run the stage prepare again")
         for name in dataset.class_names:
             check_name(f"{path}: a class", name)
         return dataset

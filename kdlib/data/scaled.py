@@ -1,5 +1,6 @@
-"""The rows of a split as inputs of a network, without a copy of them."""
+"""The rows of a split as inputs of a network: they are scaled when they are read, without a copy of all of them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -8,8 +9,14 @@ import numpy as np
 BLOCK = 1024  # rows that are scaled at once
 
 
-def blocks(rows):
-    """n rows, or (n,) indices, as indices in blocks, (BLOCK,) or fewer; no rows are one block."""
+def blocks(rows: int | np.ndarray) -> Iterator[np.ndarray]:
+    """Iterate over indices in blocks of shape (BLOCK,) or shorter.
+
+    Parameters
+    ----------
+    rows : int or int array, shape (n,)
+        A number n means the indices 0 to n - 1; n = 0 gives one empty block. An array holds the indices.
+    """
     if not isinstance(rows, int):
         return (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
     return (np.arange(start, min(start + BLOCK, rows)) for start in range(0, max(1, rows), BLOCK))
@@ -17,10 +24,17 @@ def blocks(rows):
 
 @dataclass(frozen=True)
 class Scaled:
-    """(x[rows] - offset) * scale, of which `take` makes the rows that are asked for.
+    """Represent (x[rows] - offset) * scale; `take` computes the rows that are asked for.
 
-    x: (N, features), or images (N, height, width), as loaded. rows: (n,) indices. offset, scale: (features,). digest:
-    of the dataset whose x it is, or "".
+    Parameters
+    ----------
+    x : array, shape (N, features) or (N, height, width)
+        As loaded; images in the second case.
+    rows : int array, shape (n,)
+        Indices of rows of x.
+    offset, scale : float64 array, shape (features,)
+    digest : str
+        Of the dataset that x comes from, or "".
     """
 
     x: np.ndarray
@@ -33,30 +47,47 @@ class Scaled:
         return len(self.rows)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
+        """Shape (n, features), or (n, height, width) for images."""
         return len(self.rows), *self.x.shape[1:]
 
     def __getitem__(self, indices):
-        """Some of the rows, by indices (m,) or a slice."""
+        """Return some of the rows as `Scaled`, by indices (m,) or a slice."""
         return replace(self, rows=self.rows[indices])
 
-    def take(self, indices):
-        """indices: of the rows, of any shape -> (*indices.shape, features) float64."""
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        """Compute scaled rows.
+
+        Parameters
+        ----------
+        indices : int array, any shape
+            Positions in `rows`.
+
+        Returns
+        -------
+        float64 array, shape (*indices.shape, features)
+        """
         flat = self.x.reshape(len(self.x), -1)
         return (flat.take(self.rows.take(indices), axis=0) - self.offset) * self.scale
 
     @cached_property
-    def largest(self):
-        """Largest magnitude of each feature, (features,): scaling keeps the order, also after rounding."""
-        flat, least, greatest = self.x.reshape(len(self.x), -1), None, None
+    def largest(self) -> np.ndarray:
+        """Largest magnitude of each scaled feature, shape (features,).
+
+        It comes from the smallest and the largest raw value, because scaling keeps the order, also after rounding.
+        """
+        flat = self.x.reshape(len(self.x), -1)
+        least = None
+        greatest = None
         for rows in blocks(len(self)):
             block = flat.take(self.rows.take(rows), axis=0)
-            low, high = np.min(block, axis=0), np.max(block, axis=0)
+            low = np.min(block, axis=0)
+            high = np.max(block, axis=0)
             least = low if least is None else np.minimum(least, low)
             greatest = high if greatest is None else np.maximum(greatest, high)
         return np.max(np.abs((np.stack([least, greatest]) - self.offset) * self.scale), axis=0)
 
     @property
-    def identity(self):
-        """What a checkpoint has to know of it."""
+    def identity(self) -> list:
+        """Values that identify the rows: a checkpoint's fingerprint includes them."""
         return [self.digest or self.x, self.x.shape, self.rows, self.offset, self.scale]
