@@ -1,8 +1,8 @@
-"""Losses on logits, each with its gradient by the student's logits.
+"""Losses on logits, each with its gradient with respect to the student's logits.
 
-Every loss is in nats and per example, (R, n, classes) -> (R, n); nothing is averaged here. `arithmetic` is an object
-of `kdlib.backends.arithmetic`. Arrays that end in `classes` broadcast over the replicas; a temperature is a number, or
-one for each replica, (R, 1, 1).
+Every loss is in nats and per example: (R, n, classes) -> (R, n), and nothing is averaged here. R is the number of
+networks in a stack (`kdlib.learning.stack`). `arithmetic` is a class of `kdlib.backends.arithmetic`. Arrays that end in
+`classes` broadcast over the networks. A temperature is one number, or one for each network, (R, 1, 1).
 
 Where the formulas depart from the papers:
 - `kd_divergence`: KL where Hinton et al. (2015) have a cross-entropy, which differs by the entropy of the soft targets
@@ -20,121 +20,262 @@ import numpy as np
 
 from kdlib.backends import numpy_backend, selection
 
+MIN_RELATIVE_STD = 1e-6  # of max(|mean|, 1): logits with a smaller std count as constant
 
-def softmax(logits, arithmetic, temperature=None):
-    """exp(z_i / T) / sum_j exp(z_j / T), T = 1 if None. logits: (..., classes) -> probabilities of the same shape.
 
-    Reference: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), equation 1.
+def softmax(logits: np.ndarray, arithmetic: type, temperature: float | np.ndarray | None = None) -> np.ndarray:
+    """Compute class probabilities exp(z_i / T) / sum_j exp(z_j / T).
+
+    Parameters
+    ----------
+    logits : ndarray, shape (..., classes)
+    arithmetic : type
+    temperature : float or ndarray, optional
+        T; without it T = 1.
+
+    Returns
+    -------
+    ndarray, shape (..., classes)
+
+    References
+    ----------
+    Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), equation 1.
     """
     return numpy_backend.softmax(logits, temperature, arithmetic)
 
 
-def log_softmax(logits, arithmetic, temperature=None):
-    """log(softmax(logits / T)), without overflow. logits: (..., classes) -> the same shape."""
+def log_softmax(logits: np.ndarray, arithmetic: type, temperature: float | np.ndarray | None = None) -> np.ndarray:
+    """Compute log(softmax(logits / T)) without overflow; the parameters are those of `softmax`."""
     shifted, total = selection.current.shifted(logits, temperature, arithmetic)
     return shifted - arithmetic.log(total)
 
 
 def _log_or_zero(p, arithmetic):
-    """log p, and 0 where p = 0, as p log p has the limit 0."""
+    """Compute log p, and 0 where p = 0, as p log p has the limit 0."""
     return arithmetic.log(np.where(p > 0, p, 1))
 
 
-def cross_entropy(logits, targets, arithmetic):
-    """- sum_i t_i log p_i. targets: (R, n, classes), distributions, one-hot rows for plain labels."""
+def cross_entropy(logits: np.ndarray, targets: np.ndarray, arithmetic: type) -> np.ndarray:
+    """Compute the cross-entropy - sum_i t_i log p_i of each example.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (R, n, classes)
+    targets : ndarray, shape (R, n, classes)
+        Distributions over the classes; one-hot rows for plain labels.
+    arithmetic : type
+
+    Returns
+    -------
+    ndarray, shape (R, n)
+        In nats.
+    """
     return -arithmetic.sum(targets * log_softmax(logits, arithmetic), axis=-1)
 
 
-def cross_entropy_gradient(logits, targets, arithmetic):
-    """p - t."""
+def cross_entropy_gradient(logits: np.ndarray, targets: np.ndarray, arithmetic: type) -> np.ndarray:
+    """Compute the gradient p - t of `cross_entropy`, shape (R, n, classes)."""
     return arithmetic.softmax_gradient(logits, targets)
 
 
-def smooth_labels(one_hot, epsilon):
-    """(1 - epsilon) one_hot + epsilon / classes. Szegedy et al., "Rethinking the Inception Architecture" (2016), 7."""
+def smooth_labels(one_hot: np.ndarray, epsilon: float) -> np.ndarray:
+    """Compute smoothed labels (1 - epsilon) one_hot + epsilon / classes, of the same shape.
+
+    References
+    ----------
+    Szegedy et al., "Rethinking the Inception Architecture" (2016), section 7.
+
+    Examples
+    --------
+    >>> smooth_labels(np.array([0.0, 1.0]), 0.2)
+    array([0.1, 0.9])
+    """
     return (1 - epsilon) * one_hot + epsilon / one_hot.shape[-1]
 
 
-def kd_divergence(logits_student, soft_targets, temperature, arithmetic):
-    """KL(teacher_T || student_T). soft_targets: the teacher's softmax at this temperature, (R, n, classes)."""
+def kd_divergence(
+    logits_student: np.ndarray, soft_targets: np.ndarray, temperature: float | np.ndarray, arithmetic: type
+) -> np.ndarray:
+    """Compute KL(teacher_T || student_T) of each example.
+
+    Parameters
+    ----------
+    logits_student : ndarray, shape (R, n, classes)
+    soft_targets : ndarray, shape (R, n, classes)
+        The teacher's softmax at this temperature.
+    temperature : float or ndarray, shape (R, 1, 1)
+    arithmetic : type
+
+    Returns
+    -------
+    ndarray, shape (R, n)
+        In nats, without the factor T^2.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean (2015), section 2; see the head of this module for the difference.
+    """
     log_student = log_softmax(logits_student, arithmetic, temperature)
     return arithmetic.sum(soft_targets * (_log_or_zero(soft_targets, arithmetic) - log_student), axis=-1)
 
 
-def kd_gradient(logits_student, soft_targets, temperature, arithmetic):
-    """(student_T - teacher_T) / T. Hinton et al. (2015), equation 2: without T^2 it shrinks as 1 / T^2."""
+def kd_gradient(
+    logits_student: np.ndarray, soft_targets: np.ndarray, temperature: float | np.ndarray, arithmetic: type
+) -> np.ndarray:
+    """Compute the gradient (student_T - teacher_T) / T of `kd_divergence`, shape (R, n, classes).
+
+    Without the factor T^2 it shrinks as 1 / T^2.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean (2015), equation 2.
+    """
     return arithmetic.softmax_gradient(logits_student, soft_targets, temperature)
 
 
-def logit_mse(logits_student, logits_teacher, arithmetic):
-    """sum_i (z_i - v_i)^2 / (2 classes): the limit of T^2 KL for high T where both logits have mean zero.
+def logit_mse(logits_student: np.ndarray, logits_teacher: np.ndarray, arithmetic: type) -> np.ndarray:
+    """Compute sum_i (z_i - v_i)^2 / (2 classes) of each example, shape (R, n).
 
-    Reference: Ba and Caruana, "Do Deep Nets Really Need to be Deep?" (2014), section 2.2.
+    It is the limit of T^2 KL for high T if both logits have mean zero.
+
+    References
+    ----------
+    Ba and Caruana, "Do Deep Nets Really Need to be Deep?" (2014), section 2.2.
     """
     difference = logits_student - logits_teacher
     return arithmetic.sum(difference * difference, axis=-1) / (2 * difference.shape[-1])
 
 
-def logit_mse_gradient(logits_student, logits_teacher):
-    """(z - v) / classes."""
+def logit_mse_gradient(logits_student: np.ndarray, logits_teacher: np.ndarray) -> np.ndarray:
+    """Compute the gradient (z - v) / classes of `logit_mse`, shape (R, n, classes)."""
     return (logits_student - logits_teacher) / logits_student.shape[-1]
 
 
 def _decouple(logits, one_hot, temperature, arithmetic):
-    """(log b, log q): the label's class against the rest (..., 2), and the classes within the rest, -inf at the label.
+    """Return log b (..., 2), label against rest, and log q (..., classes), within the rest (-inf at the label).
 
-    logits: (..., classes) with one label each.
+    Each row of one_hot needs one label.
     """
-    label = one_hot > 0
-    rest = np.where(label, -np.inf, logits)
-    top = np.maximum.reduce(rest, axis=-1, keepdims=True)
-    log_rest = arithmetic.log(arithmetic.unit_sum(arithmetic.exp((rest - top) / temperature)))
-    of_label = np.maximum.reduce(np.where(label, logits, -np.inf), axis=-1, keepdims=True)
-    pair = np.concatenate([(of_label - top) / temperature, log_rest], axis=-1)
-    return log_softmax(pair, arithmetic), (rest - top) / temperature - log_rest
+    is_label = one_hot > 0
+    other_logits = np.where(is_label, -np.inf, logits)
+    top = np.maximum.reduce(other_logits, axis=-1, keepdims=True)
+    log_rest = arithmetic.log(arithmetic.unit_sum(arithmetic.exp((other_logits - top) / temperature)))
+    label_logit = np.maximum.reduce(np.where(is_label, logits, -np.inf), axis=-1, keepdims=True)
+    pair = np.concatenate([(label_logit - top) / temperature, log_rest], axis=-1)
+    return log_softmax(pair, arithmetic), (other_logits - top) / temperature - log_rest
 
 
-def dkd_divergence(logits_student, one_hot, logits_teacher, temperature, beta, arithmetic):
-    """TCKD + beta NCKD: KL over {label, rest}, and over the classes within the rest. With one hot row per example.
+def dkd_divergence(
+    logits_student: np.ndarray,
+    one_hot: np.ndarray,
+    logits_teacher: np.ndarray,
+    temperature: float | np.ndarray,
+    beta: float,
+    arithmetic: type,
+) -> np.ndarray:
+    """Compute decoupled distillation, TCKD + beta NCKD, of each example.
 
-    With beta = 1 - teacher_T(label), example by example, it is KL(teacher_T || student_T).
-    Reference: Zhao et al., "Decoupled Knowledge Distillation" (2022), equation 7.
+    TCKD is the KL over the two events {label, rest}; NCKD is the KL over the classes within the rest. With
+    beta = 1 - teacher_T(label), example by example, the sum is KL(teacher_T || student_T).
+
+    Parameters
+    ----------
+    logits_student, logits_teacher : ndarray, shape (R, n, classes)
+    one_hot : ndarray, shape (R, n, classes)
+        One label for each example.
+    temperature : float or ndarray, shape (R, 1, 1)
+    beta : float
+        Weight of the classes other than the label's.
+    arithmetic : type
+
+    Returns
+    -------
+    ndarray, shape (R, n)
+        In nats, without the factor T^2.
+
+    References
+    ----------
+    Zhao et al., "Decoupled Knowledge Distillation" (2022), equation 7.
     """
     log_b, log_q = _decouple(logits_student, one_hot, temperature, arithmetic)
     log_b_teacher, log_q_teacher = _decouple(logits_teacher, one_hot, temperature, arithmetic)
     tckd = arithmetic.sum(arithmetic.exp(log_b_teacher) * (log_b_teacher - log_b), axis=-1)
-    among = np.isfinite(log_q_teacher)
-    difference = np.where(among, log_q_teacher, 0) - np.where(among, log_q, 0)
+    in_rest = np.isfinite(log_q_teacher)
+    difference = np.where(in_rest, log_q_teacher, 0) - np.where(in_rest, log_q, 0)
     return tckd + beta * arithmetic.sum(arithmetic.exp(log_q_teacher) * difference, axis=-1)
 
 
-def dkd_gradient(logits_student, one_hot, logits_teacher, temperature, beta, arithmetic):
-    """At the label (b - b') / T, elsewhere (q (b' - b) + beta (q - q')) / T; the teacher's are marked '."""
+def dkd_gradient(
+    logits_student: np.ndarray,
+    one_hot: np.ndarray,
+    logits_teacher: np.ndarray,
+    temperature: float | np.ndarray,
+    beta: float,
+    arithmetic: type,
+) -> np.ndarray:
+    """Compute the gradient of `dkd_divergence`, shape (R, n, classes); the parameters are the same.
+
+    At the label it is (b - b') / T, elsewhere (q (b' - b) + beta (q - q')) / T. b is the label's probability and q the
+    probabilities within the rest; ' marks the teacher's.
+    """
     log_b, log_q = _decouple(logits_student, one_hot, temperature, arithmetic)
     log_b_teacher, log_q_teacher = _decouple(logits_teacher, one_hot, temperature, arithmetic)
-    b, q = arithmetic.exp(log_b[..., :1]), arithmetic.exp(log_q)
-    b_teacher, q_teacher = arithmetic.exp(log_b_teacher[..., :1]), arithmetic.exp(log_q_teacher)
+    b = arithmetic.exp(log_b[..., :1])
+    q = arithmetic.exp(log_q)
+    b_teacher = arithmetic.exp(log_b_teacher[..., :1])
+    q_teacher = arithmetic.exp(log_q_teacher)
     return ((one_hot - q) * (b - b_teacher) + beta * (q - q_teacher)) / temperature
 
 
-def standardize(logits, arithmetic):
-    """(z - mean) / std over the classes, population std, and the std (..., 1).
+def standardize(logits: np.ndarray, arithmetic: type) -> tuple[np.ndarray, np.ndarray]:
+    """Subtract from logits their mean over the classes and divide by their population std.
 
-    Where the std is at most 1e-6 of the mean's magnitude, or of 1, the logits count as constant: standardized they are
-    zero, the std is infinite, and no gradient passes. A small student has such logits wherever all its units are off.
-    Reference: Sun et al., "Logit Standardization in Knowledge Distillation" (2024), algorithm 1.
+    Logits count as constant if their std is at most 1e-6 max(|mean|, 1). Then the result is zero, the std is infinite
+    and no gradient passes. A small student has such logits wherever all its units are off.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (..., classes)
+    arithmetic : type
+
+    Returns
+    -------
+    standardized : ndarray, shape (..., classes)
+        (z - mean) / std.
+    deviation : ndarray, shape (..., 1)
+        The std.
+
+    References
+    ----------
+    Sun et al., "Logit Standardization in Knowledge Distillation" (2024), algorithm 1.
     """
     classes = logits.shape[-1]
     mean = arithmetic.sum(logits, axis=-1, keepdims=True) / classes
     centred = logits - mean
     deviation = np.sqrt(arithmetic.sum(centred * centred, axis=-1, keepdims=True) / classes)
-    constant = deviation <= np.maximum(np.abs(mean), 1) * 1e-6
+    constant = deviation <= np.maximum(np.abs(mean), 1) * MIN_RELATIVE_STD
     deviation = np.where(constant, deviation.dtype.type(np.inf), deviation)
     return centred / deviation, deviation
 
 
-def standardize_gradient(gradient, standardized, deviation, arithmetic):
-    """Gradient by z of a loss with this `gradient` by its standardized logits; zero where the std is infinite."""
+def standardize_gradient(
+    gradient: np.ndarray, standardized: np.ndarray, deviation: np.ndarray, arithmetic: type
+) -> np.ndarray:
+    """Pass a gradient back through `standardize`.
+
+    Parameters
+    ----------
+    gradient : ndarray, shape (..., classes)
+        Gradient of a loss with respect to the standardized logits.
+    standardized, deviation : ndarray
+        What `standardize` returned.
+    arithmetic : type
+
+    Returns
+    -------
+    ndarray, shape (..., classes)
+        Gradient with respect to the logits; zero where the std is infinite.
+    """
     classes = gradient.shape[-1]
     mean = arithmetic.sum(gradient, axis=-1, keepdims=True) / classes
     along = arithmetic.sum(gradient * standardized, axis=-1, keepdims=True) / classes
@@ -142,14 +283,15 @@ def standardize_gradient(gradient, standardized, deviation, arithmetic):
 
 
 class SoftLoss:
-    """What the student hears of the teacher: a loss of `LOSSES`, whose fields `kdlib.learning.objectives` fills.
+    """The base of losses between student and teacher.
 
-    Logits are (R, n, classes), a temperature is (R, 1, 1) or (1, 1, 1).
+    A subclass in `LOSSES` is a loss that `kdlib.learning.objectives.Distillation` can use. If the subclass is a
+    dataclass, `Distillation` fills its fields from its own fields of the same names.
 
     Attributes
     ----------
     times_t2 : bool
-        Whether T^2 multiplies it, where that is asked for.
+        Whether the loss is multiplied by T^2 if the objective asks for that.
     needs_labels : bool
         Whether each example needs a label.
     softens : bool
@@ -160,50 +302,89 @@ class SoftLoss:
     needs_labels = False
     softens = False
 
-    def value(self, logits, one_hot, targets, temperature, arithmetic):
-        """Return the loss of each example, (R, n). targets: the teacher's logits, or its softmax if it `softens`."""
+    def value(
+        self, logits: np.ndarray, one_hot: np.ndarray, targets: np.ndarray, temperature: np.ndarray, arithmetic: type
+    ) -> np.ndarray:
+        """Compute the loss of each example.
+
+        Parameters
+        ----------
+        logits : ndarray, shape (R, n, classes)
+            The student's.
+        one_hot : ndarray, shape (R, n, classes)
+            The labels.
+        targets : ndarray, shape (R, n, classes)
+            The teacher's logits, or its softmax at T if the loss `softens`.
+        temperature : ndarray, shape (R, 1, 1) or (1, 1, 1)
+        arithmetic : type
+
+        Returns
+        -------
+        ndarray, shape (R, n)
+            In nats.
+        """
         raise NotImplementedError
 
-    def gradient(self, logits, one_hot, targets, temperature, arithmetic):
-        """Return the gradient by the student's logits, (R, n, classes)."""
+    def gradient(
+        self, logits: np.ndarray, one_hot: np.ndarray, targets: np.ndarray, temperature: np.ndarray, arithmetic: type
+    ) -> np.ndarray:
+        """Compute the gradient of `value` with respect to the student's logits, shape (R, n, classes)."""
         raise NotImplementedError
 
 
 class KD(SoftLoss):
-    """`kd_divergence` (Hinton et al. 2015)."""
+    """The loss `kd_divergence` (Hinton et al. 2015)."""
 
     softens = True
 
-    def value(self, logits, one_hot, targets, temperature, arithmetic):
+    def value(
+        self, logits: np.ndarray, one_hot: np.ndarray, targets: np.ndarray, temperature: np.ndarray, arithmetic: type
+    ) -> np.ndarray:
         return kd_divergence(logits, targets, temperature, arithmetic)
 
-    def gradient(self, logits, one_hot, targets, temperature, arithmetic):
+    def gradient(
+        self, logits: np.ndarray, one_hot: np.ndarray, targets: np.ndarray, temperature: np.ndarray, arithmetic: type
+    ) -> np.ndarray:
         return kd_gradient(logits, targets, temperature, arithmetic)
 
 
 @dataclass(frozen=True)
 class DKD(SoftLoss):
-    """`dkd_divergence` (Zhao et al. 2022). beta: weight of the classes other than the label's."""
+    """The loss `dkd_divergence` (Zhao et al. 2022).
+
+    Parameters
+    ----------
+    beta : float
+        Weight of the classes other than the label's.
+    """
 
     beta: float
     needs_labels = True
 
-    def value(self, logits, one_hot, targets, temperature, arithmetic):
+    def value(
+        self, logits: np.ndarray, one_hot: np.ndarray, targets: np.ndarray, temperature: np.ndarray, arithmetic: type
+    ) -> np.ndarray:
         return dkd_divergence(logits, one_hot, targets, temperature, self.beta, arithmetic)
 
-    def gradient(self, logits, one_hot, targets, temperature, arithmetic):
+    def gradient(
+        self, logits: np.ndarray, one_hot: np.ndarray, targets: np.ndarray, temperature: np.ndarray, arithmetic: type
+    ) -> np.ndarray:
         return dkd_gradient(logits, one_hot, targets, temperature, self.beta, arithmetic)
 
 
 class LogitMSE(SoftLoss):
-    """`logit_mse` (Ba and Caruana 2014), which no temperature changes."""
+    """The loss `logit_mse` (Ba and Caruana 2014), which no temperature changes."""
 
     times_t2 = False
 
-    def value(self, logits, one_hot, targets, temperature, arithmetic):
+    def value(
+        self, logits: np.ndarray, one_hot: np.ndarray, targets: np.ndarray, temperature: np.ndarray, arithmetic: type
+    ) -> np.ndarray:
         return logit_mse(logits, targets, arithmetic)
 
-    def gradient(self, logits, one_hot, targets, temperature, arithmetic):
+    def gradient(
+        self, logits: np.ndarray, one_hot: np.ndarray, targets: np.ndarray, temperature: np.ndarray, arithmetic: type
+    ) -> np.ndarray:
         return logit_mse_gradient(logits, targets)
 
 
