@@ -1,10 +1,12 @@
-"""What a network is trained for: a loss with the targets of every training example.
+"""What a network is trained for: a loss together with the targets of every training example.
 
-An `Objective` is frozen. What changes by the epoch follows a `kdlib.learning.schedules.LinearSchedule`: the training
-asks for the objective of each epoch, whichever back end computes it.
+An `Objective` is frozen. A hyperparameter that changes by the epoch follows a
+`kdlib.learning.schedules.LinearSchedule`: the training calls `Objective.at` in each epoch and uses the objective that
+it returns, whichever back end computes it.
 """
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 
 import numpy as np
@@ -12,13 +14,14 @@ import numpy as np
 from kdlib.io.errors import UserError
 from kdlib.learning import lazy_targets, losses, schedules
 from kdlib.learning.arguments import NON_NEGATIVE, POSITIVE, SHARE, TRUTH, Options, Several, check
+from kdlib.learning.lazy_targets import Targets
 from kdlib.learning.losses import LOSSES
 from kdlib.learning.schedules import LinearSchedule, Scheduled
 from kdlib.learning.stack import each
 
 ONE = np.ones((1, 1, 1))
 SETTING = {"temperature": (POSITIVE, Scheduled(POSITIVE)), "alpha": (SHARE, Scheduled(SHARE))}
-CONSTRAINTS = {name: (*of, Several(of)) for name, of in SETTING.items()} | {
+CONSTRAINTS = {name: (*allowed, Several(allowed)) for name, allowed in SETTING.items()} | {
     "loss": (Options(LOSSES),),
     "scale_by_t2": (TRUTH,),
     "beta": (NON_NEGATIVE,),
@@ -27,6 +30,7 @@ CONSTRAINTS = {name: (*of, Several(of)) for name, of in SETTING.items()} | {
 
 
 def _stacked(name, targets, arithmetic):
+    """Return targets as (G, n, classes) in the dtype of logits."""
     if not hasattr(targets, "shape"):
         targets = np.asarray(targets)
     if len(targets.shape) not in (2, 3):
@@ -36,43 +40,81 @@ def _stacked(name, targets, arithmetic):
     return lazy_targets.each(targets, lambda values: values.astype(arithmetic.logits_dtype), "")
 
 
-def _listed(given):
+def _as_tuple(given):
     return tuple(given) if isinstance(given, list | tuple | np.ndarray) else (given,)
 
 
 class Objective:
-    """A loss with its targets.
+    """The base of objectives: a loss with its targets.
+
+    A subclass sets both attributes and defines `value` and `gradient`.
 
     Attributes
     ----------
     arithmetic : type
-        A class of `kdlib.backends.arithmetic`; it is the network's too.
-    targets : tuple of arrays (G, n, ...)
-        Of n examples, by the order of `kdlib.learning.stack`.
+        A class of `kdlib.backends.arithmetic`. The network is trained in it too.
+    targets : tuple of ndarray or Targets, each of shape (G, n, ...)
+        Targets of the n training examples, in the order of `kdlib.learning.stack`.
     """
 
-    def at(self, epoch, epochs):
-        """Return the objective of an epoch; 0 is the first of so many."""
+    def at(self, epoch: int, epochs: int) -> "Objective":
+        """Return the objective of one epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            The first epoch is 0.
+        epochs : int
+            Number of epochs of the training.
+
+        Returns
+        -------
+        Objective
+        """
         return self
 
-    def value(self, logits, *targets):
-        """Return the loss of each example in nats, (R, n). logits: (R, n, classes); targets: the same rows of each."""
+    def value(self, logits: np.ndarray, *targets: np.ndarray) -> np.ndarray:
+        """Compute the loss of each example of a batch.
+
+        Parameters
+        ----------
+        logits : ndarray, shape (R, n, classes)
+            The networks' logits.
+        *targets : ndarray, shape (R, n, ...) or (1, n, ...)
+            The same rows of each of `targets`.
+
+        Returns
+        -------
+        ndarray, shape (R, n)
+            In nats.
+        """
         raise NotImplementedError
 
-    def gradient(self, logits, *targets):
-        """Return the gradient of `value` by the logits, (R, n, classes)."""
+    def gradient(self, logits: np.ndarray, *targets: np.ndarray) -> np.ndarray:
+        """Compute the gradient of `value` with respect to the logits, shape (R, n, classes)."""
         raise NotImplementedError
 
-    def terms(self, networks):
-        """The gradient as the sum of weight (softmax - targets) / T: [(index of the targets, T, weight), ...].
+    def terms(self, networks: int) -> list[tuple[int, np.ndarray, np.ndarray]] | None:
+        """Describe the gradient as a sum of terms weight (softmax(z / T) - targets) / T.
 
-        T and weight: (1, 1, 1), or (R, 1, 1) of so many networks. None: it is no such sum.
+        A back end can compute such a sum without a call of `gradient`.
+
+        Parameters
+        ----------
+        networks : int
+            R, the number of networks.
+
+        Returns
+        -------
+        list of (index, T, weight), or None
+            The index is that of the term's targets in `targets`. T and weight are (1, 1, 1) or (R, 1, 1). None if the
+            gradient is no such sum.
         """
         return None
 
     @property
-    def identity(self):
-        """What a checkpoint has to know of it."""
+    def identity(self) -> list:
+        """Everything about this objective that a checkpoint has to compare."""
         names = [field.name for field in fields(self)] if is_dataclass(self) else vars(self)
         return [type(self).__name__, {name: getattr(self, name) for name in names}]
 
@@ -83,7 +125,7 @@ class CrossEntropy(Objective):
 
     Parameters
     ----------
-    one_hot : array (n, classes) or (G, n, classes), or of `kdlib.learning.lazy_targets`
+    one_hot : ndarray or Targets, shape (n, classes) or (G, n, classes)
         The distributions: one-hot rows for plain labels.
     arithmetic : type
         A class of `kdlib.backends.arithmetic`.
@@ -91,64 +133,76 @@ class CrossEntropy(Objective):
     Raises
     ------
     UserError
-        For targets of another shape.
+        If the targets have another shape.
+
+    Examples
+    --------
+    >>> objective = CrossEntropy(np.eye(2), Exact)  # two examples: one of each class
     """
 
-    one_hot: object
+    one_hot: np.ndarray | Targets
     arithmetic: type
 
     def __post_init__(self):
         object.__setattr__(self, "targets", (_stacked("one_hot", self.one_hot, self.arithmetic),))
 
-    def value(self, logits, one_hot):
+    def value(self, logits: np.ndarray, one_hot: np.ndarray) -> np.ndarray:
         return losses.cross_entropy(logits, one_hot, self.arithmetic)
 
-    def gradient(self, logits, one_hot):
+    def gradient(self, logits: np.ndarray, one_hot: np.ndarray) -> np.ndarray:
         return losses.cross_entropy_gradient(logits, one_hot, self.arithmetic)
 
-    def terms(self, networks):
+    def terms(self, networks: int) -> list[tuple[int, np.ndarray, np.ndarray]]:
         return [(0, ONE, ONE)]
 
 
 @dataclass(frozen=True, eq=False)
 class Distillation(Objective):
-    """alpha scale soft(student, teacher) + (1 - alpha) CE(student, labels), alpha = 1 for an example without a label.
+    """The loss alpha scale soft(student, teacher) + (1 - alpha) CE(student, labels).
 
-    T^2 as the scale keeps the soft part's gradient from shrinking as T grows, so that alpha means the same at every T
-    (Hinton, Vinyals and Dean 2015, section 2).
+    For an example without a label, alpha is 1. With the scale T^2 the soft part's gradient does not shrink as T grows,
+    so that alpha means the same at every T.
 
     Parameters
     ----------
-    one_hot : array (n, classes) or (S, n, classes), or of `kdlib.learning.lazy_targets`
-        The labels, of S splits; zero rows for examples without one.
-    logits_teacher : array or of `kdlib.learning.lazy_targets`
-        The teacher's logits of the same examples.
+    one_hot : ndarray or Targets, shape (n, classes) or (S, n, classes)
+        The labels, one array for each of S splits if they differ; a row of zeros for an example without a label.
+    logits_teacher : ndarray or Targets, shape (n, classes) or (S, n, classes)
+        The teacher's logits for the same examples.
     arithmetic : type
         A class of `kdlib.backends.arithmetic`.
     loss : str
         The soft part, a key of `kdlib.learning.losses.LOSSES`.
-    temperature, alpha : float or LinearSchedule, or a sequence of G of them
-        One for all networks, or by the order of `kdlib.learning.stack`. Of one that follows a schedule `at` gives the
-        objective of an epoch; itself it has no targets and no value.
+    temperature, alpha : float, LinearSchedule, or sequence of G of these
+        One for all networks, or G in the order of `kdlib.learning.stack`. An objective with a schedule has no targets
+        and no value itself: call `at` for the objective of an epoch.
     scale_by_t2 : bool
-        Whether the scale is T^2, of losses to which that applies; else it is 1.
+        Whether the scale is T^2 if the loss allows it (`SoftLoss.times_t2`); otherwise the scale is 1.
     beta : float
-        Of dkd: the weight of the classes other than the label's.
+        For dkd: the weight of the classes other than the label's.
     standardize_logits : bool
         Whether both logits are standardized in the soft part.
 
     Raises
     ------
     UserError
-        For an argument that is not allowed; where two classes are to be standardized; for dkd without all labels.
+        If an argument is not allowed; if two classes are to be standardized; if dkd gets an example without a label.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean (2015), section 2.
+
+    Examples
+    --------
+    >>> objective = Distillation(one_hot, logits_teacher, Exact, temperature=4.0, alpha=0.9)
     """
 
-    one_hot: object
-    logits_teacher: object
+    one_hot: np.ndarray | Targets
+    logits_teacher: np.ndarray | Targets
     arithmetic: type
     loss: str = "kd"
-    temperature: float | LinearSchedule | tuple = 4.0
-    alpha: float | LinearSchedule | tuple = 0.9
+    temperature: float | LinearSchedule | Sequence = 4.0
+    alpha: float | LinearSchedule | Sequence = 0.9
     scale_by_t2: bool = True
     beta: float = 8.0
     standardize_logits: bool = False
@@ -170,39 +224,42 @@ class Distillation(Objective):
         if self.standardize_logits:
             logits = lazy_targets.each(logits, lambda values: losses.standardize(values, arithmetic)[0], "standardized")
         kind = LOSSES[self.loss]
-        soft = kind(**{field.name: getattr(self, field.name) for field in (fields(kind) if is_dataclass(kind) else ())})
-        unlabeled = lazy_targets.each(one_hot, lambda values: values.max(axis=-1, keepdims=True) == 0, "unlabeled")
-        unlabeled = (unlabeled,) if lazy_targets.anywhere(unlabeled) else ()
-        if unlabeled and soft.needs_labels:
+        options = fields(kind) if is_dataclass(kind) else ()
+        soft_loss = kind(**{field.name: getattr(self, field.name) for field in options})
+        is_unlabeled = lazy_targets.each(one_hot, lambda values: values.max(axis=-1, keepdims=True) == 0, "unlabeled")
+        unlabeled = (is_unlabeled,) if lazy_targets.anywhere(is_unlabeled) else ()
+        if unlabeled and soft_loss.needs_labels:
             raise UserError(f"loss: got {self.loss!r}, and {self.loss} needs a label for each example; label all rows")
-        numbers = {name: _listed(getattr(self, name)) for name in SETTING}
-        vars(self).update(_soft=soft, _held=(one_hot, logits, *unlabeled), **numbers)
-        if not self._scheduled():
-            self._settle()
+        settings = {name: _as_tuple(getattr(self, name)) for name in SETTING}
+        # The class is frozen: vars(self) is the way to set attributes.
+        vars(self).update(_soft_loss=soft_loss, _raw_targets=(one_hot, logits, *unlabeled), **settings)
+        if not self._has_schedule():
+            self._prepare_targets()
 
-    def _scheduled(self):
+    def _has_schedule(self):
         return any(isinstance(value, LinearSchedule) for value in (*self.temperature, *self.alpha))
 
-    def _settle(self):
-        """Prepare the targets by temperatures and alphas that are numbers."""
-        one_hot, teacher, *unlabeled = vars(self).pop("_held")
-        temperature, alpha = (np.array(given, np.float64)[:, None, None] for given in (self.temperature, self.alpha))
-        scale = temperature * temperature if self.scale_by_t2 and self._soft.times_t2 else ONE
+    def _prepare_targets(self):
+        """Prepare the targets for temperatures and alphas that are numbers."""
+        one_hot, teacher, *unlabeled = vars(self).pop("_raw_targets")
+        temperature = np.array(self.temperature, np.float64)[:, None, None]
+        alpha = np.array(self.alpha, np.float64)[:, None, None]
+        scale = temperature * temperature if self.scale_by_t2 and self._soft_loss.times_t2 else ONE
         vars(self).update(_temperature=temperature, _alpha=alpha, _scale=scale)
-        if self._soft.softens:
-            teacher = self._softened(teacher)
+        if self._soft_loss.softens:
+            teacher = self._soften(teacher)
         vars(self).update(targets=(one_hot, teacher, *unlabeled))
 
-    def at(self, epoch, epochs):
-        if not self._scheduled():
+    def at(self, epoch: int, epochs: int) -> "Distillation":
+        if not self._has_schedule():
             return self
-        now = copy.copy(self)
-        vars(now).update({name: schedules.at(getattr(self, name), epoch, epochs) for name in SETTING})
-        now._settle()
-        return now
+        result = copy.copy(self)
+        vars(result).update({name: schedules.at(getattr(self, name), epoch, epochs) for name in SETTING})
+        result._prepare_targets()
+        return result
 
-    def _softened(self, logits):
-        """The teacher's softmax at each of the temperatures."""
+    def _soften(self, logits):
+        """Compute the teacher's softmax at each temperature."""
         entries = max(len(logits), len(self._temperature))
         temperature = each(self._temperature, entries).astype(self.arithmetic.logits_dtype)
         if isinstance(logits, np.ndarray):
@@ -215,40 +272,52 @@ class Distillation(Objective):
         return logits.mapped(softmax, ["softened", self._temperature], entries)
 
     def _factors(self, networks, unlabeled):
-        """(temperature, weight of the soft part, of the hard part), (R, 1, 1) or (R, n, 1), or 1 in place of R."""
+        """Return temperature, weight of the soft part and weight of the hard part.
+
+        Each is (R, 1, 1), or (R, n, 1) where it depends on the example; 1 may stand in place of R.
+        """
         alpha = each(self._alpha, networks)
-        alpha = alpha if unlabeled is None else np.where(unlabeled, 1, alpha)
-        factors = each(self._temperature, networks), alpha * each(self._scale, networks), 1 - alpha
+        if unlabeled is not None:
+            alpha = np.where(unlabeled, 1, alpha)
+        soft_weight = alpha * each(self._scale, networks)
+        hard_weight = 1 - alpha
+        factors = (each(self._temperature, networks), soft_weight, hard_weight)
         return [factor.astype(self.arithmetic.logits_dtype) for factor in factors]
 
-    def value(self, logits, one_hot, teacher, unlabeled=None):
+    def value(
+        self, logits: np.ndarray, one_hot: np.ndarray, teacher: np.ndarray, unlabeled: np.ndarray | None = None
+    ) -> np.ndarray:
         temperature, soft_weight, hard_weight = self._factors(len(logits), unlabeled)
         soft_logits = losses.standardize(logits, self.arithmetic)[0] if self.standardize_logits else logits
-        soft = self._soft.value(soft_logits, one_hot, teacher, temperature, self.arithmetic)
+        soft = self._soft_loss.value(soft_logits, one_hot, teacher, temperature, self.arithmetic)
         hard = losses.cross_entropy(logits, one_hot, self.arithmetic)
         return soft_weight[..., 0] * soft + hard_weight[..., 0] * hard
 
-    def terms(self, networks):
-        if not self._soft.softens or self.standardize_logits or len(self.targets) > 2:
+    def terms(self, networks: int) -> list[tuple[int, np.ndarray, np.ndarray]] | None:
+        if not self._soft_loss.softens or self.standardize_logits or len(self.targets) > 2:
             return None
         if not self._alpha.any():
             return [(0, ONE, ONE)]
         temperature, soft_weight, hard_weight = self._factors(networks, None)
-        return [(1, temperature, soft_weight), *([(0, ONE, hard_weight)] if hard_weight.any() else ())]
+        soft = (1, temperature, soft_weight)
+        hard = (0, ONE, hard_weight)
+        return [soft, hard] if hard_weight.any() else [soft]
 
-    def gradient(self, logits, one_hot, teacher, unlabeled=None):
+    def gradient(
+        self, logits: np.ndarray, one_hot: np.ndarray, teacher: np.ndarray, unlabeled: np.ndarray | None = None
+    ) -> np.ndarray:
         if unlabeled is None and not self._alpha.any():
             return losses.cross_entropy_gradient(logits, one_hot, self.arithmetic)
         temperature, soft_weight, hard_weight = self._factors(len(logits), unlabeled)
         if self.standardize_logits:
             standardized, deviation = losses.standardize(logits, self.arithmetic)
-            soft = self._soft.gradient(standardized, one_hot, teacher, temperature, self.arithmetic)
-            soft = losses.standardize_gradient(soft, standardized, deviation, self.arithmetic)
+            result = self._soft_loss.gradient(standardized, one_hot, teacher, temperature, self.arithmetic)
+            result = losses.standardize_gradient(result, standardized, deviation, self.arithmetic)
         else:
-            soft = self._soft.gradient(logits, one_hot, teacher, temperature, self.arithmetic)
-        soft *= soft_weight
+            result = self._soft_loss.gradient(logits, one_hot, teacher, temperature, self.arithmetic)
+        result *= soft_weight
         if hard_weight.any():
             hard = losses.cross_entropy_gradient(logits, one_hot, self.arithmetic)
             hard *= hard_weight
-            soft += hard
-        return soft
+            result += hard
+        return result
