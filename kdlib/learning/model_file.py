@@ -1,12 +1,15 @@
-"""The artifact of a trained stack: weights, learning curve, where it comes from and, of a teacher, logits."""
+"""The file of a trained stack: weights, learning curve, origin and, for a teacher, its logits."""
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from kdlib.backends.arithmetic import Exact
+from kdlib.data.dataset import Dataset
 from kdlib.data.scaled import blocks
 from kdlib.io.artifacts import digest, read_json, read_npz, write_npz
 from kdlib.io.chunks import advise, all_finite, scratch
@@ -17,42 +20,72 @@ from kdlib.learning.stack import parts
 from kdlib.learning.sweeps import Sweep
 from kdlib.learning.training import CURVES
 
-LARGEST = 1e100  # loss in a curve: its square is finite
-TYPES = {"model": str, "one_for_all": bool, "bytes": int, "options": dict, "folds": int, "seed": int}
-TYPES |= {"digest": bool}  # in `origin`
-CLASSIFIER = {"model", "bytes", "options", "folds", "seed"}  # what `origin` tells of one
-FOREIGN = {"model", "one_for_all"}  # of answers in a file, and maybe bytes and digest
+MAX_LOSS = 1e100  # in a curve: its square is finite
+ORIGIN_TYPES = {
+    "model": str, "one_for_all": bool, "bytes": int, "options": dict, "folds": int, "seed": int, "digest": bool
+}  # fmt: skip
+CLASSIFIER_KEYS = {"model", "bytes", "options", "folds", "seed"}  # keys of `origin` for a scikit-learn classifier
+EXTERNAL_KEYS = {"model", "one_for_all"}  # keys of `origin` for answers in a file
+EXTERNAL_OPTIONAL_KEYS = {"bytes", "digest"}
 
 
 @dataclass
 class Model:
-    """network: a stack in exact arithmetic, splits by replicas, or None. curve: {name: (S * R, epochs)}.
+    """A trained stack, or the logits of a teacher that is no network.
 
-    logits: of a teacher, (S, n, classes) of all examples of the dataset, or None. sweep: the `Sweep` that chose, or
-    None. recipe: {key of params.yaml: value}, of what `evaluate` compares. teacher: `digest` of the teacher, or "".
-    origin: of a teacher that is no network, {"model": its name, and what else `kdlib.teachers` tells of it}.
-    deployed: (parameters,) of `Sweep.deployed_network`, maybe of a setting that its split has not chosen, or None.
+    S is the number of splits, R the number of replicas.
+
+    Parameters
+    ----------
+    network : Network or None
+        A stack in exact arithmetic, splits by replicas.
+    curve : dict of str to ndarray, shape (S * R, epochs)
+        The learning curves; empty without a network.
+    logits : ndarray, shape (S, n, classes), optional
+        Of a teacher: its logits for all examples of the dataset.
+    sweep : Sweep, optional
+        The sweep that chose the settings.
+    recipe : dict
+        {key of params.yaml: value}, the values that the stage `evaluate` compares.
+    teacher : str
+        The `digest` of the teacher, or "".
+    origin : dict
+        Of a teacher that is no network: {"model": name, ...}, as `kdlib.teachers` describes it.
+    deployed : ndarray, shape (parameters,), optional
+        Parameters of the network `Sweep.deployed_network`. Its setting may differ from the one that its split chose.
     """
 
-    network: Network
+    network: Network | None
     curve: dict
-    logits: np.ndarray = None
-    sweep: Sweep = None
+    logits: np.ndarray | None = None
+    sweep: Sweep | None = None
     recipe: dict = field(default_factory=dict)
     teacher: str = ""
     origin: dict = field(default_factory=dict)
-    deployed: np.ndarray = None
+    deployed: np.ndarray | None = None
 
-    def digest(self):
-        """SHA-256, in hex, of the logits: a teacher is what it says."""
+    def digest(self) -> str:
+        """Compute the SHA-256, in hex, of the logits: two teachers with the same logits are the same teacher."""
         return digest({"logits": self.logits})
 
 
-def ensemble_logits(logits):
-    """One teacher from a stack of members, (R, n, classes) -> (n, classes) float32.
+def ensemble_logits(logits: np.ndarray) -> np.ndarray:
+    """Combine the logits of the members of a stack into those of one teacher.
 
-    One member's logits are as they are; of several it is the log of the mean of their probabilities (Hinton, Vinyals
-    and Dean 2015, section 1: the arithmetic mean), which are logits too.
+    The logits of one member are returned as they are. For several members the result is the log of their mean
+    probabilities, which is a valid set of logits too.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (R, n, classes)
+
+    Returns
+    -------
+    ndarray of float32, shape (n, classes)
+
+    References
+    ----------
+    Hinton, Vinyals and Dean (2015), section 1: the arithmetic mean.
     """
     if len(logits) == 1:
         return logits[0].astype(np.float32)
@@ -61,51 +94,85 @@ def ensemble_logits(logits):
     return Exact.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32)
 
 
-def split_logits(network, dataset, progress=lambda examples: None):
-    """What each split's members say together of its examples under its scaling, (S, n, classes) float32; else 0.
+def split_logits(
+    network: Network, dataset: Dataset, progress: Callable[[int], object] = lambda examples: None
+) -> np.ndarray:
+    """Compute the ensemble logits of every split for the examples that are present in it.
 
-    progress: called with how many examples were asked about, after each block of them.
+    Parameters
+    ----------
+    network : Network
+        A stack, splits by replicas; the replicas of a split are the members of its ensemble.
+    dataset : Dataset
+        Each split scales the examples with its own scaling.
+    progress : callable
+        Called after each block of examples with the number of examples in the block.
+
+    Returns
+    -------
+    ndarray of float32, shape (S, n, classes)
+        Zero for examples that are absent from a split.
     """
     advise(dataset.x, random=False)
     result = scratch((dataset.splits, len(dataset.y), network.sizes[-1]), np.float32)
-    for split, own in enumerate(parts(dataset.splits, network.replicas)):
-        for of in blocks(dataset.present(split)):
-            result[split, of] = ensemble_logits(network.part(own).logits(dataset.inputs(of, split)))
-            progress(len(of))
+    for split, members in enumerate(parts(dataset.splits, network.replicas)):
+        for rows in blocks(dataset.present(split)):
+            result[split, rows] = ensemble_logits(network.part(members).logits(dataset.inputs(rows, split)))
+            progress(len(rows))
     return result
 
 
-def save_model(path, model, dataset):
+def save_model(path: Path | str, model: Model, dataset: Dataset) -> None:
     """Write a `Model` that was trained on `dataset`."""
     arrays = model.network.arrays() if model.network else {}
     arrays |= model.curve
     arrays |= {"logits": model.logits} if model.logits is not None else {}
     arrays |= model.sweep.arrays() if model.sweep else {}
     arrays |= {"deployed": model.deployed} if model.deployed is not None else {}
-    named = {"dataset_digest": dataset.digest, "recipe": json.dumps(model.recipe, sort_keys=True)}
-    named |= {"teacher_digest": model.teacher} if model.teacher else {}
-    named |= {"origin": json.dumps(model.origin, sort_keys=True)} if model.origin else {}
-    write_npz(path, arrays | {name: np.array(value) for name, value in named.items()})
+    texts = {"dataset_digest": dataset.digest, "recipe": json.dumps(model.recipe, sort_keys=True)}
+    texts |= {"teacher_digest": model.teacher} if model.teacher else {}
+    texts |= {"origin": json.dumps(model.origin, sort_keys=True)} if model.origin else {}
+    write_npz(path, arrays | {name: np.array(text) for name, text in texts.items()})
 
 
 def _is_origin(found):
-    """Whether it is what `kdlib.teachers` tells of a teacher."""
+    """Tell whether a JSON object is a valid `Model.origin`."""
     keys = found.keys()
-    known = keys == CLASSIFIER or FOREIGN <= keys <= FOREIGN | {"bytes", "digest"}
-    typed = known and all(type(value) is TYPES[key] for key, value in found.items())
+    known = keys == CLASSIFIER_KEYS or EXTERNAL_KEYS <= keys <= EXTERNAL_KEYS | EXTERNAL_OPTIONAL_KEYS
+    typed = known and all(type(value) is ORIGIN_TYPES[key] for key, value in found.items())
     return typed and found["model"].isprintable() and found.get("bytes", 1) > 0
 
 
-def load_model(path, dataset, teaches=False):
-    """`Model` of the file. Any model can be a teacher: of a file without weights, network is None and curve empty.
+def load_model(path: Path | str, dataset: Dataset, teaches: bool = False) -> Model:
+    """Read the file of a `Model`.
 
-    teaches: whether its logits are needed. Raises UserError if it is missing, damaged, foreign, or of another dataset.
+    Any model can be a teacher: if the file has no weights, `network` is None and `curve` is empty.
+
+    Parameters
+    ----------
+    path : Path or str
+    dataset : Dataset
+        The model must have been trained on it.
+    teaches : bool
+        Whether the logits are required.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged, not of this program, or of another dataset.
     """
     arrays = read_npz(path, ["dataset_digest"])
-    of = str(arrays["dataset_digest"])
-    if of != dataset.digest:
-        raise UserError(f"{path}: belongs to the dataset {of[:12]}, this one is {dataset.digest[:12]}; train it again")
-    logits, shape = arrays.get("logits"), (dataset.splits, len(dataset.y), len(dataset.class_names))
+    trained_on = str(arrays["dataset_digest"])
+    if trained_on != dataset.digest:
+        raise UserError(
+            f"{path}: belongs to the dataset {trained_on[:12]}, this one is {dataset.digest[:12]}; train it again"
+        )
+    logits = arrays.get("logits")
+    shape = (dataset.splits, len(dataset.y), len(dataset.class_names))
     if logits is not None and (logits.shape != shape or logits.dtype.kind != "f" or not all_finite(logits)):
         raise UserError(f"{path}: logits are {logits.dtype} {logits.shape}, not finite floats {shape}")
     if teaches and logits is None:
@@ -113,13 +180,14 @@ def load_model(path, dataset, teaches=False):
     curve = {name: arrays[name] for name in CURVES if name in arrays}
     for name, array in curve.items():
         numbers = array.ndim == 2 and array.size and array.dtype == np.float64
-        most = 1 if name.endswith("accuracy") else LARGEST
-        if not numbers or not np.isfinite(array[:, 0]).all() or (np.abs(array) > most).any():
+        max_value = 1 if name.endswith("accuracy") else MAX_LOSS
+        if not numbers or not np.isfinite(array[:, 0]).all() or (np.abs(array) > max_value).any():
             raise UserError(
-                f"{path}: {name} is {array.dtype} {array.shape}, not numbers up to {LARGEST:g} of replicas by epochs"
+                f"{path}: {name} is {array.dtype} {array.shape}, not numbers up to {MAX_LOSS:g} of replicas by epochs"
             )
     try:
-        recipe, origin = (dict(read_json(str(arrays.get(name, "{}")))) for name in ("recipe", "origin"))
+        recipe = dict(read_json(str(arrays.get("recipe", "{}"))))
+        origin = dict(read_json(str(arrays.get("origin", "{}"))))
     except (TypeError, ValueError):
         raise UserError(f"{path}: recipe or origin is not an object in JSON; train it again") from None
     if origin and not _is_origin(origin):
@@ -127,18 +195,21 @@ def load_model(path, dataset, teaches=False):
     if "weights_0" not in arrays:
         return Model(None, curve, logits, origin=origin)
     try:
-        network, sweep = Network.from_arrays(arrays, Exact), Sweep.from_arrays(arrays)
+        network = Network.from_arrays(arrays, Exact)
+        sweep = Sweep.from_arrays(arrays)
     except (LookupError, ValueError) as error:
         raise UserError(f"{path}: not a network's weights and sweep ({error}); train it again") from None
-    ends = dataset.x.shape[1], len(dataset.class_names)
+    features = dataset.x.shape[1]
+    classes = len(dataset.class_names)
     sizes = "-".join(map(str, network.sizes))
-    if (network.sizes[0], network.sizes[-1]) != ends or not np.isfinite(network.parameters).all():
-        raise UserError(f"{path}: {sizes} are not finite weights from {ends[0]} features to {ends[1]} classes")
+    if (network.sizes[0], network.sizes[-1]) != (features, classes) or not np.isfinite(network.parameters).all():
+        raise UserError(f"{path}: {sizes} are not finite weights from {features} features to {classes} classes")
     if curve.keys() != set(CURVES):
         raise UserError(f"{path}: lacks {', '.join(sorted(set(CURVES) - curve.keys()))}; train it again")
     if network.replicas % dataset.splits or len(sweep.loss) != dataset.splits:
         raise UserError(f"{path}: {network.replicas} networks are not of {dataset.splits} splits; train it again")
-    deployed, shape = arrays.get("deployed"), network.parameters.shape[1:]
+    deployed = arrays.get("deployed")
+    shape = network.parameters.shape[1:]
     if deployed is not None and (deployed.dtype != np.float32 or deployed.shape != shape or not all_finite(deployed)):
         raise UserError(f"{path}: deployed is {deployed.dtype} {deployed.shape}, not finite float32 {shape}: run again")
     teacher = str(arrays.get("teacher_digest", ""))
