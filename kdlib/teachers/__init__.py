@@ -1,1 +1,1 @@
-"""Teachers that are not a network of ours: classifiers of scikit-learn, and answers that another model gave."""
+"""Teachers that are not a network of this library: scikit-learn's classifiers, and the answers of other models."""

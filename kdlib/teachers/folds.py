@@ -1,32 +1,34 @@
-"""Which rows of a split a teacher may be asked about once it is fitted on others.
+"""Folds: which rows a teacher predicts after it was fitted on the other rows.
 
-What a forest says of the rows that it was grown on is nearly their labels: a student learns nothing from it. So the
-training rows are answered out of fold (stacking's rule: Wolpert, "Stacked Generalization" (1992)).
+What a forest predicts for the rows that it was fitted on is nearly their labels, and a student learns nothing from it.
+So the training rows are predicted out of fold (stacking's rule: Wolpert, "Stacked Generalization" (1992)).
 """
 
 import numpy as np
 
+from kdlib.data.dataset import Dataset
 from kdlib.data.mapped_rows import equal_rows
 from kdlib.numerics.streams import permutation, stream
 
 
-def fold_of(y, count, seed, split=0, groups=None):
+def fold_of(y: np.ndarray, count: int, seed: int, split: int = 0, groups: np.ndarray | None = None) -> np.ndarray:
     """Draw the fold of each row.
 
     Parameters
     ----------
-    y : array, shape (n,)
-        Classes, each of which is spread over all folds as evenly as can be.
+    y : ndarray, shape (n,)
+        Classes. Each class is spread over all folds as evenly as possible.
     count : int
         Number of folds.
     seed, split : int
-        What is drawn follows from them.
-    groups : array of int, shape (n,), or None
-        Rows with the same number are in one fold; then groups are spread evenly, each as the class of its first row.
+        They determine the draw.
+    groups : ndarray of int, shape (n,), optional
+        Rows with the same number get the same fold. Then whole groups are spread evenly, and the first row of a group
+        gives its class.
 
     Returns
     -------
-    array of int64, shape (n,)
+    ndarray of int64, shape (n,)
         From 0 to count - 1.
     """
     groups = np.arange(len(y)) if groups is None else groups
@@ -39,20 +41,47 @@ def fold_of(y, count, seed, split=0, groups=None):
     return fold[number]
 
 
-def folds(dataset, count, seed):
-    """(S, n) int64: of the labelled training rows of each split their fold, 0 to count - 1, of all other rows `count`.
+def folds(dataset: Dataset, count: int, seed: int) -> np.ndarray:
+    """Draw the folds of the labelled training rows of every split.
 
-    The rows with the number k are for a model that is fitted on the labelled training rows whose number is not k.
-    Equal rows have equal numbers.
+    Rows with fold k must be predicted by a model that was fitted on the labelled training rows of all other folds.
+    Equal rows have equal folds.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    count : int
+        Number of folds.
+    seed : int
+
+    Returns
+    -------
+    ndarray of int64, shape (S, n)
+        From 0 to count - 1 for labelled training rows of the split; `count` for all other rows.
     """
-    result, groups = np.full(dataset.assignment.shape, count, dtype=np.int64), equal_rows(dataset.x)
-    for split, own in enumerate(result):
+    result = np.full(dataset.assignment.shape, count, dtype=np.int64)
+    groups = equal_rows(dataset.x)
+    for split, split_folds in enumerate(result):
         labeled = dataset.labeled(split)
-        of_labeled = None if groups is None else groups[labeled]
-        own[labeled] = fold_of(dataset.y[labeled], count, seed, split, of_labeled)
+        labeled_groups = None if groups is None else groups[labeled]
+        split_folds[labeled] = fold_of(dataset.y[labeled], count, seed, split, labeled_groups)
     return result
 
 
-def fitted_on(fold, k, count):
-    """Indices of the rows that the model is fitted on which answers those of the number k."""
+def fitted_on(fold: np.ndarray, k: int, count: int) -> np.ndarray:
+    """Return the indices of the rows to fit the model on that predicts the rows with fold k.
+
+    Parameters
+    ----------
+    fold : ndarray of int, shape (n,)
+        Folds of one split, see `folds`.
+    k : int
+        From 0 to count; the model for `count` is fitted on all labelled training rows.
+    count : int
+        Number of folds.
+
+    Returns
+    -------
+    ndarray of int
+    """
     return np.flatnonzero((fold != k) & (fold != count))

@@ -1,21 +1,33 @@
-"""From a model's probabilities to logits: what stands in the place of a zero."""
+"""Additive (Laplace) smoothing: finite logits from a model's probabilities, zeros among them."""
 
 import numpy as np
 
 from kdlib.backends.arithmetic import Exact
 from kdlib.io.errors import UserError
 
-TOLERANCE = 1e-3  # by which a probability may leave [0, 1], and a row's sum miss 1: three digits of a few classes
+TOLERANCE = 1e-3  # a probability may leave [0, 1], and a row's sum miss 1, by this: three digits of a few classes
 
 
-def logits_of(probabilities, examples):
-    """log((n p + 1 / C) / (n + 1)), (..., C) float32: as if one of n + 1 `examples` had been of every class in part.
+def logits_of(probabilities: np.ndarray, examples: int) -> np.ndarray:
+    """Compute smoothed log-probabilities log((n p + 1 / C) / (n + 1)).
 
-    A model that was fitted on n examples cannot tell a probability of less than about 1 / n from zero, and a smaller
-    floor's log says that it could. Five splits of digits, breast_cancer and a generated table, forests of 200 trees,
-    students of 16 units at T = 4: 94.0, 94.4 and 69.5 % with this floor, 93.0, 93.0 and 69.1 % with 1e-38, 93.7, 92.3
-    and 69.0 % with 1e-6, 93.6, 94.4 and 69.7 % with 0.01 / C; at T = 1 all are alike.
-    probabilities: (..., C), as `check_probabilities` allows; clipped to [0, 1], and rows are divided by their sums.
+    The smoothing adds one example that belongs in equal parts to all classes. A model that was fitted on n examples
+    cannot distinguish a probability below about 1 / n from zero; the log of a smaller floor would claim that it can.
+
+    Accuracy of students of 16 units at T = 4, taught by forests of 200 trees, on five splits of digits, breast_cancer
+    and a generated table: 94.0, 94.4 and 69.5 % with this floor; 93.0, 93.0 and 69.1 % with 1e-38; 93.7, 92.3 and
+    69.0 % with 1e-6; 93.6, 94.4 and 69.7 % with 0.01 / C. At T = 1 all are alike.
+
+    Parameters
+    ----------
+    probabilities : ndarray, shape (..., C)
+        As `check_probabilities` allows them. They are clipped to [0, 1], and each row is divided by its sum.
+    examples : int
+        n, the number of examples that the model was fitted on.
+
+    Returns
+    -------
+    ndarray of float32, shape (..., C)
     """
     p = np.clip(np.asarray(probabilities, dtype=np.float64), 0, 1)
     p = p / Exact.sum(p, axis=-1, keepdims=True)
@@ -23,18 +35,30 @@ def logits_of(probabilities, examples):
 
 
 def _inside(p):
-    """Where p may be a probability."""
+    """Mark the elements that may be probabilities."""
     return (p >= -TOLERANCE) & (p <= 1 + TOLERANCE)  # False of NaN
 
 
 def _sums(p):
-    """(sums of the rows, whether each is 1 within TOLERANCE)."""
-    found = Exact.sum(np.asarray(p, dtype=np.float64), axis=-1)
-    return found, np.abs(found - 1) <= TOLERANCE
+    """Return the sums of the rows, and whether each is 1 within TOLERANCE."""
+    sums = Exact.sum(np.asarray(p, dtype=np.float64), axis=-1)
+    return sums, np.abs(sums - 1) <= TOLERANCE
 
 
-def check_probabilities(p, name):
-    """Raises UserError where a row of p, (..., n, C), is not of probabilities that sum to 1, within TOLERANCE."""
+def check_probabilities(p: np.ndarray, name: str) -> None:
+    """Check that every row consists of probabilities that sum to 1, within TOLERANCE.
+
+    Parameters
+    ----------
+    p : ndarray, shape (..., n, C)
+    name : str
+        The array's name in messages.
+
+    Raises
+    ------
+    UserError
+        It names the first row that is wrong.
+    """
     allowed = _inside(p)
     if not allowed.all():
         *_, row, column = np.argwhere(~allowed)[0]
@@ -46,12 +70,12 @@ def check_probabilities(p, name):
 
 
 def look_like_probabilities(values: np.ndarray) -> bool:
-    """Tell whether every row lies in [0, 1] and sums to 1, within TOLERANCE, which logits do not do by chance.
+    """Tell whether every row lies in [0, 1] and sums to 1, within TOLERANCE; logits do not do this by chance.
 
     Parameters
     ----------
-    values : ndarray of shape (..., n, C)
-        What a model said of n rows.
+    values : ndarray, shape (..., n, C)
+        Logits or probabilities of n rows.
 
     Returns
     -------
