@@ -1,4 +1,4 @@
-"""scikit-learn's classifiers by name, fitted so that what they say depends on seed, split and fold alone."""
+"""scikit-learn's classifiers by name: their predictions depend on seed, split and fold only."""
 
 import contextlib
 import inspect
@@ -6,11 +6,14 @@ import logging
 import math
 import pickle
 import warnings
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 
 from kdlib.backends import threads
+from kdlib.data.dataset import Dataset
 from kdlib.data.mapped_rows import equal_rows
 from kdlib.io.errors import UserError
 from kdlib.numerics.streams import REPLICAS, stream
@@ -19,43 +22,60 @@ from kdlib.teachers.folds import fitted_on, fold_of, folds
 from kdlib.teachers.smoothing import check_probabilities, logits_of
 
 log = logging.getLogger("train_teacher")
-USUAL = ["RandomForestClassifier", "HistGradientBoostingClassifier"]
+SUGGESTIONS = ["RandomForestClassifier", "HistGradientBoostingClassifier"]
 
 
-def _known():
-    """{name: class} of scikit-learn's classifiers that are built from options alone. Raises UserError without it."""
+def _known_classifiers():
+    """Return {name: class} of scikit-learn's classifiers that have no required option."""
     try:
         from sklearn.utils import all_estimators
     except ImportError:
         raise UserError("teacher.model: a classifier of scikit-learn needs it: pip install scikit-learn") from None
-    return {name: kind for name, kind in all_estimators(type_filter="classifier") if not _required(kind)}
+    return {name: kind for name, kind in all_estimators(type_filter="classifier") if not _required_options(kind)}
 
 
-def _parameters(kind):
-    return {
-        n: p for n, p in inspect.signature(kind.__init__).parameters.items() if n != "self" and p.kind != p.VAR_KEYWORD
-    }
+def _options_of(kind):
+    """Return {name: parameter} of a class's constructor."""
+    parameters = inspect.signature(kind.__init__).parameters
+    return {name: p for name, p in parameters.items() if name != "self" and p.kind != p.VAR_KEYWORD}
 
 
-def _required(kind):
-    return [name for name, parameter in _parameters(kind).items() if parameter.default is parameter.empty]
+def _required_options(kind):
+    return [name for name, parameter in _options_of(kind).items() if parameter.default is parameter.empty]
 
 
-def build(name, options):
-    """The classifier `name` of scikit-learn with these options ({name: value}), not fitted.
+def build(name: str, options: Mapping[str, Any]) -> Any:
+    """Build a classifier of scikit-learn.
 
-    Nothing is imported by its name: it is looked up among scikit-learn's own. Raises UserError, naming what is allowed.
+    The name is looked up among scikit-learn's own classifiers; no module is imported by it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the class, for example "RandomForestClassifier".
+    options : mapping of str to object
+        Arguments of its constructor.
+
+    Returns
+    -------
+    classifier
+        Not fitted.
+
+    Raises
+    ------
+    UserError
+        If scikit-learn is missing, or the name or an option is unknown; the message lists those that are allowed.
     """
-    known = _known()
+    known = _known_classifiers()
     if name not in known:
-        short = {other.removesuffix("Classifier"): other for other in known}  # all are alike in the rest
-        close = [short[found] for found in get_close_matches(name.removesuffix("Classifier"), short)] or USUAL
+        short = {other.removesuffix("Classifier"): other for other in known}  # the suffix makes all names alike
+        close = [short[match] for match in get_close_matches(name.removesuffix("Classifier"), short)] or SUGGESTIONS
         raise UserError(
             f"teacher.model: got {name!r}; allowed are mlp, a classifier of scikit-learn, such as {', '.join(close)},"
             " or any other model's answers in a file, data/raw/my.npz (python -m stages.prepare --export writes the"
             " rows to ask)"
         )
-    allowed = _parameters(known[name])
+    allowed = _options_of(known[name])
     for option in options:
         if option not in allowed:
             raise UserError(f"teacher.options.{option}: unknown; {name} has {', '.join(allowed)}")
@@ -63,7 +83,7 @@ def build(name, options):
 
 
 def _for_numbered_classes(options, class_names):
-    """The options; of a `class_weight` by class names, one of all the classes' numbers, as the labels are."""
+    """Return the options with the class names in `class_weight` replaced by class numbers, as the labels have them."""
     weights = options.get("class_weight")
     if isinstance(weights, list):
         raise UserError(f"teacher.options.class_weight: got {weights!r}; needs weights by class names, {{name: 2}}")
@@ -80,15 +100,15 @@ def _for_numbered_classes(options, class_names):
     return options | {"class_weight": {k: weights.get(name, 1) for k, name in enumerate(class_names)}}
 
 
-def _set(estimator, ending, value, unset_only=False):
-    """Set its parameters of this name, and those of the estimators inside it."""
-    found = {k: v for k, v in estimator.get_params().items() if k == ending or k.endswith(f"__{ending}")}
+def _set(estimator, name, value, unset_only=False):
+    """Set the parameter `name` of an estimator and of the estimators inside it."""
+    found = {k: v for k, v in estimator.get_params().items() if k == name or k.endswith(f"__{name}")}
     estimator.set_params(**{k: value for k, v in found.items() if v is None or not unset_only})
 
 
 @contextlib.contextmanager
-def _told(name):
-    """What scikit-learn warns of is logged, once, and what it raises, of options anything, becomes a UserError."""
+def _reporting(name):
+    """Log each warning of scikit-learn once, and turn its exceptions (options can cause any) into UserErrors."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -101,12 +121,37 @@ def _told(name):
         log.warning("%s: %s", name, text)
 
 
-def fitted(classifier, x, y, number, seed, folds):
-    """A clone, fitted. number: of the split and the fold, from which its `random_state` follows unless it has one.
+def fitted(classifier: Any, x: np.ndarray, y: np.ndarray, number: int, seed: int, folds: int) -> Any:
+    """Fit a clone of a classifier, and make sure that it predicts probabilities.
 
-    What has no probabilities gets them from its decision_function, calibrated on `folds` folds of the same rows (Platt
-    1999). It predicts on one thread: a forest adds up its trees' answers in the order in which they finish. Rows of one
-    class alone, as of a fold without the one row of a rare class, are answered by that class.
+    If it has no `predict_proba`, its `decision_function` is calibrated on `folds` folds of the same rows. It predicts
+    on one thread, because a forest adds up the answers of its trees in the order in which they finish. If all rows
+    have one class, for example in a fold without the only row of a rare class, the model always predicts this class.
+
+    Parameters
+    ----------
+    classifier : classifier of scikit-learn
+    x : ndarray, shape (n, features)
+    y : ndarray of int, shape (n,)
+        Classes.
+    number : int
+        Number of the split and the fold. With the seed it determines `random_state`, unless the classifier has one.
+    seed : int
+    folds : int
+
+    Returns
+    -------
+    classifier
+        Fitted.
+
+    Raises
+    ------
+    UserError
+        If the classifier predicts only classes, or if it needs calibration and a class has fewer than two rows.
+
+    References
+    ----------
+    Platt, "Probabilistic outputs for support vector machines" (1999).
     """
     from sklearn.base import clone
     from sklearn.calibration import CalibratedClassifierCV
@@ -115,91 +160,169 @@ def fitted(classifier, x, y, number, seed, folds):
     rows_of_class = np.unique(y, return_counts=True)[1]
     if len(rows_of_class) == 1:
         return DummyClassifier().fit(x, y)
-    own = clone(classifier)
-    _set(own, "random_state", int(stream(seed, "teacher/random_state", number).random() * (1 << 31)), unset_only=True)
-    if not hasattr(own, "predict_proba"):
-        if not hasattr(own, "decision_function"):
-            raise UserError(f"teacher.model: {type(own).__name__} says classes alone, no probabilities to teach by")
-        if rows_of_class.min() < 2:  # 3 of all training rows are 2 or more of those without a fold
+    model = clone(classifier)
+    random_state = int(stream(seed, "teacher/random_state", number).random() * (1 << 31))
+    _set(model, "random_state", random_state, unset_only=True)
+    if not hasattr(model, "predict_proba"):
+        if not hasattr(model, "decision_function"):
+            raise UserError(f"teacher.model: {type(model).__name__} says classes alone, no probabilities to teach by")
+        if rows_of_class.min() < 2:  # of 3 training rows, 2 or more remain without a fold
             raise UserError(
-                f"teacher.model: {type(own).__name__} has no probabilities, and to calibrate it each class needs 3"
+                f"teacher.model: {type(model).__name__} has no probabilities, and to calibrate it each class needs 3"
                 " labelled training rows or more: take another, such as LogisticRegression"
             )
         fold = fold_of(y, folds, seed, number, equal_rows(x))
         pairs = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
-        own = CalibratedClassifierCV(own, cv=pairs, ensemble=False)
-    own.fit(x, y)
-    _set(own, "n_jobs", None)
-    return own
+        model = CalibratedClassifierCV(model, cv=pairs, ensemble=False)
+    model.fit(x, y)
+    _set(model, "n_jobs", None)
+    return model
 
 
-def probabilities(estimator, x, classes):
-    """(n, classes) float64, zeros of a class that it has not seen. Its classes are numbers from 0."""
+def probabilities(estimator: Any, x: np.ndarray, classes: int) -> np.ndarray:
+    """Predict the probabilities of all classes.
+
+    Parameters
+    ----------
+    estimator : classifier of scikit-learn
+        Fitted on class numbers from 0.
+    x : ndarray, shape (n, features)
+    classes : int
+        Number of classes.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, classes)
+        Zeros for a class that the estimator was not fitted on.
+
+    Raises
+    ------
+    UserError
+        If a row is not of probabilities that sum to 1.
+    """
     result = np.zeros((len(x), classes))
     result[:, estimator.classes_] = estimator.predict_proba(x)
     check_probabilities(result, f"teacher.model: {type(estimator).__name__}")
     return result
 
 
-def out_of_fold(classifier, x, y, fold, count, classes, seed, split=0, after_fit=lambda: None):
-    """(calibrated logits (n, classes) float32, the model of all training rows). y: (n,) classes of the training rows.
-
-    fold: (n,), see `kdlib.teachers.folds.folds`. after_fit: called after each model that is fitted and asked.
-    """
-    logits, examples = np.zeros((len(x), classes), dtype=np.float32), np.count_nonzero(fold != count)
-    for k in range(count + 1):
-        asked, taught = np.flatnonzero(fold == k), fitted_on(fold, k, count)
-        if len(asked) or k == count:
-            model = fitted(classifier, x[taught], y[taught], split * REPLICAS + k, seed, count)
-        if len(asked):
-            logits[asked] = logits_of(probabilities(model, x[asked], classes), examples)
-        if len(asked) or k == count:
-            after_fit()
-    known = np.flatnonzero(fold != count)
-    return logits / np.float32(temperature(logits[known], y[known])), model
-
-
-def fits(dataset, count: int, seed: int) -> int:
-    """Count the models that `answers` fits: of each split one a fold, and one on all of its labelled training rows.
+def out_of_fold(
+    classifier: Any,
+    x: np.ndarray,
+    y: np.ndarray,
+    fold: np.ndarray,
+    count: int,
+    classes: int,
+    seed: int,
+    split: int = 0,
+    after_fit: Callable[[], object] = lambda: None,
+) -> tuple[np.ndarray, Any]:
+    """Predict each fold with a model that was fitted on the other folds, and calibrate the logits.
 
     Parameters
     ----------
-    dataset : Dataset
+    classifier : classifier of scikit-learn
+    x : ndarray, shape (n, features)
+    y : ndarray of int, shape (n,)
+        Classes; read for the labelled training rows only.
+    fold : ndarray of int, shape (n,)
+        One row of `kdlib.teachers.folds.folds`: `count` for rows that are not labelled training rows.
     count : int
         Number of folds.
-    seed : int
+    classes : int
+        Number of classes.
+    seed, split : int
+        They determine `random_state`.
+    after_fit : callable
+        Called after each model has been fitted and has predicted.
 
     Returns
     -------
-    int
+    logits : ndarray of float32, shape (n, classes)
+    model : classifier
+        Fitted on all labelled training rows.
+    """
+    logits = np.zeros((len(x), classes), dtype=np.float32)
+    examples = np.count_nonzero(fold != count)
+    for k in range(count + 1):
+        predicted = np.flatnonzero(fold == k)
+        training = fitted_on(fold, k, count)
+        if len(predicted) or k == count:
+            model = fitted(classifier, x[training], y[training], split * REPLICAS + k, seed, count)
+        if len(predicted):
+            logits[predicted] = logits_of(probabilities(model, x[predicted], classes), examples)
+        if len(predicted) or k == count:
+            after_fit()
+    labeled = np.flatnonzero(fold != count)
+    return logits / np.float32(temperature(logits[labeled], y[labeled])), model
+
+
+def fits(dataset: Dataset, count: int, seed: int) -> int:
+    """Count the models that `answers` fits.
+
+    In each split these are one model for each of the `count` folds and one for all labelled training rows.
     """
     return sum(len(np.union1d(fold, count)) for fold in folds(dataset, count, seed))  # integers
 
 
-def _built(name, options, dataset):
+def _build_for(dataset, name, options):
     return build(name, _for_numbered_classes(options, dataset.class_names))
 
 
-def answers(name, options, dataset, count, seed, after_fit=lambda: None):
-    """(logits (S, n, classes), bytes of a fitted model as a pickle) of a classifier by its name, for each split.
+def answers(
+    name: str,
+    options: Mapping[str, Any],
+    dataset: Dataset,
+    count: int,
+    seed: int,
+    after_fit: Callable[[], object] = lambda: None,
+) -> tuple[np.ndarray, int]:
+    """Compute the logits of a classifier of scikit-learn for each split, training rows out of fold.
 
-    after_fit: called after each of the `fits`.
+    Parameters
+    ----------
+    name : str
+        Name of the class.
+    options : mapping of str to object
+        Arguments of its constructor; `class_weight` by class names.
+    dataset : Dataset
+    count : int
+        Number of folds.
+    seed : int
+    after_fit : callable
+        Called after each of the `fits`.
+
+    Returns
+    -------
+    logits : ndarray of float32, shape (S, n, classes)
+        Zero for examples that are absent from a split.
+    size : int
+        Bytes of a fitted model as a pickle.
+
+    Raises
+    ------
+    UserError
+        See `build`, `fitted` and `probabilities`; also for any other exception of the classifier.
     """
-    classifier, classes, sizes = _built(name, options, dataset), len(dataset.class_names), []
+    classifier = _build_for(dataset, name, options)
+    classes = len(dataset.class_names)
+    sizes = []
     logits = np.zeros((dataset.splits, len(dataset.y), classes), dtype=np.float32)
     log.info("%s: %d models to fit: in each split one a fold, and one on all", name, fits(dataset, count, seed))
-    with _told(name), threads.limited():
+    with _reporting(name), threads.limited():
         for split, fold in enumerate(folds(dataset, count, seed)):
             rows = dataset.present(split)
-            x, y = dataset.inputs(rows, split), dataset.y[rows]
-            own = x, y, fold[rows], count, classes, seed, split, after_fit
-            logits[split, rows], model = out_of_fold(classifier, *own)
+            x = dataset.inputs(rows, split)
+            logits[split, rows], model = out_of_fold(
+                classifier, x, dataset.y[rows], fold[rows], count, classes, seed, split, after_fit
+            )
             sizes.append(len(pickle.dumps(model, protocol=5)))
     return logits, sizes[0]
 
 
-def refitted(name, options, dataset, count, seed):
-    """The model that answered the first split's validation rows, fitted again."""
+def refitted(name: str, options: Mapping[str, Any], dataset: Dataset, count: int, seed: int) -> Any:
+    """Fit again the model that predicted the first split's validation rows; the parameters are those of `answers`."""
     x = dataset.inputs(dataset.labeled())
-    with _told(name):
-        return fitted(_built(name, options, dataset), x, dataset.y[dataset.labeled()], count, seed, count)
+    with _reporting(name):
+        classifier = _build_for(dataset, name, options)
+        return fitted(classifier, x, dataset.y[dataset.labeled()], count, seed, count)

@@ -1,9 +1,10 @@
-"""Answers that another model gave, in a file, and the file of the rows to ask it."""
+"""Logits of a model outside of this library: write the rows for it to a file, read its answers from another."""
 
 from pathlib import Path
 
 import numpy as np
 
+from kdlib.data.dataset import Dataset
 from kdlib.io.artifacts import digest, read_npz, write_npz
 from kdlib.io.chunks import all_finite, scratch
 from kdlib.io.errors import UserError
@@ -11,15 +12,31 @@ from kdlib.numerics import exact
 from kdlib.teachers.folds import folds
 from kdlib.teachers.smoothing import check_probabilities, logits_of, look_like_probabilities
 
-SAID, MORE = ("logits", "probabilities"), ("digest", "class_names", "id", "bytes", "dataset_digest")
-DOUBT = 3.0  # standard errors
+ANSWER_KEYS = ("logits", "probabilities")  # a file has one of them
+OPTIONAL_KEYS = ("digest", "class_names", "id", "bytes", "dataset_digest")
+MIN_GAP = 3.0  # standard errors between accuracies
 
 
-def export(path, dataset, count, seed):
-    """Write the rows of the dataset in the order in which to ask another model.
+def export(path: Path | str, dataset: Dataset, count: int, seed: int) -> None:
+    """Write the rows of the dataset to a file, for another model to predict.
 
-    x: (n, features), or images (n, height, width), as loaded. y: (n,) classes. fold: (S, n), see
-    `kdlib.teachers.folds.folds`. id: (n,) numbers of the rows. digest: of x. class_names, feature_names.
+    The file holds these arrays:
+
+    - x: (n, features), or images (n, height, width), as loaded
+    - y: (n,), classes
+    - fold: (S, n), see `kdlib.teachers.folds.folds`
+    - id: (n,), numbers of the rows
+    - digest: SHA-256 of x
+    - class_names, feature_names
+
+    Parameters
+    ----------
+    path : Path or str
+    dataset : Dataset
+    count : int
+        Number of folds.
+    seed : int
+        It determines the folds.
     """
     arrays = {"x": dataset.x.reshape(-1, *dataset.image_shape) if dataset.image_shape else dataset.x, "y": dataset.y}
     arrays |= {"fold": folds(dataset, count, seed), "id": np.arange(len(dataset.y)), "digest": _digest(dataset)}
@@ -31,23 +48,44 @@ def _digest(dataset):
     return np.array(digest({"x": dataset.x}))
 
 
-def read(path, dataset):
-    """(logits (S, n, classes) float32, origin) of the file: `logits` or `probabilities`, (S, n, classes), or (n,
-    classes) of one model for all splits; and if they are there `digest`, `class_names` and `id`, as `export` wrote
-    them, rows in any order with `id`; `bytes`, of the model.
+def read(path: Path | str, dataset: Dataset) -> tuple[np.ndarray, dict]:
+    """Read the answers of another model from a file.
 
-    Raises UserError where it is not for the rows of this dataset, telling what was expected.
+    The file holds `logits` or `probabilities`: (S, n, classes), or (n, classes) of one model for all splits. It may
+    also hold
+
+    - digest or dataset_digest, class_names, id: as `export` wrote them; with `id` the rows may be in any order
+    - bytes: the size of the model
+
+    Parameters
+    ----------
+    path : Path or str
+    dataset : Dataset
+
+    Returns
+    -------
+    logits : ndarray of float32, shape (S, n, classes)
+    origin : dict
+        See `kdlib.learning.model_file.Model`.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or does not fit the rows of this dataset; the message says what was expected.
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: not found; teacher.model names it")
     arrays = read_npz(path, own=True)
-    said = [name for name in SAID if name in arrays]
-    if len(said) != 1 or set(arrays) - {*SAID, *MORE}:
+    found = [key for key in ANSWER_KEYS if key in arrays]
+    if len(found) != 1 or set(arrays) - {*ANSWER_KEYS, *OPTIONAL_KEYS}:
         held = ", ".join(sorted(arrays)) or "nothing"
-        raise UserError(f"{path}: holds {held}; needs logits or probabilities, and may have {', '.join(MORE)}")
-    values, name = arrays[said[0]], f"{path}: {said[0]}"
-    n, classes = len(dataset.y), len(dataset.class_names)
-    shapes = (dataset.splits, n, classes), (n, classes)
+        raise UserError(f"{path}: holds {held}; needs logits or probabilities, and may have {', '.join(OPTIONAL_KEYS)}")
+    key = found[0]
+    values = arrays[key]
+    name = f"{path}: {key}"
+    n = len(dataset.y)
+    classes = len(dataset.class_names)
+    shapes = ((dataset.splits, n, classes), (n, classes))
     if values.shape not in shapes or values.dtype.kind not in "fiu":
         raise UserError(
             f"{name} are {values.dtype} {values.shape}; needs numbers {shapes[0]}, splits, rows and classes, or"
@@ -55,8 +93,8 @@ def read(path, dataset):
         )
     _check_names(path, arrays, dataset)
     if "id" in arrays:
-        values = values[..., _order(path, arrays["id"], n), :]
-    if said[0] == "probabilities":
+        values = values[..., _positions(path, arrays["id"], n), :]
+    if key == "probabilities":
         check_probabilities(values, name)
         values = logits_of(values, len(dataset.labeled()))
     elif look_like_probabilities(values):
@@ -76,7 +114,7 @@ def read(path, dataset):
 
 
 def _texts(array):
-    """Its elements as a list, of bytes as well."""
+    """Return the elements as a list of str; bytes are decoded."""
     return [str(text.decode(errors="replace") if isinstance(text, bytes) else text) for text in array.ravel()]
 
 
@@ -97,23 +135,35 @@ def _check_names(path, arrays, dataset):
         raise UserError(f"{path}: bytes: got {got}; needs the model's size, one whole number from 1")
 
 
-def _order(path, ids, n):
-    """Where the row of each number is."""
+def _positions(path, ids, n):
+    """Return the position in the file of each row of the dataset."""
     if ids.shape != (n,) or not np.array_equal(np.sort(ids), np.arange(n)):
         raise UserError(f"{path}: id: got {ids.dtype} {ids.shape}; needs each of 0 to {n - 1} once")
     return np.argsort(ids, kind="stable")
 
 
-def seen(logits, dataset):
-    """(accuracy on training, on validation rows) if by the first it has been fitted on the rows that it teaches.
+def seen(logits: np.ndarray, dataset: Dataset) -> tuple[float, float] | None:
+    """Detect a teacher that was fitted on the rows that it teaches.
 
-    That is, where the difference is over three standard errors; None elsewhere. logits: (S, n, classes).
+    Parameters
+    ----------
+    logits : ndarray, shape (S, n, classes)
+        The teacher's.
+    dataset : Dataset
+
+    Returns
+    -------
+    (training accuracy, validation accuracy) or None
+        Means over the splits, on labelled training rows and on validation rows, if the first is greater by more than
+        MIN_GAP standard errors of the difference; otherwise None.
     """
-    found = []
-    for split, own in enumerate(logits):
-        right = (np.argmax(own, axis=1) == dataset.y).astype(np.float64)
-        sets = dataset.labeled(split), dataset.rows("validation", split)
-        found.append([exact.mean(right[None, rows], axis=1)[0] for rows in sets])
-    train, validation = exact.mean(np.array(found).T, axis=1)
-    spread = [p * (1 - p) / len(rows) for p, rows in zip((train, validation), sets, strict=True)]
-    return (float(train), float(validation)) if train - validation > DOUBT * np.sqrt(spread[0] + spread[1]) else None
+    accuracies = []
+    for split, split_logits in enumerate(logits):
+        is_right = (np.argmax(split_logits, axis=1) == dataset.y).astype(np.float64)
+        subsets = (dataset.labeled(split), dataset.rows("validation", split))
+        accuracies.append([exact.mean(is_right[None, rows], axis=1)[0] for rows in subsets])
+    training, validation = exact.mean(np.array(accuracies).T, axis=1)
+    variances = [p * (1 - p) / len(rows) for p, rows in zip((training, validation), subsets, strict=True)]
+    if training - validation > MIN_GAP * np.sqrt(variances[0] + variances[1]):
+        return float(training), float(validation)
+    return None
