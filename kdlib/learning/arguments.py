@@ -1,4 +1,4 @@
-"""What the library's arguments may be, and one line for a value that is none of it."""
+"""Constraints on the library's arguments, and one line of error for a value that breaks them."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -12,16 +12,21 @@ from kdlib.io.errors import UserError
 
 @dataclass(frozen=True)
 class Interval:
-    """The numbers between two bounds; truth values and NaN are none.
+    """The constraint of numbers between two bounds; booleans and NaN are not allowed.
 
     Parameters
     ----------
     low, high : float
         The bounds.
     closed : str
-        ``[]``, ``[)``, ``(]`` or ``()``: which bounds are numbers of the interval.
+        ``[]``, ``[)``, ``(]`` or ``()``: a square bracket includes its bound.
     whole : bool
-        Whether the numbers are whole.
+        Whether only whole numbers are allowed.
+
+    Examples
+    --------
+    >>> Interval(0, 1, "[)").holds(1)
+    False
     """
 
     low: float
@@ -30,7 +35,7 @@ class Interval:
     whole: bool = False
 
     def holds(self, value: object) -> bool:
-        """Tell whether the value is one of these numbers."""
+        """Tell whether the value is allowed."""
         if not isinstance(value, Integral if self.whole else Real) or isinstance(value, bool):
             return False
         above = value >= self.low if self.closed[0] == "[" else value > self.low
@@ -43,18 +48,18 @@ class Interval:
 
 @dataclass(frozen=True)
 class Options:
-    """A few values, or the keys of a registry.
+    """The constraint of a few values, or of the keys of a registry.
 
     Parameters
     ----------
     values : collection
-        The values.
+        The allowed values.
     """
 
     values: Collection
 
     def holds(self, value: object) -> bool:
-        """Tell whether the value is one of these, and of its type."""
+        """Tell whether the value equals an allowed one and has its type."""
         return any(isinstance(value, type(option)) and value == option for option in self.values)
 
     def __str__(self) -> str:
@@ -63,21 +68,21 @@ class Options:
 
 @dataclass(frozen=True)
 class Several:
-    """Sequences of what one of these constraints allows.
+    """The constraint of sequences: lists, tuples and one-dimensional arrays.
 
     Parameters
     ----------
     of : tuple of constraints
-        What an item may be.
+        Each item must be allowed by one of them.
     least : int
-        Number of items at least.
+        Least number of items.
     """
 
     of: tuple
     least: int = 1
 
     def holds(self, value: object) -> bool:
-        """Tell whether the value is such a sequence."""
+        """Tell whether the value is an allowed sequence."""
         listed = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1)
         return listed and len(value) >= self.least and all(any(one.holds(item) for one in self.of) for item in value)
 
@@ -95,19 +100,19 @@ NONE = Options((None,))
 
 
 def check(constraints: Mapping, values: Mapping) -> None:
-    """Refuse the first argument that none of its constraints allows.
+    """Check that each argument is allowed by one of its constraints.
 
     Parameters
     ----------
     constraints : mapping of str to tuple of constraints
-        What each argument may be.
+        The constraints of each argument.
     values : mapping of str to object
-        The arguments. Those without constraints are not looked at.
+        The arguments. Those without constraints are not checked.
 
     Raises
     ------
     UserError
-        A `ValueError` of one line, with the argument's name, what it got and what is allowed.
+        A `ValueError` of one line, for the first argument that is not allowed: its name, its value, what is allowed.
     """
     for name, allowed in constraints.items():
         value = values[name]

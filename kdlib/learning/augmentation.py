@@ -1,7 +1,8 @@
-"""Numbered views of images: moved, turned, stretched and bent, each a function of seed, row and number.
+"""Numbered views of images: shifted, turned, stretched and bent; each is a function of seed, row and number.
 
-As they are numbered, a teacher's logits of all of them are computed once, and are of just what its student sees (Beyer
-et al., "Knowledge distillation: A good teacher is patient and consistent", 2022, section 3).
+Because the views are numbered, the teacher's logits for all of them are computed once, and the student sees exactly
+the images that the teacher saw (Beyer et al., "Knowledge distillation: A good teacher is patient and consistent", 2022,
+section 3).
 """
 
 from dataclasses import dataclass, replace
@@ -9,27 +10,40 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kdlib.data.checks import ABSENT, HIDDEN, PARTS
+from kdlib.data.dataset import Dataset
 from kdlib.data.scaled import blocks
 from kdlib.io.artifacts import digest
 from kdlib.io.chunks import scratch
 from kdlib.learning.warping import PIXEL, viewed
 from kdlib.numerics.streams import stream
 
-ENTRY = 1 << 16  # parts of an entry of a linear map
-WEIGHT = 1 << 10  # parts of a spline's weight
-CELLS = 4  # of the grid whose corners are moved, along the longer side
+ENTRY = 1 << 16  # entries of a linear map are integers in units of 1 / ENTRY
+WEIGHT = 1 << 10  # a spline's weights are integers in units of 1 / WEIGHT
+CELLS = 4  # along the longer side, of the grid whose corners are moved
 
 
 @dataclass(frozen=True)
 class Views:
-    """Of each image the view 0 is the image. Without `affine` and `elastic` there is one at each whole move by `shift`.
+    """The views of an image; view 0 is the image itself.
 
-    shift: pixels by which a view is moved at most, down and across. number: of random views, with the image. affine:
-    by how much each entry of the linear map about the centre differs from the identity's at most (0.1: about 10 % in
-    size, or 6 degrees). elastic: pixels by which the corners of a grid of CELLS cells are moved at most; between them
-    the moves are cubic B-splines.
-    Reference: Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks" (2003), section 2;
-    the splines: Rueckert et al., "Nonrigid Registration Using Free-Form Deformations" (1999), section II.B.
+    With `affine` or `elastic` the views are random. Without them there is one view for each shift by whole pixels.
+
+    Parameters
+    ----------
+    shift : int
+        Largest shift down and across, in pixels.
+    number : int
+        Number of random views, the image included.
+    affine : float
+        Largest change of each entry of the linear map about the centre (0.1: about 10 % in size, or 6 degrees).
+    elastic : float
+        Largest shift of the corners of a grid of CELLS cells, in pixels; between the corners the displacements are
+        cubic B-splines.
+
+    References
+    ----------
+    Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks" (2003), section 2.
+    The splines: Rueckert et al., "Nonrigid Registration Using Free-Form Deformations" (1999), section II.B.
     """
 
     shift: int = 0
@@ -38,90 +52,127 @@ class Views:
     elastic: float = 0.0
 
     @property
-    def random(self):
+    def random(self) -> bool:
+        """Whether the views are random."""
         return bool(self.affine or self.elastic)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.number if self.random else (2 * self.shift + 1) * (2 * self.shift + 1)
 
-    def moves(self, view, generator, shown, shape):
-        """Where the points of views lie in their images, by 1 / PIXEL from there: (m, 2, height, width) int32.
+    def moves(self, view: int, generator: np.random.Generator, shown: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """Compute the displacement (dy, dx) of every pixel.
 
-        (1, 2, 1, 1) where all move alike. shown: (rows,) bool, m of them true. generator: of the view, which draws for
-        one row after another. shape: (height, width).
+        Parameters
+        ----------
+        view : int
+            Number of the view.
+        generator : numpy.random.Generator
+            The view's own; it draws for one row after another, in the same way for rows that are not shown.
+        shown : ndarray of bool, shape (rows,)
+            The rows to compute; m of them are true.
+        shape : (int, int)
+            Height and width.
+
+        Returns
+        -------
+        ndarray of int32, shape (m, 2, height, width)
+            In units of 1 / PIXEL (1/256) pixel. (1, 2, 1, 1) if all pixels of all images have the same displacement.
         """
         if not self.random:
-            ways = np.stack(np.divmod(np.arange(len(self)), 2 * self.shift + 1), axis=1) - self.shift
-            nearest = ways[np.argsort((ways * ways).sum(axis=1), kind="stable")]  # integers
+            shifts = np.stack(np.divmod(np.arange(len(self)), 2 * self.shift + 1), axis=1) - self.shift
+            nearest = shifts[np.argsort((shifts * shifts).sum(axis=1), kind="stable")]  # integers
             return nearest[view].reshape(1, 2, 1, 1).astype(np.int32) * PIXEL
-        along = [_spline(side, max(shape)) for side in shape]
-        grid = [weights.shape[1] for weights in along]
-        cuts = np.cumsum([2, 4, 2 * grid[0] * grid[1]])  # integers
+        splines = [_spline(side, max(shape)) for side in shape]
+        corner_shape = [weights.shape[1] for weights in splines]
+        cuts = np.cumsum([2, 4, 2 * corner_shape[0] * corner_shape[1]])  # integers
         draws = 2 * generator.random((len(shown), int(cuts[-1])))[shown] - 1
-        whole, linear, corners = np.split(draws, cuts[:-1], axis=1)
-        found = _integers(whole, self.shift * PIXEL).reshape(-1, 2, 1, 1)
+        shift, linear, corners = np.split(draws, cuts[:-1], axis=1)
+        found = _as_integers(shift, self.shift * PIXEL).reshape(-1, 2, 1, 1)
         if self.affine:
-            found = found + _linear(_integers(linear, self.affine * ENTRY).reshape(-1, 2, 2, 1, 1), shape)
+            found = found + _linear_moves(_as_integers(linear, self.affine * ENTRY).reshape(-1, 2, 2, 1, 1), shape)
         if self.elastic:
-            bent = _integers(corners, self.elastic * PIXEL).reshape(-1, 2, *grid)
-            bent = _divided(bent @ along[1].T, WEIGHT)  # integers
-            found = found + _divided(along[0] @ bent, WEIGHT)  # integers
+            bent = _as_integers(corners, self.elastic * PIXEL).reshape(-1, 2, *corner_shape)
+            bent = _divide(bent @ splines[1].T, WEIGHT)  # integers
+            found = found + _divide(splines[0] @ bent, WEIGHT)  # integers
         return np.broadcast_to(found, (len(draws), 2, *shape))
 
 
-def _integers(draws, most):
-    return np.rint(draws * most).astype(np.int32)
+def _as_integers(draws, largest):
+    """Scale draws from [-1, 1) to integers."""
+    return np.rint(draws * largest).astype(np.int32)
 
 
-def _divided(integers, by):
-    """Rounded, halves up."""
+def _divide(integers, by):
+    """Divide and round, halves up."""
     return (integers + by // 2) // by
 
 
-def _linear(entries, shape):
-    """(rows, 2, 2, 1, 1) in 1 / ENTRY -> the moves (rows, 2, height, width) of the map about the centre."""
+def _linear_moves(entries, shape):
+    """Return the displacements (rows, 2, height, width) of linear maps about the centre.
+
+    The entries of the maps are (rows, 2, 2, 1, 1), in units of 1 / ENTRY.
+    """
     down, across = (2 * np.arange(side, dtype=np.int32) - (side - 1) for side in shape)  # half pixels from the centre
-    return _divided(entries[:, :, 0] * down[:, None] + entries[:, :, 1] * across, 2 * ENTRY // PIXEL)
+    return _divide(entries[:, :, 0] * down[:, None] + entries[:, :, 1] * across, 2 * ENTRY // PIXEL)
 
 
 def _spline(side, longer):
-    """(side, corners) int32, in 1 / WEIGHT: a cubic B-spline's weights of the four corners about each pixel."""
+    """Return a cubic B-spline's weights of the four corners around each pixel: (side, corners) int32, in 1 / WEIGHT."""
     cell = -(-longer // CELLS)
     pixels = np.arange(side)
-    t, weights = (pixels % cell) / cell, np.zeros((side, (side - 1) // cell + 4), np.int32)
+    weights = np.zeros((side, (side - 1) // cell + 4), np.int32)
+    t = (pixels % cell) / cell
     s = 1 - t
-    basis = s * s * s / 6, (4 - 3 * t * t * (2 - t)) / 6, (4 - 3 * s * s * (2 - s)) / 6, t * t * t / 6
+    basis = (s * s * s / 6, (4 - 3 * t * t * (2 - t)) / 6, (4 - 3 * s * s * (2 - s)) / 6, t * t * t / 6)
     for k, values in enumerate(basis):
         weights[pixels, pixels // cell + k] = np.rint(values * WEIGHT)
     return weights
 
 
-def extended(dataset, views, seed):
-    """The dataset with the views of its training rows as further rows, one view after another; held-out rows have none.
+def extended(dataset: Dataset, views: Views, seed: int) -> Dataset:
+    """Append the views of the training rows to a dataset, one view after another.
 
-    A training part of n rows becomes one of n len(views), in which the view v of row i is the row v n + i. The
-    background is what scaling makes zero, the least pixel of the split's training rows or zero: splits in which it is
-    the same share their views.
+    A training subset of n rows becomes one of n len(views) rows, in which row v n + i is view v of row i. Rows that are
+    held out have no views. The background is the pixel value that scaling maps to zero: the least pixel of the split's
+    training rows, or zero. Splits with the same background share their views.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Of images.
+    views : Views
+    seed : int
+        It determines random views.
+
+    Returns
+    -------
+    Dataset
+        Its digest follows from the digest of `dataset`, the views and the seed.
     """
-    train = np.isin(dataset.assignment, [PARTS.index("train"), HIDDEN])
-    backgrounds, n, shape = dataset.offset.min(axis=1), len(dataset.y), dataset.image_shape
-    alike = [(value, backgrounds == value) for value in np.unique(backgrounds)]
-    shown = [train[splits].any(axis=0) for _, splits in alike]
+    is_training = np.isin(dataset.assignment, [PARTS.index("train"), HIDDEN])
+    backgrounds = dataset.offset.min(axis=1)
+    n = len(dataset.y)
+    shape = dataset.image_shape
+    groups = [(value, backgrounds == value) for value in np.unique(backgrounds)]  # splits with the same background
+    shown = [is_training[splits].any(axis=0) for _, splits in groups]
     index = np.concatenate([np.arange(n), *[np.flatnonzero(rows) for rows in shown] * (len(views) - 1)])
-    x, assignment = scratch((len(index), dataset.x.shape[1]), dataset.x.dtype), dataset.assignment[:, index]
-    assignment[:, n:][~train[:, index[n:]]] = ABSENT
+    x = scratch((len(index), dataset.x.shape[1]), dataset.x.dtype)
+    assignment = dataset.assignment[:, index]
+    assignment[:, n:][~is_training[:, index[n:]]] = ABSENT
     start = n
     for rows in blocks(n):
         x[rows] = dataset.x[rows]
     for view in range(1, len(views)):
-        for (background, splits), seen in zip(alike, shown, strict=True):
-            generator, first = stream(seed, "views", view), start
+        for (background, splits), shown_rows in zip(groups, shown, strict=True):
+            generator = stream(seed, "views", view)
+            first = start
             for rows in blocks(n):
-                own = seen[rows]
-                moves, images = views.moves(view, generator, own, shape), dataset.x[rows[own]]
-                found = viewed(images.reshape(len(images), *shape), moves, background)
-                x[start : start + len(images)] = found.reshape(images.shape)
+                shown_here = shown_rows[rows]
+                moves = views.moves(view, generator, shown_here, shape)
+                images = dataset.x[rows[shown_here]]
+                warped = viewed(images.reshape(len(images), *shape), moves, background)
+                x[start : start + len(images)] = warped.reshape(images.shape)
                 start += len(images)
             assignment[~splits, first:start] = ABSENT
-    named = digest({"dataset": np.array(dataset.digest), "views": np.array(f"{views} {seed}")})
-    return replace(dataset, x=x, y=dataset.y[index], assignment=assignment, digest=named)
+    new_digest = digest({"dataset": np.array(dataset.digest), "views": np.array(f"{views} {seed}")})
+    return replace(dataset, x=x, y=dataset.y[index], assignment=assignment, digest=new_digest)

@@ -1,62 +1,86 @@
-"""What a training will need, told beforehand: one that cannot fit or cannot end is refused.
+"""The memory and time that a training needs at least; a training that cannot fit or cannot end is refused.
 
-The rule: a training that holds more bytes at once than this process may have, or that would take more than a year at
-RATE, is refused. Both are counted from below, by what surely is held and done, so that nothing that would fit is.
+The rule: a training is refused if it holds more bytes at once than this process may have, or if it takes more than a
+year at MULTIPLY_ADDS_PER_SECOND. Both numbers are lower bounds: they count only what is certainly held and done. So no
+training is refused that would fit.
 """
 
 import contextlib
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from kdlib.io.errors import UserError
 from kdlib.learning.epoch import rows_held
 from kdlib.learning.network import multiply_adds, parameter_count
+from kdlib.learning.recipe import Recipe
 
-RATE = 10**12  # multiply-adds a second: more than a server of 64 cores does in a training
-STEP = 1e-5  # seconds of a layer in a step, however small
-YEAR = 365 * 24 * 3600
-MOMENTS = {"sgd": 1, "adam": 2, "adamw": 2}
-UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)), (("years", YEAR), ("days", 86400), ("hours", 3600), ("minutes", 60))
-WORTH_SAYING = 1e9, 600  # bytes and seconds: of less the bound, which is far from below, tells a user nothing
+MULTIPLY_ADDS_PER_SECOND = 10**12  # more than a server of 64 cores does in a training
+SECONDS_PER_LAYER = 1e-5  # of a layer in a step, however small
+YEAR = 365 * 24 * 3600  # seconds
+MOMENTS = {"sgd": 1, "adam": 2, "adamw": 2}  # arrays of the optimizer, each as large as the parameters
+MEMORY_UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6))
+TIME_UNITS = (("years", YEAR), ("days", 86400), ("hours", 3600), ("minutes", 60))
+# The bounds are far below the truth: smaller ones tell a user nothing and are not printed.
+MIN_PRINTED_BYTES = 1e9
+MIN_PRINTED_SECONDS = 600
 
 
-def available():
-    """Bytes that this process may have, or None where the system does not say."""
-    found = []
+def available() -> int | None:
+    """Return the number of bytes that this process may have, or None if the system does not tell."""
+    limits = []
     with contextlib.suppress(AttributeError, OSError, ValueError):
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     with contextlib.suppress(OSError, ValueError):  # "max" is no number
-        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text("ascii")))
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text("ascii")))
     with contextlib.suppress(ImportError, OSError):
         import resource
 
-        found += [limit for limit in resource.getrlimit(resource.RLIMIT_AS)[:1] if limit != resource.RLIM_INFINITY]
-    return min(found, default=None)
+        limits += [limit for limit in resource.getrlimit(resource.RLIMIT_AS)[:1] if limit != resource.RLIM_INFINITY]
+    return min(limits, default=None)
 
 
-def memory_needed(recipe, sizes, networks, examples, dtypes):
-    """Bytes that the stack holds at once. sizes: widths of the layers. dtypes: of parameters and of logits.
+def memory_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples: int, dtypes: tuple[type, type]) -> int:
+    """Compute the bytes that a stack holds at once in training.
 
-    Of each example its place in the order and its loss, with the logits and one target of as many as are held at once:
-    the examples themselves are mapped, and targets are made of them.
+    The examples are not counted, as they are memory-mapped. Counted for each example are its place in the order of the
+    epoch and its loss. Logits and one target are counted for as many examples as `kdlib.learning.epoch` holds at once.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    sizes : sequence of int
+        Widths of the layers, input and output included.
+    networks, examples : int
+    dtypes : (type, type)
+        Of parameters and of logits.
+
+    Returns
+    -------
+    int
     """
-    of_parameter, of_logit = (dtype().itemsize for dtype in dtypes)
+    parameter_bytes, logit_bytes = (dtype().itemsize for dtype in dtypes)
     copies = 2 + MOMENTS[recipe.optimizer] + (recipe.patience is not None)  # with the gradient
     batch = min(recipe.batch_size, examples)
-    each = of_parameter * (copies * parameter_count(sizes) + batch * sum(sizes))  # integers
-    logits = 2 * of_logit * sizes[-1] * rows_held(networks, sizes[-1], recipe.batch_size, examples)
-    return networks * (each + 24 * recipe.epochs + (4 + of_logit) * examples + logits)
+    network_bytes = parameter_bytes * (copies * parameter_count(sizes) + batch * sum(sizes))  # integers
+    output_bytes = 2 * logit_bytes * sizes[-1] * rows_held(networks, sizes[-1], recipe.batch_size, examples)
+    return networks * (network_bytes + 24 * recipe.epochs + (4 + logit_bytes) * examples + output_bytes)
 
 
-def time_needed(recipe, sizes, networks, examples):
-    """Seconds: forward, and backward to the weights and to the inputs of each layer but the first."""
+def time_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples: int) -> float:
+    """Compute the seconds that a training takes at least; the parameters are those of `memory_needed`.
+
+    Counted are the forward pass and the backward pass, which goes to the weights of every layer and to the inputs of
+    every layer but the first.
+    """
     products = networks * examples * recipe.epochs * (3 * multiply_adds(sizes) - sizes[0] * sizes[1])
-    return max(products / RATE, STEP * recipe.epochs * recipe.steps(examples) * (len(sizes) - 1))
+    overhead = SECONDS_PER_LAYER * recipe.epochs * recipe.steps(examples) * (len(sizes) - 1)
+    return max(products / MULTIPLY_ADDS_PER_SECOND, overhead)
 
 
 def _words(value, units):
-    """Of a lower bound, rounded down."""
+    """Write a lower bound in words, rounded down."""
     name, size = next((unit for unit in units if value >= unit[1]), units[-1])
     count = value / size
     if count >= 1e6:
@@ -64,19 +88,19 @@ def _words(value, units):
     return f"{math.floor(count):,} {name}" if count >= 10 else f"{math.floor(10 * count) / 10:g} {name}"
 
 
-def estimate(section, recipe, sizes, networks, examples, arithmetic):
-    """Return what a training needs at least, in words; of a small one only how many networks it is.
+def estimate(section: str, recipe: Recipe, sizes: Sequence[int], networks: int, examples: int, arithmetic: type) -> str:
+    """Describe in words what a training needs at least; for a small one, only the number of its networks.
 
     Parameters
     ----------
     section : str
-        Of params.yaml, for messages.
+        Section of params.yaml, for messages.
     recipe : Recipe
-    sizes : tuple of int
-        Widths of the layers.
+    sizes : sequence of int
+        Widths of the layers, input and output included.
     networks, examples : int
     arithmetic : type
-        Of `kdlib.backends.arithmetic.ARITHMETICS`.
+        A class of `kdlib.backends.arithmetic.ARITHMETICS`.
 
     Returns
     -------
@@ -85,20 +109,19 @@ def estimate(section, recipe, sizes, networks, examples, arithmetic):
     Raises
     ------
     UserError
-        If it cannot fit, or would take more than a year.
+        If the training cannot fit, or would take more than a year.
     """
-    dtypes = arithmetic.dtype, arithmetic.logits_dtype
-    needed, has = memory_needed(recipe, sizes, networks, examples, dtypes), available()
+    needed = memory_needed(recipe, sizes, networks, examples, (arithmetic.dtype, arithmetic.logits_dtype))
+    limit = available()
     seconds = time_needed(recipe, sizes, networks, examples)
-    memory = f"{_words(needed, UNITS[0])} of memory"
-    time = _words(seconds, UNITS[1])
+    memory = f"{_words(needed, MEMORY_UNITS)} of memory"
+    time = _words(seconds, TIME_UNITS)
     lower = f"lower {section}.hidden or epochs, replicas, prepare.splits or the settings"
-    if has is not None and needed > has:
-        raise UserError(
-            f"{section}: {networks} networks need {memory} or more, and there are {_words(has, UNITS[0])}; {lower}"
-        )
+    if limit is not None and needed > limit:
+        allowed = _words(limit, MEMORY_UNITS)
+        raise UserError(f"{section}: {networks} networks need {memory} or more, and there are {allowed}; {lower}")
     if seconds > YEAR:
         raise UserError(f"{section}: {networks} networks need {time} or more; {lower}")
-    said = [memory] * (needed >= WORTH_SAYING[0]) + [time] * (seconds >= WORTH_SAYING[1])
-    need = f" need at least {' and '.join(said)}" if said else ""
+    printed = [memory] * (needed >= MIN_PRINTED_BYTES) + [time] * (seconds >= MIN_PRINTED_SECONDS)
+    need = f" need at least {' and '.join(printed)}" if printed else ""
     return f"{networks} networks of {parameter_count(sizes):,} parameters{need}"

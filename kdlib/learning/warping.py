@@ -1,48 +1,66 @@
-"""Images as they look where their points have been moved."""
+"""Warping of images: each pixel of the result is read at a displaced position of the image."""
 
 import numpy as np
 
 from kdlib.backends.threads import spread
 
-PIXEL = 256  # parts of a pixel, by which a point of a view lies between pixels of the image
+PIXEL = 256  # displacements are integers in units of 1 / PIXEL pixel
 
 
-def viewed(images, moves, background):
-    """(m, height, width) of images and `moves` of as many: bilinear between four pixels, of the images' dtype.
+def viewed(images: np.ndarray, moves: np.ndarray, background: float) -> np.ndarray:
+    """Warp images, with bilinear interpolation between four pixels.
 
-    A move by (y, x) shows at a point what the image has so far below and to the right. background: beyond its edges.
-    Of bytes the weights and sums are exact in float32, as they have 24 bits.
+    For bytes the weights and sums are exact in float32, which has 24 bits.
+
+    Parameters
+    ----------
+    images : ndarray, shape (m, height, width)
+    moves : ndarray of int32, shape (m, 2, height, width) or (1, 2, 1, 1)
+        Displacements in units of 1 / PIXEL pixel. With the displacement (dy, dx), a pixel shows what the image has
+        dy below it and dx to the right.
+    background : float
+        The value outside of the image.
+
+    Returns
+    -------
+    ndarray, shape (m, height, width)
+        Of the images' dtype.
     """
     result = np.empty(images.shape, images.dtype)
-    fill = _shifted if moves.shape[2:] == (1, 1) else _between
+    fill = _shift if moves.shape[2:] == (1, 1) else _interpolate
     spread(fill, len(images), images.size, result, images, moves, background)
     return result
 
 
-def _shifted(result, images, moves, background, first, last):
+def _shift(result, images, moves, background, first, last):
+    """Shift all images by the same whole number of pixels."""
     down, across = (int(move) // PIXEL for move in moves.ravel())
     height, width = images.shape[1:]
-    of = [slice(max(0, by), min(side, side + by)) for by, side in ((down, height), (across, width))]
-    to = [slice(max(0, -by), min(side, side - by)) for by, side in ((down, height), (across, width))]
+    source = [slice(max(0, by), min(side, side + by)) for by, side in ((down, height), (across, width))]
+    target = [slice(max(0, -by), min(side, side - by)) for by, side in ((down, height), (across, width))]
     result[first:last] = background
-    result[first:last, to[0], to[1]] = images[first:last, of[0], of[1]]
+    result[first:last, target[0], target[1]] = images[first:last, source[0], source[1]]
 
 
-def _between(result, images, moves, background, first, last):
-    rows, (height, width), real = last - first, images.shape[1:], np.float32 if images.dtype == np.uint8 else np.float64
-    across, pixels = width + 4, (height + 4) * (width + 4)  # of a frame of two, beyond which all is background too
-    framed = np.full((rows, height + 4, width + 4), background, real)
+def _interpolate(result, images, moves, background, first, last):
+    rows = last - first
+    height, width = images.shape[1:]
+    float_type = np.float32 if images.dtype == np.uint8 else np.float64
+    # A frame of two pixels of background; beyond the frame all is background too.
+    stride = width + 4
+    framed_size = (height + 4) * stride
+    framed = np.full((rows, height + 4, width + 4), background, float_type)
     framed[:, 2:-2, 2:-2] = images[first:last]
     y = moves[first:last, 0] + PIXEL * np.arange(height, dtype=np.int32)[:, None]
     x = moves[first:last, 1] + PIXEL * np.arange(width, dtype=np.int32)
-    parts_y, parts_x = ((at % PIXEL).astype(real) * real(1 / PIXEL) for at in (y, x))
-    corner = np.clip(y // PIXEL, -2, height) * across + np.clip(x // PIXEL, -2, width)
-    corner += np.arange(rows, dtype=np.int64)[:, None, None] * pixels + 2 * across + 2
+    weight_y, weight_x = ((at % PIXEL).astype(float_type) * float_type(1 / PIXEL) for at in (y, x))
+    corner = np.clip(y // PIXEL, -2, height) * stride + np.clip(x // PIXEL, -2, width)
+    corner += np.arange(rows, dtype=np.int64)[:, None, None] * framed_size + 2 * stride + 2
 
     def pixel(step):
         return framed.ravel().take(corner + step, mode="clip")
 
-    above = pixel(0) * (1 - parts_x) + pixel(1) * parts_x
-    below = pixel(across) * (1 - parts_x) + pixel(across + 1) * parts_x
-    found = above * (1 - parts_y) + below * parts_y
+    above = pixel(0) * (1 - weight_x) + pixel(1) * weight_x
+    below = pixel(stride) * (1 - weight_x) + pixel(stride + 1) * weight_x
+    found = above * (1 - weight_y) + below * weight_y
     result[first:last] = np.rint(found) if images.dtype.kind in "ui" else found

@@ -155,7 +155,7 @@ def seen(logits: np.ndarray, dataset: Dataset) -> tuple[float, float] | None:
     -------
     (training accuracy, validation accuracy) or None
         Means over the splits, on labelled training rows and on validation rows, if the first is greater by more than
-        MIN_GAP standard errors of the difference; otherwise None.
+        MIN_GAP standard errors of the difference in one split; otherwise None.
     """
     accuracies = []
     for split, split_logits in enumerate(logits):
