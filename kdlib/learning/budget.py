@@ -28,7 +28,7 @@ MIN_PRINTED_SECONDS = 600
 
 
 def available() -> int | None:
-    """Return the number of bytes that this process may have, or None if the system does not tell."""
+    """Return the number of bytes that this process may have, or None if the system does not report it."""
     limits = []
     with contextlib.suppress(AttributeError, OSError, ValueError):
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -44,8 +44,9 @@ def available() -> int | None:
 def memory_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples: int, dtypes: tuple[type, type]) -> int:
     """Compute the bytes that a stack holds at once in training.
 
-    The examples are not counted, as they are memory-mapped. Counted for each example are its place in the order of the
-    epoch and its loss. Logits and one target are counted for as many examples as `kdlib.learning.epoch` holds at once.
+    The examples are not counted, because they are memory-mapped, and all other targets are made from them when needed.
+    Each example counts with its place in the order of the epoch and its loss. Logits and one target count for as many
+    examples as `kdlib.learning.epoch` holds at once. The learning curves count too.
 
     Parameters
     ----------

@@ -16,8 +16,8 @@ def viewed(images: np.ndarray, moves: np.ndarray, background: float) -> np.ndarr
     ----------
     images : ndarray, shape (m, height, width)
     moves : ndarray of int32, shape (m, 2, height, width) or (1, 2, 1, 1)
-        Displacements in units of 1 / PIXEL pixel. With the displacement (dy, dx), a pixel shows what the image has
-        dy below it and dx to the right.
+        Displacements in units of 1 / PIXEL pixel. With the displacement (dy, dx), a pixel shows the point
+        of the image that lies dy below and dx to the right of it.
     background : float
         The value outside of the image.
 
