@@ -1,7 +1,10 @@
-"""A table as its source has it: named columns of texts."""
+"""A table before it is encoded: named columns of texts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
 
 from kdlib.data.name_checks import check_name, listed
 from kdlib.data.parsing import nfc
@@ -10,52 +13,89 @@ from kdlib.io.errors import UserError
 
 @dataclass(frozen=True)
 class Table:
-    """n rows in the order of their source.
+    """Hold n rows in the order of their source.
 
-    path: what messages name. columns: {name: function that gives its n cells, texts without blanks around them, ""
-    where there is no value}: one column at a time is a list of texts, of 60 bytes each. numbers: (n,) of the rows, from
-    1, for messages; in a CSV these are its lines. declared: columns that the source says are categories. notes: what
-    was found in reading, for the log. arrays: {name: function that gives the n numbers that the cells are, as an
-    array}, of columns in which all are. numeric: columns whose cells are numbers of the source's own type, or "": their
-    texts are plain, however a column of texts was written. mixed: columns of such numbers and texts. decimal: the
-    decimal mark that the table's delimiter speaks for, or "". batches: None, or a function of column names to the
-    tables of some of the rows each, in their order, where all are more than memory.
+    Columns are functions, so that one column at a time is in memory: a list of texts takes 60 bytes a cell.
+
+    Parameters
+    ----------
+    path : str
+        Name of the table in messages.
+    columns : dict of str to function
+        {name: function that returns the column's n cells}. A cell is a text without blanks around it; a cell without
+        a value is "".
+    numbers : sequence of int, length n
+        Numbers of the rows from 1, for messages; line numbers in a CSV.
+    declared : frozenset of str
+        Columns that the source itself declares as categories.
+    notes : tuple of str
+        Remarks of the reader, for the log.
+    arrays : dict of str to function
+        {name: function that returns the column as an array (n,) of numbers}, for columns in which every cell is a
+        number.
+    batches : function or None
+        If the table is larger than memory: a function of column names that returns tables of some rows each, in the
+        order of the rows.
+    numeric : frozenset of str
+        Columns whose cells are numbers of the source's own type, or missing. Their texts are in plain notation, even if
+        a text column of this name was written in another notation.
+    mixed : frozenset of str
+        Columns that hold both such numbers and texts.
+    decimal : str
+        Decimal mark that the table's delimiter suggests, or "".
+
+    Raises
+    ------
+    UserError
+        If there are no rows.
     """
 
     path: str
-    columns: dict[str, Callable]
-    numbers: Sequence
-    declared: frozenset = frozenset()
-    notes: tuple = ()
-    arrays: dict[str, Callable] = field(default_factory=dict)
-    batches: Callable | None = None
-    numeric: frozenset = frozenset()
-    mixed: frozenset = frozenset()
+    columns: dict[str, Callable[[], list[str]]]
+    numbers: Sequence[int]
+    declared: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+    arrays: dict[str, Callable[[], np.ndarray]] = field(default_factory=dict)
+    batches: Callable[[list[str]], Iterable["Table"]] | None = None
+    numeric: frozenset[str] = frozenset()
+    mixed: frozenset[str] = frozenset()
     decimal: str = ""
 
     def __post_init__(self):
         if not len(self.numbers):
             raise UserError(f"{self.path}: has no rows")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.numbers)
 
-    def cells(self, name):
-        """The list of n texts in NFC. Raises UserError if there is no such column."""
+    def cells(self, name: str) -> list[str]:
+        """Return the n texts of a column in Unicode's normal form C.
+
+        Raises
+        ------
+        UserError
+            If there is no such column.
+        """
         if nfc(name) not in self.columns:
             raise UserError(f"{self.path}: lacks the column {name!a}; its columns are {listed(self.columns)}")
         return list(map(nfc, self.columns[nfc(name)]()))
 
-    def is_numeric(self, name):
-        """Whether the source itself has numbers in the column, not texts."""
+    def is_numeric(self, name: str) -> bool:
+        """Return whether the source itself holds numbers in the column, not texts."""
         return name in self.numeric or name in self.arrays
 
-    def blocks(self, names):
-        """Tables of some of the rows each, in their order, which have the columns of these names."""
+    def blocks(self, names: Iterable[str]) -> Iterable["Table"]:
+        """Return tables of some rows each, in the order of the rows, with the columns of these names."""
         return self.batches(list(map(nfc, names))) if self.batches else [self]
 
-    def find(self, name, text):
-        """The index of the first cell of a column that is this text."""
+    def find(self, name: str, text: str) -> int:
+        """Return the index of the first cell of a column that equals the text.
+
+        Raises
+        ------
+        ValueError
+            If no cell equals it.
+        """
         start = 0
         for block in self.blocks([name]):
             cells = block.cells(name)
@@ -64,15 +104,31 @@ class Table:
             start += len(block)
         raise ValueError(f"no cell of {name} is {text!r}")
 
-    def where(self, index, name):
-        """The beginning of a message about one cell."""
+    def where(self, index: int, name: str) -> str:
+        """Return the beginning of a message about the cell in the row of this index, counted from 0."""
         return f"{self.path}: row {self.numbers[index]}, column {name}"
 
 
-def column_names(path, names):
-    """The names in NFC, without blanks around them; one that is empty becomes `column 1`, as it counts from 1.
+def column_names(path: Path | str, names: Iterable[str]) -> list[str]:
+    """Normalise and check the names of a table's columns.
 
-    Raises UserError if two are equal, or one has no place in a file.
+    Parameters
+    ----------
+    path : str or Path
+        Name of the table in messages.
+    names : iterable of str
+        Names as the source has them.
+
+    Returns
+    -------
+    list of str
+        The names in Unicode's normal form C, without blanks around them. An empty name becomes ``column 1``, with the
+        number of the column, counted from 1.
+
+    Raises
+    ------
+    UserError
+        If two names are equal, or `kdlib.data.name_checks.check_name` refuses one.
     """
     names = [nfc(name.strip()) or f"column {k}" for k, name in enumerate(names, 1)]
     seen = set()
