@@ -1,7 +1,8 @@
-"""How the columns of a raw table become features: numbers, dates, truth values, categories, and what is missing."""
+"""The encoding turns columns of a table into features: numbers, dates, truth values, categories, missing values."""
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
@@ -21,6 +22,7 @@ from kdlib.data.parsing import (
     numbers,
     parser,
 )
+from kdlib.data.table import Table
 from kdlib.io.artifacts import read_json
 from kdlib.io.errors import UserError
 
@@ -29,61 +31,103 @@ KINDS = (*PARSERS, "category")
 
 @dataclass(frozen=True)
 class Column:
-    """One column. kind: of KINDS. missing: whether a feature of its own says that the value is missing.
+    """Describe how one column becomes features.
 
-    fill: what stands where a number, date or truth value is missing. categories: values that have a feature each. rare:
-    values that share one. A cell is the value of its text (in NFC), else that of its number: `4.0` is `4`. Any other
-    value of a category, or a missing one, is zeros. notation: of NOTATIONS, how the numbers or dates are written, or
-    "". missing_texts: what says that a value is missing, besides MISSING.
+    A cell of a category column equals a known value if its text (in Unicode's normal form C) equals the value's text,
+    else if its number equals the value's number: `4.0` is `4`. An unknown or missing category is all zeros.
+
+    Parameters
+    ----------
+    name : str
+    kind : {"number", "date", "boolean", "category"}
+    fill : float
+        Replaces a missing number, date or truth value.
+    missing : bool
+        Whether an additional feature marks missing values with 1.
+    categories : tuple of str
+        Values of a category with one feature each.
+    rare : tuple of str
+        Values of a category that share one feature.
+    notation : str
+        Key of `kdlib.data.parsing.NOTATIONS` in which the numbers or dates are written; "" is the plain notation.
+    missing_texts : tuple of str
+        Texts that mark a missing value, in addition to `kdlib.data.parsing.MISSING`.
     """
 
     name: str
     kind: str
     fill: float = 0.0
     missing: bool = False
-    categories: tuple = ()
-    rare: tuple = ()
+    categories: tuple[str, ...] = ()
+    rare: tuple[str, ...] = ()
     notation: str = ""
-    missing_texts: tuple = ()
+    missing_texts: tuple[str, ...] = ()
 
     @property
-    def feature_names(self):
+    def feature_names(self) -> list[str]:
+        """Names of the features that the column becomes, in their order."""
         names = [f"{self.name}={value}" for value in self.categories] if self.kind == "category" else [self.name]
         names += [f"{self.name} is rare"] if self.rare else []
         return names + ([f"{self.name} is missing"] if self.missing else [])
 
     @cached_property
     def _missing_numbers(self):
-        read = {"number": number, "category": exact_number}.get(self.kind)
-        return {read(text) for text in self.missing_texts if read} - {None}
+        parse = {"number": number, "category": exact_number}.get(self.kind)
+        return {parse(text) for text in self.missing_texts if parse} - {None}
 
-    def parser(self, plain=False):
-        """Function of a cell's text to the number that it is: NaN if it is missing, None if it is not of this kind.
+    def parser(self, plain: bool = False) -> Callable[[str], float | None]:
+        """Return the function that parses a cell's text.
 
-        Of a category it is the place of its feature, -1 if it has none. plain: numbers are not in the `notation`.
+        Parameters
+        ----------
+        plain : bool
+            Whether numbers are in the plain notation in place of the column's own.
+
+        Returns
+        -------
+        function of str
+            It returns the cell's number: NaN if the value is missing, None if the text is not of the column's kind. For
+            a category it returns the index of the value's feature: -1 if it has none, NaN if the value is missing.
         """
         missing = MISSING.union(self.missing_texts)
         if self.kind == "category":
-            places = self._places()
+            indices = self._feature_indices()
 
-            def place(text):
-                if text in places:
-                    return places[text]
+            def feature_index(text):
+                if text in indices:
+                    return indices[text]
                 value = exact_number(text)
-                return math.nan if text in missing or value in self._missing_numbers else places.get(value, -1)
+                return math.nan if text in missing or value in self._missing_numbers else indices.get(value, -1)
 
-            return place
+            return feature_index
         missing |= PLACEHOLDERS
         parse = any_truth if self.kind == "boolean" else parser(self.kind, "" if plain else self.notation)
 
-        def value(text):
-            found = math.nan if text in missing else parse(text)
-            return math.nan if found in self._missing_numbers else found
+        def parsed_value(text):
+            value = math.nan if text in missing else parse(text)
+            return math.nan if value in self._missing_numbers else value
 
-        return value
+        return parsed_value
 
-    def values(self, table):
-        """(n,) float64: the numbers, or the place of the value's feature, -1 if it has none; NaN where missing."""
+    def values(self, table: Table) -> np.ndarray:
+        """Parse the column of a table.
+
+        Parameters
+        ----------
+        table : Table
+            n rows.
+
+        Returns
+        -------
+        float64, shape (n,)
+            For each cell what `parser` returns: a number or the index of a feature, NaN where the value is missing.
+
+        Raises
+        ------
+        UserError
+            If the table lacks the column, if a cell is not of the column's kind or has a magnitude above `LARGEST`, or
+            if a column in a notation holds both numbers and texts.
+        """
         plain = self.kind == "number" and (not self.notation or table.is_numeric(self.name))
         if self.kind == "number" and not plain and self.name in table.mixed:
             reason = f"has numbers and texts, which are such as {self.notation}; give all as numbers"
@@ -91,30 +135,54 @@ class Column:
         quick = as_numbers(table, self.name) if plain and not self.missing_texts else None
         if quick is not None and (np.abs(quick) <= LARGEST).all():
             return quick
-        cells, known, parse = table.cells(self.name), {}, self.parser(plain)
+        cells = table.cells(self.name)
+        value_of_text = {}
+        parse = self.parser(plain)
         for text in dict.fromkeys(cells):
-            known[text] = value = parse(text)
+            value = parse(text)
+            value_of_text[text] = value
             if value is None or abs(value) > LARGEST:
                 where = table.where(cells.index(text), self.name)
                 reason = _reason(self.kind, text, value, "" if plain else self.notation)
                 raise UserError(f"{where}: {text[:40]!a} is no {self.kind}{reason}")
-        return np.fromiter(map(known.__getitem__, cells), np.float64, len(cells))
+        return np.fromiter(map(value_of_text.__getitem__, cells), np.float64, len(cells))
 
-    def _places(self):
-        """{text or number: its feature}; of two values that are the same number, the number is the shorter one's."""
-        of_text = {value: k for k, value in enumerate(self.categories)}
-        of_text |= dict.fromkeys(self.rare, len(self.categories))
-        places = {exact_number(value): of_text[value] for value in sorted(of_text, key=len, reverse=True)}
-        places.pop(None, None)
-        return places | {nfc(value): k for value, k in of_text.items()}
+    def _feature_indices(self):
+        """Return {text or number: index of its feature}; if two values are the same number, the shorter text has it."""
+        index_of_text = {value: k for k, value in enumerate(self.categories)}
+        index_of_text |= dict.fromkeys(self.rare, len(self.categories))
+        longest_first = sorted(index_of_text, key=len, reverse=True)
+        indices = {exact_number(value): index_of_text[value] for value in longest_first}
+        indices.pop(None, None)
+        return indices | {nfc(value): k for value, k in index_of_text.items()}
 
-    def encode(self, table, out):
-        """Write its features to `out`, (n, features). Return how many cells are (unseen, missing)."""
+    def encode(self, table: Table, out: np.ndarray) -> tuple[int, int]:
+        """Write the column's features into an array.
+
+        Parameters
+        ----------
+        table : Table
+            n rows.
+        out : array, shape (n, features)
+            Is overwritten.
+
+        Returns
+        -------
+        unseen : int
+            Number of cells with a category that has no feature.
+        missing : int
+            Number of cells without a value.
+
+        Raises
+        ------
+        UserError
+            As `values` does.
+        """
         values = self.values(table)
         missing = np.isnan(values)
         if self.kind == "category":
-            shown = out.shape[1] - self.missing
-            out[:, :shown] = values[:, None] == np.arange(shown)
+            value_features = out.shape[1] - self.missing
+            out[:, :value_features] = values[:, None] == np.arange(value_features)
         else:
             out[:, 0] = np.where(missing, self.fill, values)
         if self.missing:
@@ -123,8 +191,8 @@ class Column:
         return unseen, np.count_nonzero(missing)
 
 
-def as_numbers(table, name):
-    """(n,) float64, as `kdlib.data.parsing.numbers` gives of a column's cells, or None."""
+def as_numbers(table: Table, name: str) -> np.ndarray | None:
+    """Return a column as float64, shape (n,), without -0.0; None unless every cell is a number."""
     if name not in table.arrays:
         return numbers(table.cells(name))
     values = table.arrays[name]().astype(np.float64) + 0.0
@@ -132,7 +200,7 @@ def as_numbers(table, name):
 
 
 def _reason(kind, text, value, notation):
-    """Why a cell, as it was parsed, is none of its column's values, and what would be one."""
+    """Return why a cell is refused and how to write it."""
     if value is not None:
         return f" of at most {LARGEST:g}"
     if notation:
@@ -145,54 +213,75 @@ def _reason(kind, text, value, notation):
 
 @dataclass(frozen=True)
 class Encoding:
-    """The columns that become features, in their order. Made by `kdlib.preparation.columns.fit`."""
+    """Describe how a table becomes features. `kdlib.preparation.columns.fit` makes it.
 
-    columns: tuple
+    Parameters
+    ----------
+    columns : tuple of Column
+        In the order of their features.
+    """
+
+    columns: tuple[Column, ...]
 
     @cached_property
-    def feature_names(self):
+    def feature_names(self) -> list[str]:
+        """Names of all features, in their order."""
         return [name for column in self.columns for name in column.feature_names]
 
-    def encode(self, table, unknown=None):
-        """Return the features of a table. Columns are found by name, and others than these are not read.
+    def encode(self, table: Table, unknown: dict[str, tuple[int, int]] | None = None) -> np.ndarray:
+        """Return the features of a table. Columns are found by name; other columns are not read.
 
         Parameters
         ----------
-        table : kdlib.data.table.Table
-            Of n rows.
+        table : Table
+            n rows.
         unknown : dict, optional
-            Gets {name: (unseen, missing)} of each column with cells that are a category which training has not seen, or
-            that have no value.
+            Receives {name: (unseen, missing)} for each column that has cells with a category unseen in training, or
+            cells without a value.
 
         Returns
         -------
-        (n, features) float64, finite
+        float64, shape (n, features)
+            Finite numbers.
 
         Raises
         ------
         UserError
-            For a column that is not there, and for a cell that is not of its column's kind.
+            If the table lacks a column, or a cell is not of its column's kind.
         """
-        out, at = np.empty((len(table), len(self.feature_names))), 0
+        out = np.empty((len(table), len(self.feature_names)))
+        start = 0
         for column in self.columns:
             width = len(column.feature_names)
-            counts = column.encode(table, out[:, at : at + width])
+            counts = column.encode(table, out[:, start : start + width])
             if unknown is not None and any(counts):
                 unknown[column.name] = counts
-            at += width
+            start += width
         return out
 
-    def to_json(self):
-        """The same text for the same encoding, ASCII alone; floats are written so that they come back bit for bit."""
+    def to_json(self) -> str:
+        """Return the encoding as JSON.
+
+        Returns
+        -------
+        str
+            The same ASCII text for the same encoding. Its floats give back every bit.
+        """
         entries = [asdict(column) for column in self.columns]
-        for entry in entries:  # what is plain stays out: a file keeps the bytes that it had before there were notations
+        for entry in entries:  # a file without notations keeps the bytes that it had before there were any
             for key in [key for key in ("notation", "missing_texts") if not entry[key]]:
                 del entry[key]
         return json.dumps(entries, sort_keys=True, allow_nan=False)
 
     @classmethod
-    def from_json(cls, text):
-        """Raises UserError if the text is not an encoding's."""
+    def from_json(cls, text: str) -> "Encoding":
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        UserError
+            If the text does not describe an encoding.
+        """
         try:
             columns = tuple(_column(entry) for entry in read_json(text))
             if not columns or len({column.name for column in columns}) != len(columns):
@@ -203,7 +292,7 @@ class Encoding:
 
 
 def _column(entry):
-    """`Column` of a dict. Raises TypeError or ValueError if it is none."""
+    """Return the `Column` that a dict describes, or raise TypeError or ValueError."""
     column = Column(**entry)
     values = [*column.categories, *column.rare]
     for name in (column.name, *values, *column.missing_texts):
@@ -212,16 +301,17 @@ def _column(entry):
         check_name("a name", name)
     lists = type(column.categories) is list and type(column.rare) is list and len(set(values)) == len(values)
     lists &= type(column.missing_texts) in (list, tuple) and not set(values) & set(column.missing_texts)
-    written = column.notation == "" or column.notation in NOTATIONS.get(column.kind, ())
-    plain = type(column.fill) is float and abs(column.fill) <= LARGEST and type(column.missing) is bool
-    if not (lists and plain and written and column.kind in KINDS and bool(values) == (column.kind == "category")):
+    known_notation = column.notation == "" or column.notation in NOTATIONS.get(column.kind, ())
+    scalars = type(column.fill) is float and abs(column.fill) <= LARGEST and type(column.missing) is bool
+    values_fit = bool(values) == (column.kind == "category")
+    if not (lists and scalars and known_notation and column.kind in KINDS and values_fit):
         raise ValueError(f"the column {column.name!a} is not what it has to be")
-    named = {key: tuple(getattr(column, key)) for key in ("categories", "rare", "missing_texts")}
-    return replace(column, **named)
+    tuples = {key: tuple(getattr(column, key)) for key in ("categories", "rare", "missing_texts")}
+    return replace(column, **tuples)
 
 
-def encodes(text, feature_names):
-    """Whether it is the JSON of an encoding with these features, or ""."""
+def encodes(text: str, feature_names: list[str]) -> bool:
+    """Return whether a text is the JSON of an encoding with exactly these features, or is empty."""
     try:
         return not text or Encoding.from_json(text).feature_names == feature_names
     except UserError:

@@ -1,8 +1,9 @@
-"""What the text in a cell of a table says: a number, a date, a truth value, or nothing."""
+"""Parsers of a cell's text: as a number, a date, a truth value, or a missing value."""
 
 import math
 import re
 import unicodedata
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal, InvalidOperation
 
@@ -13,16 +14,16 @@ MISSING = frozenset((
     "", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "<NA>", "#NA", "#N/A", "#N/A N/A",
     "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "?",
 ))  # fmt: skip
-PLACEHOLDERS = frozenset(["-", "."])  # missing among numbers, dates or truth values, a category among texts
-LARGEST = 1e300  # a magnitude whose difference to another does not overflow
-DAY = 86_400_000_000_000  # nanoseconds
+PLACEHOLDERS = frozenset(["-", "."])  # missing among numbers, dates or truth values, but a category among texts
+LARGEST = 1e300  # largest magnitude; the difference of two such numbers does not overflow
+NANOSECONDS_PER_DAY = 86_400_000_000_000
 _DATE = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(?:Z|([+-])(\d\d):?(\d\d))?)?", re.ASCII
 )
 
 
-def nfc(text):
-    """Return the text in Unicode's normal form C, in which equal characters have equal codes.
+def nfc(text: str) -> str:
+    """Return a text in Unicode's normal form C, in which equal characters have equal codes.
 
     Parameters
     ----------
@@ -39,8 +40,8 @@ def nfc(text):
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def exact_number(text):
-    """Return the number that a text is, without rounding, so that `4`, `4.0` and `4e0` are equal.
+def exact_number(text: str) -> Decimal | None:
+    """Return the number that a text denotes, without rounding, so that `4`, `4.0` and `4e0` are equal.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def exact_number(text):
     Returns
     -------
     decimal.Decimal or None
-        None if the text is no finite number.
+        None if the text is not a finite number.
     """
     value = number(text)
     try:
@@ -58,7 +59,7 @@ def exact_number(text):
         return None
 
 
-def spellings(text):
+def spellings(text: str) -> set[str]:
     """Return other texts of the same category, as other programs write them.
 
     Parameters
@@ -68,8 +69,8 @@ def spellings(text):
     Returns
     -------
     set of str
-        Its normal forms C and D; of a number the shortest text of its float, and of a whole one also its digits:
-        `4` is `4.0` once a column is one of floats.
+        The text's normal forms C and D. For a number also the shortest text of its float, and for a whole number
+        its digits: `4` becomes `4.0` when a program reads the column as floats. Without the text itself.
     """
     found = {unicodedata.normalize(form, text) for form in ("NFC", "NFD")}
     value = exact_number(text)
@@ -83,10 +84,18 @@ def _plain(text):
     return text.isascii() and "_" not in text
 
 
-def number(text):
-    """The float64 nearest to a decimal number, without -0.0; None if it is none.
+def number(text: str) -> float | None:
+    """Return the float64 nearest to a decimal number.
 
-    `nan`, `1_0` and digits of other scripts, which `float` takes, are none; `inf` is one, and no input.
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    float or None
+        Never -0.0. None if the text is not a number: `nan`, `1_0` and digits of other scripts are not numbers, although
+        `float` accepts them. `inf` is a number here; callers refuse it by `LARGEST`.
     """
     try:
         value = float(text) + 0.0 if _plain(text) else math.nan
@@ -95,8 +104,18 @@ def number(text):
     return None if math.isnan(value) else value
 
 
-def numbers(cells):
-    """(n,) float64 as `number` gives, ten times as fast, if all n cells are numbers; else None."""
+def numbers(cells: list[str]) -> np.ndarray | None:
+    """Parse many cells as `number` does, ten times as fast.
+
+    Parameters
+    ----------
+    cells : list of str, length n
+
+    Returns
+    -------
+    float64, shape (n,), or None
+        None unless every cell is a number, and for an empty list.
+    """
     if cells and _plain("".join(cells)):
         try:
             values = np.fromiter(map(float, cells), np.float64, len(cells))
@@ -106,17 +125,25 @@ def numbers(cells):
     return None
 
 
-def day(text):
-    """Days since 1970-01-01 UTC, the nearest float64, of `YYYY-MM-DD`; None if it is no such date.
+def day(text: str) -> float | None:
+    """Return the time of an ISO 8601 date in days.
 
-    `THH:MM`, `:SS`, a fraction and a zone may follow (ISO 8601); for the T a blank may stand.
+    Parameters
+    ----------
+    text : str
+        `YYYY-MM-DD`. `THH:MM` may follow, then `:SS`, a fraction and a time zone. A blank may replace the T.
+
+    Returns
+    -------
+    float or None
+        Days since 1970-01-01 UTC, the nearest float64. None if the text is not such a date.
     """
     found = _DATE.fullmatch(text)
     return _days(*found.groups()) if found else None
 
 
 def _days(year, month, of_month, hour, minute, second, fraction=None, sign=None, *zone):
-    """`day` of the texts of its parts; None if there is no such day or time."""
+    """Return what `day` returns for the texts of a date's parts; None if there is no such day or time."""
     year, month, of_month, hour, minute, second = (int(p or 0) for p in (year, month, of_month, hour, minute, second))
     if hour > 23 or minute > 59 or second > 59:
         return None
@@ -124,19 +151,31 @@ def _days(year, month, of_month, hour, minute, second, fraction=None, sign=None,
         days = date(year, month, of_month).toordinal() - date(1970, 1, 1).toordinal()
     except ValueError:
         return None
-    east = (int(zone[0]) * 60 + int(zone[1])) * (1 if sign == "+" else -1) if sign else 0
-    seconds = (hour * 60 + minute - east) * 60 + second
+    minutes_east = (int(zone[0]) * 60 + int(zone[1])) * (1 if sign == "+" else -1) if sign else 0
+    seconds = (hour * 60 + minute - minutes_east) * 60 + second
+    nanoseconds = int((fraction or "").ljust(9, "0"))
     # One division of integers, correctly rounded.
-    return (days * DAY + seconds * 1_000_000_000 + int((fraction or "").ljust(9, "0"))) / DAY
+    return (days * NANOSECONDS_PER_DAY + seconds * 1_000_000_000 + nanoseconds) / NANOSECONDS_PER_DAY
 
 
-def truth(text):
-    """1.0 of `true`, 0.0 of `false`, in any case; None of all else."""
+def truth(text: str) -> float | None:
+    """Return 1.0 for `true`, 0.0 for `false`, in upper or lower case; None for any other text."""
     return {"true": 1.0, "false": 0.0}.get(text.lower())
 
 
-def any_truth(text):
-    """`truth`, also of `yes` and `no`, `y` and `n`, and the numbers 1 and 0: where a column is known to hold truths."""
+def any_truth(text: str) -> float | None:
+    """Parse a cell of a column that is known to hold truth values.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    float or None
+        1.0 for `true`, `yes`, `y` and the number 1; 0.0 for `false`, `no`, `n` and the number 0; None for any other
+        text.
+    """
     words = {"true": 1.0, "yes": 1.0, "y": 1.0, 1.0: 1.0, "false": 0.0, "no": 0.0, "n": 0.0, 0.0: 0.0}
     return words.get(text.lower(), words.get(number(text)))
 
@@ -144,29 +183,30 @@ def any_truth(text):
 PARSERS = {"number": number, "date": day, "boolean": truth}
 
 
-BLANK = "[ \u00a0\u2009\u202f]"  # also those that do not break, and a thin one
+BLANK = "[ \u00a0\u2009\u202f]"  # a space, a no-break space, a thin space, a narrow no-break space
 
 
-def _written(group, decimal, percent):
-    """Parser of numbers with this decimal mark, a mark of this pattern between thousands, and maybe a `%` at the end.
-
-    Of `5%` the number is 5.
-    """
-    digits = rf"(?:[1-9]\d{{0,2}}(?:{group}\d{{3}})+|\d*)" if group else r"\d*"
-    sign = f"{BLANK}?%" if percent else ""
-    form = re.compile(rf"([-+]?{digits}(?:{re.escape(decimal)}\d*)?(?:[eE][-+]?\d+)?){sign}", re.ASCII)
+def _number_parser(thousands_pattern, decimal_mark, percent):
+    """Return the parser of a notation of numbers. A `%` may follow if percent is true: `5%` is the number 5."""
+    thousands = rf"(?:[1-9]\d{{0,2}}(?:{thousands_pattern}\d{{3}})+|\d*)" if thousands_pattern else r"\d*"
+    suffix = f"{BLANK}?%" if percent else ""
+    form = re.compile(rf"([-+]?{thousands}(?:{re.escape(decimal_mark)}\d*)?(?:[eE][-+]?\d+)?){suffix}", re.ASCII)
 
     def parse(text):
         found = form.fullmatch(text)
-        return number((re.sub(group, "", found[1]) if group else found[1]).replace(decimal, ".")) if found else None
+        if not found:
+            return None
+        digits = re.sub(thousands_pattern, "", found[1]) if thousands_pattern else found[1]
+        return number(digits.replace(decimal_mark, "."))
 
     return parse
 
 
-def _ordered(order, mark):
-    """Parser of dates whose parts have this order, such as "dmy", and this mark between them; and of `day`'s."""
-    year, other = r"(?P<y>\d{4})", r"(?P<%s>\d\d?)"
-    parts = re.escape(mark).join(year if part == "y" else other % part for part in order)
+def _date_parser(order, mark):
+    """Return the parser of dates with parts in this order, such as "dmy", and this mark between; and of ISO dates."""
+    year = r"(?P<y>\d{4})"
+    day_or_month = r"(?P<%s>\d\d?)"
+    parts = re.escape(mark).join(year if part == "y" else day_or_month % part for part in order)
     form = re.compile(rf"{parts}(?:[ T](?P<h>\d\d?):(?P<min>\d\d)(?::(?P<s>\d\d))?)?", re.ASCII)
 
     def parse(text):
@@ -176,7 +216,7 @@ def _ordered(order, mark):
     return parse
 
 
-# {an example, which is the notation's name: (mark between thousands, decimal mark)}, the narrow ones first
+# {notation, named by an example: (pattern of the mark between thousands, decimal mark)}, the narrow ones first
 _NUMBERS = {
     "1,5": ("", ","),
     "1,234.5": (",", "."),
@@ -188,19 +228,31 @@ _NUMBERS = {
 _PERCENT = {f"{name}%": marks for name, marks in {"1.5": ("", "."), **_NUMBERS}.items()}
 DECIMAL = {name: mark for name, (_, mark) in (_NUMBERS | _PERCENT).items()}
 NOTATIONS = {
-    "number": {name: _written(*marks, name in _PERCENT) for name, marks in (_NUMBERS | _PERCENT).items()},
+    "number": {name: _number_parser(*marks, name in _PERCENT) for name, marks in (_NUMBERS | _PERCENT).items()},
     "date": {
-        "31.12.2024": _ordered("dmy", "."),
-        "31/12/2024": _ordered("dmy", "/"),
-        "12/31/2024": _ordered("mdy", "/"),
-        "31-12-2024": _ordered("dmy", "-"),
-        "12-31-2024": _ordered("mdy", "-"),
-        "2024/12/31": _ordered("ymd", "/"),
-        "2024.12.31": _ordered("ymd", "."),
+        "31.12.2024": _date_parser("dmy", "."),
+        "31/12/2024": _date_parser("dmy", "/"),
+        "12/31/2024": _date_parser("mdy", "/"),
+        "31-12-2024": _date_parser("dmy", "-"),
+        "12-31-2024": _date_parser("mdy", "-"),
+        "2024/12/31": _date_parser("ymd", "/"),
+        "2024.12.31": _date_parser("ymd", "."),
     },
 }
 
 
-def parser(kind, notation=""):
-    """The function of NOTATIONS from a text to its float64 or None; of PARSERS if the notation is "", the plain one."""
+def parser(kind: str, notation: str = "") -> Callable[[str], float | None]:
+    """Return the parser of a kind of cells.
+
+    Parameters
+    ----------
+    kind : {"number", "date", "boolean"}
+    notation : str
+        Key of ``NOTATIONS[kind]``, or "" for the plain notation.
+
+    Returns
+    -------
+    function of str
+        Its result is a float64, or None for a text that is not of the kind in this notation.
+    """
     return NOTATIONS[kind][notation] if notation else PARSERS[kind]
