@@ -1,4 +1,4 @@
-"""Tables from files: Parquet by pyarrow, CSV by Python's own reader."""
+"""Readers of table files: pyarrow reads Parquet, Python's own csv module reads CSV."""
 
 import csv
 import gzip
@@ -19,13 +19,13 @@ from kdlib.io.errors import UserError
 PARQUET = (".parquet", ".pq")
 TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", *PARQUET)  # what a table's name ends with
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-DECIMALS = {",": ".", ";": ","}  # the decimal mark that a delimiter speaks for
-BLOCK = 65_536  # rows
-BETWEEN = "\0"  # in no cell
-LOOKED_AT = 50  # lines, in which delimiter and header are sought
-TITLE_LINES = 10  # above the header, at most
-GZIP = b"\x1f\x8b"
-BINARY = {
+DECIMALS = {",": ".", ";": ","}  # {delimiter: decimal mark that it suggests}
+CHUNK_ROWS = 65_536  # rows of a column that are one text in memory
+CELL_SEPARATOR = "\0"  # no cell contains it
+PREVIEW_LINES = 50  # lines in which delimiter and header are sought
+MAX_TITLE_LINES = 10  # above the header
+GZIP_MARK = b"\x1f\x8b"
+BINARY_MARKS = {
     b"PK\x03\x04": "a ZIP archive, as an .xlsx workbook is; export it as CSV",
     b"\xd0\xcf\x11\xe0": "an .xls workbook; export it as CSV",
     b"PAR1": "a Parquet file; name it .parquet",
@@ -35,13 +35,29 @@ BINARY = {
 }
 
 
-def read_table(path):
-    """`Table` of a file of PARQUET, for which pyarrow has to be there, or else of a CSV with a header, maybe in gzip.
+def read_table(path: Path | str) -> Table:
+    """Read a table from a Parquet file or a CSV file.
 
-    Of a CSV, delimiter (one of DELIMITERS) and encoding (UTF-8, UTF-16 with its mark, else Windows-1252, which has
-    Latin-1's letters) are found; comments and titles above the header, names of rows as R writes them, and delimiters
-    at the ends of rows are left out, with a note. Numbers stay texts: a reader that guesses makes `007` a 7.
-    Raises UserError if it is missing, damaged, without a header, or has rows of another length.
+    Numbers stay texts, since a reader that guesses turns `007` into 7. For a CSV file, the delimiter (one of
+    `DELIMITERS`) and the text encoding are found: UTF-8, UTF-16 with a byte-order mark, or else Windows-1252, which has
+    Latin-1's letters. Comments and titles above the header, row names as R writes them, and delimiters at the ends of
+    rows are left out, with a note in the table.
+
+    Parameters
+    ----------
+    path : Path or str
+        A name that ends with one of `PARQUET` is read by pyarrow. Any other file is a CSV with a header, maybe packed
+        by gzip.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged or without a header, if a row has another length than the header, or if pyarrow
+        is needed and not installed.
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: not found; a queued run has what `dvc add` and git know of")
@@ -49,19 +65,19 @@ def read_table(path):
         return read_parquet(path)
     with open(path, "rb") as file:
         first = file.read(8)
-    for mark, what in BINARY.items():
+    for mark, format_found in BINARY_MARKS.items():
         if first.startswith(mark):
-            raise UserError(f"{path}: no CSV table, but {what}")
-    packed = first.startswith(GZIP)
-    opened = gzip.open if packed else open
+            raise UserError(f"{path}: no CSV table, but {format_found}")
+    packed = first.startswith(GZIP_MARK)
+    open_file = gzip.open if packed else open
     try:
         if packed:
             _refuse_expansion(path)
-        with opened(path, "rb") as file:
-            marked = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
-        for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252"):
+        with open_file(path, "rb") as file:
+            is_utf16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
+        for encoding in ("utf-16",) if is_utf16 else ("utf-8-sig", "cp1252"):
             try:
-                with opened(path, "rt", newline="", encoding=encoding) as file:
+                with open_file(path, "rt", newline="", encoding=encoding) as file:
                     notes = ["it is packed by gzip"] if packed else []
                     notes += ["its text is not UTF-8; it was read as Windows-1252"] if encoding == "cp1252" else []
                     return _read_csv(path, file, notes)
@@ -75,79 +91,79 @@ def read_table(path):
 
 
 def _refuse_expansion(path):
-    """Raises UserError for a gzip file that unpacks to more than an archive may. It is read to its end, and its CRC."""
-    most, unpacked = npz_reader.EXPANSION * Path(path).stat().st_size + npz_reader.FREE, 0
+    """Refuse a gzip file that unpacks to more than an archive may. Reading it to its end also checks its CRC."""
+    max_bytes = npz_reader.EXPANSION * Path(path).stat().st_size + npz_reader.FREE
+    unpacked = 0
     with gzip.open(path) as file:
         while block := file.read(npz_reader.BLOCK):
             unpacked += len(block)
-            if unpacked > most:
+            if unpacked > max_bytes:
                 raise UserError(f"{path}: unpacks to over {npz_reader.EXPANSION} times its size; unpack it beforehand")
 
 
 def _read_csv(path, file, notes):
-    layout = _layout(path, list(islice(file, LOOKED_AT)))
+    layout = _layout(path, list(islice(file, PREVIEW_LINES)))
     file.seek(0)
     for _ in range(layout.skipped):
         file.readline()
-    # strict: an open quote swallows no rows
+    # strict: an open quote must not swallow the rows after it
     reader = csv.reader(file, delimiter=layout.delimiter, skipinitialspace=True, strict=True)
     header = next(filter(None, reader), [])
     names = column_names(path, header[: layout.width])
     if not names:
         raise UserError(f"{path}: not a CSV table with a header: it is empty")
     _refuse_data_as_header(path, names)
-    blocks, numbers, ended = _blocks(path, reader, names, layout)
-    mark = layout.delimiter
-    notes = [*([f"columns are separated by a {DELIMITERS[mark]}"] if mark != "," else []), *notes, *layout.notes]
-    notes += ["rows end with a delimiter, which is left out"] if ended else []
+    chunks, numbers, trailing_delimiters = _joined_cells(path, reader, names, layout)
+    delimiter = layout.delimiter
+    about_delimiter = [f"columns are separated by a {DELIMITERS[delimiter]}"] if delimiter != "," else []
+    notes = [*about_delimiter, *notes, *layout.notes]
+    notes += ["rows end with a delimiter, which is left out"] if trailing_delimiters else []
     columns = {
-        name: lambda texts=texts: list(chain.from_iterable(text.split(BETWEEN) for text in texts))
-        for name, texts in zip(names, blocks, strict=True)
+        name: lambda texts=texts: list(chain.from_iterable(text.split(CELL_SEPARATOR) for text in texts))
+        for name, texts in zip(names, chunks, strict=True)
     }
-    return Table(str(path), columns, numbers, notes=tuple(notes), decimal=DECIMALS.get(mark, ""))
+    return Table(str(path), columns, numbers, notes=tuple(notes), decimal=DECIMALS.get(delimiter, ""))
 
 
 @dataclass
 class _Layout:
-    """delimiter: of DELIMITERS. skipped: lines above the header. width: of the header, less empty cells at its end; or
-    None, of the whole. named: whether a row has its name before the columns.
-    """
+    """Describe how a CSV file is laid out."""
 
     delimiter: str
-    skipped: int = 0
-    width: int | None = None
-    named: bool = False
+    skipped: int = 0  # lines above the header
+    width: int | None = None  # number of columns if empty cells at the header's end are left out
+    has_row_names: bool = False  # whether a row has its name before the columns
     notes: tuple = ()
 
 
 def _layout(path, lines):
-    """`_Layout` of a file with these first lines."""
-    found = re.fullmatch(r'"?sep=(.)"?\s*', lines[0], re.IGNORECASE) if lines else None
-    if found and found[1] not in DELIMITERS:
+    """Find the `_Layout` of a file with these first lines."""
+    declared = re.fullmatch(r'"?sep=(.)"?\s*', lines[0], re.IGNORECASE) if lines else None
+    if declared and declared[1] not in DELIMITERS:
         allowed = ", ".join(DELIMITERS.values())
-        raise UserError(f"{path}: its first line says that {found[1]!a} separates columns; allowed are {allowed}")
-    if found:
-        return _fitting(lines, 1, found[1]) or _Layout(found[1], 1)
+        raise UserError(f"{path}: its first line says that {declared[1]!a} separates columns; allowed are {allowed}")
+    if declared:
+        return _layout_that_fits(lines, 1, declared[1]) or _Layout(declared[1], 1)
     delimiter = _delimiter(lines)
-    found = _fitting(lines, 0, delimiter)
-    for skipped in range(1, min(len(lines), 1 + TITLE_LINES)) if not found else ():
+    layout = _layout_that_fits(lines, 0, delimiter)
+    for skipped in range(1, min(len(lines), 1 + MAX_TITLE_LINES)) if not layout else ():
         if not _is_title(lines[skipped - 1]):
             break
-        if lines[skipped].strip() and (found := _fitting(lines, skipped, _delimiter(lines[skipped:]))):
+        if lines[skipped].strip() and (layout := _layout_that_fits(lines, skipped, _delimiter(lines[skipped:]))):
             title = " ".join(" ".join(lines[:skipped]).split())
-            found.notes = (f"left out above the header: {title[:60]!a}", *found.notes)
+            layout.notes = (f"left out above the header: {title[:60]!a}", *layout.notes)
             break
-    return found or _Layout(delimiter)
+    return layout or _Layout(delimiter)
 
 
 def _delimiter(lines):
-    """The one that gives the first two lines with text the most cells."""
-    first = [line for line in lines if line.strip()][:2]
-    return max(DELIMITERS, key=lambda mark: min(map(len, _rows(first, mark)), default=0))
+    """Return the delimiter that gives most cells, counted in the shorter one of the first two lines with text."""
+    first_lines = [line for line in lines if line.strip()][:2]
+    return max(DELIMITERS, key=lambda delimiter: min(map(len, _rows(first_lines, delimiter)), default=0))
 
 
 def _rows(lines, delimiter):
-    """The rows of these lines that are not empty; of what is no CSV, none."""
+    """Return the rows that are not empty; none if the lines are not CSV."""
     try:
         return [row for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True) if row]
     except csv.Error:
@@ -155,30 +171,31 @@ def _rows(lines, delimiter):
 
 
 def _is_title(line):
-    """Whether a line may stand above a header: a comment, or with text in its first cell alone."""
-    filled = [sum(map(bool, chain.from_iterable(_rows([line], mark)))) for mark in DELIMITERS]  # integers
-    return line.startswith("#") or max(filled) < 2
+    """Return whether a line may stand above a header: a comment, or a line with at most one filled cell."""
+    filled_cells = [sum(map(bool, chain.from_iterable(_rows([line], mark)))) for mark in DELIMITERS]  # integers
+    return line.startswith("#") or max(filled_cells) < 2
 
 
-def _fitting(lines, skipped, delimiter):
-    """`_Layout` if the lines below those that are skipped are a header of names and rows that it fits, else None."""
+def _layout_that_fits(lines, skipped, delimiter):
+    """Return the `_Layout` if a header and rows that match it follow the skipped lines, else None."""
     header, *rows = _rows(lines[skipped:], delimiter) or [[]]
-    rows = rows[:-1] if len(lines) == LOOKED_AT and len(rows) > 1 else rows  # the last may go on below
+    rows = rows[:-1] if len(lines) == PREVIEW_LINES and len(rows) > 1 else rows  # the last may go on below
     if not rows:
         return None
     blanks = any(re.search(f'{re.escape(delimiter)} +"', line) for line in lines[skipped:])
     notes = ("blanks before quotes are left out",) if blanks else ()
-    wide, first = len(header), len(rows[0])
-    lone = wide > 2 and not any(header[1:])
-    if wide == first > 1 and not lone and (not skipped or _are_names(header)):
+    header_width = len(header)
+    row_width = len(rows[0])
+    only_first_filled = header_width > 2 and not any(header[1:])
+    if header_width == row_width > 1 and not only_first_filled and (not skipped or _are_names(header)):
         return _Layout(delimiter, skipped, notes=notes)
-    if wide > first > 1 and not any(header[first:]):
-        return _Layout(delimiter, skipped, first, notes=notes)
-    if 1 < wide < first and not any(any(row[wide:]) for row in rows):
+    if header_width > row_width > 1 and not any(header[row_width:]):
+        return _Layout(delimiter, skipped, row_width, notes=notes)
+    if 1 < header_width < row_width and not any(any(row[header_width:]) for row in rows):
         return _Layout(delimiter, skipped, notes=notes)
-    if all(len(row) == wide + 1 for row in rows) and not _are_names(rows[0]) and _are_names(header):
+    if all(len(row) == header_width + 1 for row in rows) and not _are_names(rows[0]) and _are_names(header):
         notes += ("rows begin with a name that has no column, as R writes them; it is left out",)
-        return _Layout(delimiter, skipped, named=True, notes=notes)
+        return _Layout(delimiter, skipped, has_row_names=True, notes=notes)
     return None
 
 
@@ -186,43 +203,49 @@ def _are_names(cells):
     return all(number(cell) is None for cell in cells)
 
 
-def _blocks(path, reader, names, layout):
-    """(of each column, BLOCK cells a text; line of each row; whether some row ended with delimiters to leave out).
+def _joined_cells(path, reader, names, layout):
+    """Read the rows, and join CHUNK_ROWS cells of a column to one text: a cell takes its characters, not 60 bytes.
 
-    A cell then takes its characters, and not 60 bytes.
+    Return the texts of each column, the line of each row, and whether some row ended with delimiters to leave out.
     """
-    blocks, numbers, block, line = [[] for _ in names], array("q"), [], layout.skipped + reader.line_num
-    width, named, ended = len(names) + layout.named, set(), False
+    chunks = [[] for _ in names]
+    numbers = array("q")
+    pending = []
+    last_line = layout.skipped + reader.line_num
+    width = len(names) + layout.has_row_names
+    row_names = set()
+    trailing_delimiters = False
     for row in chain(reader, [None]):
         if row:
             if len(row) > width and not any(row[width:]):
-                ended, row = True, row[:width]
+                trailing_delimiters = True
+                row = row[:width]
             if len(row) != width:
-                raise UserError(f"{path}: row {line + 1} has {len(row)} cells, the header {len(names)}")
-            if layout.named:
-                if row[0] in named:
+                raise UserError(f"{path}: row {last_line + 1} has {len(row)} cells, the header {len(names)}")
+            if layout.has_row_names:
+                if row[0] in row_names:
                     raise UserError(
-                        f"{path}: row {line + 1} has {len(row)} cells, the header {len(names)}; the first one,"
+                        f"{path}: row {last_line + 1} has {len(row)} cells, the header {len(names)}; the first one,"
                         f" {row[0][:40]!a}, is no name of a row, as it comes twice: name its column"
                     )
-                named.add(row[0])
+                row_names.add(row[0])
                 row = row[1:]
-            numbers.append(line + 1)
-            block.append(row)
-        if block and (row is None or len(block) == BLOCK):
-            for name, texts, cells in zip(names, blocks, zip(*block, strict=True), strict=True):
-                texts.append(BETWEEN.join(map(str.strip, cells)))
-                if texts[-1].count(BETWEEN) >= len(cells):
-                    at = next(k for k, cell in enumerate(cells) if BETWEEN in cell) - len(cells)
+            numbers.append(last_line + 1)
+            pending.append(row)
+        if pending and (row is None or len(pending) == CHUNK_ROWS):
+            for name, texts, cells in zip(names, chunks, zip(*pending, strict=True), strict=True):
+                texts.append(CELL_SEPARATOR.join(map(str.strip, cells)))
+                if texts[-1].count(CELL_SEPARATOR) >= len(cells):
+                    at = next(k for k, cell in enumerate(cells) if CELL_SEPARATOR in cell) - len(cells)
                     raise UserError(f"{path}: row {numbers[at]}, column {name}: has a zero byte (NUL); a text has none")
-            block.clear()
-        line = layout.skipped + reader.line_num
-    return blocks, numbers, ended
+            pending.clear()
+        last_line = layout.skipped + reader.line_num
+    return chunks, numbers, trailing_delimiters
 
 
 def _refuse_data_as_header(path, names):
-    """A header may have numbers in rising order, as 0, 1, 2 or years; others are a row of data."""
-    found = [name for name in names if number(name) is not None]
-    rising = all(map(str.isdigit, found)) and all(int(a) < int(b) for a, b in pairwise(found))
+    """Refuse a header with numbers, unless they are whole and rise, as 0, 1, 2 or years do."""
+    numeric = [name for name in names if number(name) is not None]
+    rising = all(map(str.isdigit, numeric)) and all(int(a) < int(b) for a, b in pairwise(numeric))
     if not rising:
         raise UserError(f"{path}: its first row looks like data ({listed(names)}); put a line of names above it")
