@@ -1,1 +1,1 @@
-"""From a source of examples to the dataset artifact; used by the stage prepare alone."""
+"""Preparation turns a source of examples into the dataset artifact; only the stage prepare uses it."""

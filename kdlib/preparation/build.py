@@ -1,45 +1,88 @@
-"""From loaded examples to the dataset artifact: sample, split, scale, hide labels."""
+"""Build the dataset artifact from loaded examples: sample, split, scale, hide labels."""
 
 import logging
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kdlib.data.dataset import Dataset
-from kdlib.data.mapped_rows import equal_rows
+from kdlib.data.mapped_rows import Rows, equal_rows
 from kdlib.io.errors import UserError
 from kdlib.preparation.partition import disjoint_splits, held_out_share, hide_labels, partitions
 from kdlib.preparation.scaling import fit_scaling
 from kdlib.preparation.splits import stratified_split
 
+if TYPE_CHECKING:
+    from kdlib.preparation.sources import Examples
+
 log = logging.getLogger("prepare")
 
 
-def prepare(examples, seed, splits, train_ratio, val_ratio, max_samples, scaling, labeled_fraction):
-    """Split, scale and hide labels: `kdlib.preparation.sources.Examples` -> `Dataset`. All draws follow from `seed`.
+def prepare(
+    examples: "Examples",
+    seed: int,
+    splits: int,
+    train_ratio: float,
+    val_ratio: float,
+    max_samples: int | None,
+    scaling: str,
+    labeled_fraction: float,
+) -> Dataset:
+    """Split examples, fit the scaling and hide labels.
 
-    Where a test set is given it is the test part of every split, and the rest is divided as train_ratio : val_ratio.
-    Rows with equal features, whatever their labels, are in one part of a split: else a network is tested on what it was
-    trained on. The log tells how many there are, and how many a given test set shares with the rest.
-    Of x that is `kdlib.data.mapped_rows.Rows` there is no digest yet. Raises UserError if there are too few examples
-    of a class for the parts.
+    A given test set is the test subset of every split; the other rows are divided as train_ratio : val_ratio. Rows with
+    equal features are in one subset of a split, whatever their labels: otherwise a network would be tested on rows that
+    it was trained on. The log tells how many equal rows there are, and how many of them a given test set shares with
+    the other rows.
+
+    Parameters
+    ----------
+    examples : Examples
+    seed : int
+        All random draws depend only on it.
+    splits : int
+        Number of splits S.
+    train_ratio, val_ratio : float
+        Shares of the training and validation subsets.
+    max_samples : int or None
+        Number of examples to keep; None keeps all.
+    scaling : {"auto", "minmax", "standard", "none"}
+        As `kdlib.preparation.scaling.fit_scaling` takes it.
+    labeled_fraction : float
+        Share of the training rows of each class that keep their label.
+
+    Returns
+    -------
+    Dataset
+        Without a digest if x is `kdlib.data.mapped_rows.Rows`.
+
+    Raises
+    ------
+    UserError
+        If a class has too few examples for the subsets.
     """
-    x, y, tested = examples.x, examples.y, examples.tested
-    tested = np.zeros(len(y), dtype=bool) if tested is None else tested
+    x = examples.x
+    y = examples.y
+    in_given_test_set = np.zeros(len(y), dtype=bool) if examples.tested is None else examples.tested
     if max_samples is not None and max_samples < len(y):
         ratios = max_samples / len(y), 1 - max_samples / len(y)
-        strata = 2 * y + tested
+        strata = 2 * y + in_given_test_set
         kept, _ = stratified_split(strata, ratios, seed, "prepare/sample", "raise prepare.max_samples", spare=1)
-        x, y, tested = rows_of(x, kept), y[kept], tested[kept]
-    free = y[~tested] if tested.any() else y
+        x = rows_of(x, kept)
+        y = y[kept]
+        in_given_test_set = in_given_test_set[kept]
+    free_labels = y[~in_given_test_set] if in_given_test_set.any() else y
     groups = equal_rows(x)
     if groups is not None:
-        _tell_equal(groups, tested)
-    share = held_out_share(tested, (train_ratio, val_ratio))
-    own = groups if groups is None else groups[~tested]
-    _refuse_small_class(free, own, examples.class_names, splits, share, max_samples)
-    assignment = partitions(y, tested, (train_ratio, val_ratio), splits, seed, groups)
-    names = examples.class_names, examples.feature_names, examples.image_shape, examples.encoding
-    dataset = Dataset(x, y, assignment, *[np.zeros((splits, x.shape[1])) for _ in range(2)], *names)
+        _log_equal_rows(groups, in_given_test_set)
+    share = held_out_share(in_given_test_set, (train_ratio, val_ratio))
+    free_groups = groups if groups is None else groups[~in_given_test_set]
+    _refuse_small_class(free_labels, free_groups, examples.class_names, splits, share, max_samples)
+    assignment = partitions(y, in_given_test_set, (train_ratio, val_ratio), splits, seed, groups)
+    offset = np.zeros((splits, x.shape[1]))
+    scale = np.zeros((splits, x.shape[1]))
+    description = examples.class_names, examples.feature_names, examples.image_shape, examples.encoding
+    dataset = Dataset(x, y, assignment, offset, scale, *description)
     for split in range(splits):
         train = rows_of(x, dataset.rows("train", split))
         dataset.offset[split], dataset.scale[split] = fit_scaling(train, scaling, bool(examples.image_shape))
@@ -50,34 +93,35 @@ def prepare(examples, seed, splits, train_ratio, val_ratio, max_samples, scaling
     return dataset
 
 
-def rows_of(x, rows):
-    """Those rows, of which `kdlib.data.mapped_rows.Rows` are not made."""
+def rows_of(x: np.ndarray | Rows, rows: np.ndarray) -> np.ndarray | Rows:
+    """Return the rows with these indices. `Rows` stay lazy: no row is read."""
     return x[rows] if isinstance(x, np.ndarray) else x.kept(rows)
 
 
-def _tell_equal(groups, tested):
-    """groups: (n,), as of `kdlib.data.mapped_rows.equal_rows`."""
+def _log_equal_rows(groups, in_given_test_set):
+    """Log how many rows are equal; groups is (n,), from `kdlib.data.mapped_rows.equal_rows`."""
     repeated = np.bincount(groups)[groups] > 1
-    shared = np.count_nonzero(np.isin(groups[tested], groups[~tested]))
+    shared = np.count_nonzero(np.isin(groups[in_given_test_set], groups[~in_given_test_set]))
     apart = "" if shared else "; equal rows are in one part of a split"
     log.info("%d of %d rows are equal to another one%s", np.count_nonzero(repeated), len(groups), apart)
     if shared:
         log.warning(
             "%d of the %d rows of the given test set are equal to rows that are trained on or chosen by: what is"
             " measured on them is memory; leave them out",
-            shared, np.count_nonzero(tested),
+            shared, np.count_nonzero(in_given_test_set),
         )  # fmt: skip
 
 
 def _refuse_small_class(y, groups, names, splits, share, max_samples):
-    """Raises UserError for a class with fewer rows than disjoint splits hold out of it, or than it takes to train.
+    """Refuse a class with fewer rows than disjoint splits hold out, or than a training needs.
 
-    Rows of one group, (n,) or None, count as one.
+    The rows of one group, (n,) or None, count as one row.
     """
     if groups is not None:
         y = np.unique(groups * len(names) + y) % len(names)
     counts = np.bincount(y, minlength=len(names))
-    least, needed = int(np.argmin(counts)), max(3, disjoint_splits(share, splits))
+    least = int(np.argmin(counts))
+    needed = max(3, disjoint_splits(share, splits))
     if counts[least] < needed:
         more = "" if max_samples is None else " raise prepare.max_samples,"
         different = "" if groups is None else " different rows"

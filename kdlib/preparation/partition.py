@@ -1,4 +1,6 @@
-"""Which examples each of several splits trains on, chooses by and tests on."""
+"""Division of the examples of each split into the subsets train, validation and test."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,53 +11,99 @@ TRAIN, VALIDATION, TEST = range(len(PARTS))
 REMEDY = "raise the smallest of train_ratio, val_ratio and the test part's rest, or take more examples"
 
 
-def partitions(y, tested, shares, splits, seed, groups=None):
-    """(S, n) uint8: the index in PARTS of each example in each split, every class in its share.
+def partitions(
+    y: np.ndarray,
+    tested: np.ndarray,
+    shares: Sequence[float],
+    splits: int,
+    seed: int,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
+    """Assign each example of each split to a subset, so that each class has its share in each subset.
 
-    y: (n,) classes. tested: (n,) bool, a given test set, which is that of every split. shares: of training and of
-    validation. What is held out, for test or else for validation, is disjoint between splits while the share allows
-    it; with as many splits as it is contained in the whole, each example is held out once.
-    groups: (n,) numbers, or None; of the free examples those with the same number are in one part of a split.
-    Raises UserError if a part would lack a class.
+    The held-out subset is the test subset, or the validation subset if a test set is given. Held-out subsets of
+    different splits are disjoint while the share allows it: with as many splits as the share fits into the whole, each
+    example is held out once.
+
+    Parameters
+    ----------
+    y : array of int, shape (n,)
+        Classes.
+    tested : array of bool, shape (n,)
+        Whether an example is in a given test set, which is the test subset of every split. The others are free.
+    shares : pair of float
+        Shares of the training and validation subsets.
+    splits : int
+        Number of splits S.
+    seed : int
+    groups : array of int, shape (n,), or None
+        Free examples with the same number are in one subset of a split.
+
+    Returns
+    -------
+    uint8, shape (S, n)
+        Index in `PARTS` of each example's subset.
+
+    Raises
+    ------
+    UserError
+        If a subset would lack a class.
     """
     assignment = np.where(tested, TEST, TRAIN)[None].repeat(splits, axis=0).astype(np.uint8)
-    free, both = np.flatnonzero(~tested), shares[0] + shares[1]
-    of_free = None if groups is None else groups[free]
+    free = np.flatnonzero(~tested)
+    both = shares[0] + shares[1]
+    free_groups = None if groups is None else groups[free]
     if splits == 1:
         ratios = (shares[0] / both, shares[1] / both) if tested.any() else (*shares, 1 - shares[0] - shares[1])
-        parts = stratified_split(y[free] if tested.any() else y, ratios, seed, "prepare/split", REMEDY, groups=of_free)
-        for code, part in enumerate(parts):
-            assignment[0, free[part]] = code
+        free_labels = y[free] if tested.any() else y
+        subsets = stratified_split(free_labels, ratios, seed, "prepare/split", REMEDY, groups=free_groups)
+        for code, subset in enumerate(subsets):
+            assignment[0, free[subset]] = code
         return assignment
-    part, share = VALIDATION if tested.any() else TEST, held_out_share(tested, shares)
-    for split, held_out in enumerate(_held_out(y[free], share, splits, seed, of_free)):
-        assignment[split, free[held_out]] = part
-        if part == TEST:
+    held_out_code = VALIDATION if tested.any() else TEST
+    share = held_out_share(tested, shares)
+    for split, held_out in enumerate(_held_out(y[free], share, splits, seed, free_groups)):
+        assignment[split, free[held_out]] = held_out_code
+        if held_out_code == TEST:
             rest = np.flatnonzero(assignment[split] == TRAIN)
             # As many in each split, so that one stack trains them.
-            train, validation, _ = apportion(len(y), (*shares, 1 - both))
-            if 2 * (len(rest) - train) < validation:  # a large group of equal rows is tested on
-                train = shares[0] / both * len(rest)
-            ratios, of_rest = (train / len(rest), 1 - train / len(rest)), None if groups is None else groups[rest]
+            train_size, validation_size, _ = apportion(len(y), (*shares, 1 - both))
+            if 2 * (len(rest) - train_size) < validation_size:  # the test subset has a large group of equal rows
+                train_size = shares[0] / both * len(rest)
+            ratios = (train_size / len(rest), 1 - train_size / len(rest))
+            rest_groups = None if groups is None else groups[rest]
             purpose = f"prepare/validation/{split}"
-            _, chosen_by = stratified_split(y[rest], ratios, seed, purpose, REMEDY, groups=of_rest)
-            assignment[split, rest[chosen_by]] = VALIDATION
+            _, validation = stratified_split(y[rest], ratios, seed, purpose, REMEDY, groups=rest_groups)
+            assignment[split, rest[validation]] = VALIDATION
     return assignment
 
 
-def held_out_share(tested, shares):
-    """Of what is free, the share that each of several splits holds out, to test or else to choose by."""
+def held_out_share(tested: np.ndarray, shares: Sequence[float]) -> float:
+    """Return the share of the free examples that each of several splits holds out.
+
+    Parameters
+    ----------
+    tested : array of bool, shape (n,)
+        Whether an example is in a given test set; the others are free.
+    shares : pair of float
+        Shares of the training and validation subsets.
+
+    Returns
+    -------
+    float
+        Share of the test subset, or of the validation subset if a test set is given.
+    """
     both = shares[0] + shares[1]
     return shares[1] / both if tested.any() else 1 - both
 
 
-def disjoint_splits(share, splits):
-    """How many of the splits hold out rows that no other of them does."""
+def disjoint_splits(share: float, splits: int) -> int:
+    """Return how many of the splits can hold out this share without a common row."""
     return min(splits, int((1 + 1e-9) / share))
 
 
 def _held_out(y, share, splits, seed, groups):
-    """Indices of S subsets of this share, in rounds of as many as are disjoint."""
+    """Return the indices that each of S splits holds out, drawn in rounds of as many as are disjoint."""
     found = []
     while len(found) < splits:
         count = disjoint_splits(share, splits - len(found))
@@ -66,8 +114,24 @@ def _held_out(y, share, splits, seed, groups):
     return found
 
 
-def hide_labels(assignment, y, labeled_fraction, seed):
-    """Mark as HIDDEN, in each split of `assignment` (S, n), all training examples but this share of each class."""
+def hide_labels(assignment: np.ndarray, y: np.ndarray, labeled_fraction: float, seed: int) -> None:
+    """Mark training examples as `HIDDEN`, so that the fraction of each class with a label is as asked.
+
+    Parameters
+    ----------
+    assignment : array of uint8, shape (S, n)
+        Index in `PARTS` of each example's subset in each split. Is changed in place.
+    y : array of int, shape (n,)
+        Classes.
+    labeled_fraction : float
+        Share of the training examples of each class that keep their label.
+    seed : int
+
+    Raises
+    ------
+    UserError
+        If a class would keep no label.
+    """
     ratios = labeled_fraction, 1 - labeled_fraction
     for split, assigned in enumerate(assignment):
         train = np.flatnonzero(assigned == TRAIN)
