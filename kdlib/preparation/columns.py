@@ -1,8 +1,9 @@
-"""What each column of a table is, its categories, and what is filled in: fits an `Encoding`."""
+"""Fit the encoding of a table: the kind of each column, its categories, and what replaces a missing value."""
 
 import logging
 import re
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import cached_property
@@ -12,30 +13,61 @@ import numpy as np
 from kdlib.data.encoding import Column, Encoding, as_numbers
 from kdlib.data.name_checks import check_name, listed
 from kdlib.data.parsing import DECIMAL, LARGEST, MISSING, NOTATIONS, PARSERS, PLACEHOLDERS, exact_number, parser
+from kdlib.data.table import Table
 from kdlib.io.errors import UserError
 
-MOST = 10_000  # different values of a category
-GROUPED = "1.234,5"  # the notation in which `1.500`, also a plain number, is another number
-_CODE = re.compile(r"[-+]?0\d")  # how a code such as 007 begins
+MAX_CATEGORIES = 10_000  # different values of a column
+POINT_GROUPS = "1.234,5"  # in this notation `1.500`, which is also a plain number, is another number
+_CODE = re.compile(r"[-+]?0\d")  # beginning of a code such as 007
 
 log = logging.getLogger("prepare")
 
 
-def fit(table, target, drop=(), categories=(), missing=()):
-    """`Encoding` of all columns but `target` and `drop`. categories: columns to take as such though they hold numbers.
-    missing: texts that say that a value is missing, besides `kdlib.data.parsing.MISSING`.
+def fit(
+    table: Table,
+    target: str,
+    drop: Collection[str] = (),
+    categories: Collection[str] = (),
+    missing: Sequence[str] = (),
+) -> Encoding:
+    """Fit the `Encoding` of all columns but `target` and `drop`.
 
-    It reads the features of all rows, and no label. A row that a split tests on so takes part in three things: what a
-    column is, which categories have a feature, and the median. None tells a class: a category that tested rows alone
-    have is zeros in training, and where a value is filled in, the feature `is missing` lets a network make any other
-    of it. Offset and scale are fitted on the training rows of each split.
+    It reads the features of all rows, and no label. So a row of a test subset takes part in three decisions: what kind
+    a column has, which categories have a feature, and the median. None of them tells a class: a category that only test
+    rows have is zero in training, and where a value is filled in, the feature `is missing` lets a network replace it by
+    any other. Offset and scale are fitted on the training rows of each split.
 
-    A missing number becomes the lower median of its column, which is a value that occurs: nothing is rounded, and
-    integers stay integers. Categories that are the same number are one, `4` and `4.0`, but for codes: `007` and `7` are
-    two. A category is rare in fewer than 2 + n / 1000 rows. A column whose cells are all alike is left out: what to
-    make of another value later, no network can learn. A column whose numbers or dates are all in one of
-    `parsing.NOTATIONS` is one of numbers or dates, and the log says so. Raises UserError for a column of mixed
-    types or notations, or of too many different texts; of several such columns, the log has the reason of each.
+    - A missing number becomes the lower median of its column. The lower median is a value of the column: nothing is
+      rounded, and integers stay integers.
+    - Categories that are the same number are one category, such as `4` and `4.0`. Codes are the exception: `007` and
+      `7` are two.
+    - A category is rare in fewer than 2 + n / 1000 rows, with the quotient rounded down.
+    - A column with the same text in each cell is left out: no network can learn what another value would mean.
+    - A column whose numbers or dates all have one notation of `kdlib.data.parsing.NOTATIONS` is a column of numbers or
+      dates. The log says so.
+
+    Parameters
+    ----------
+    table : Table
+        n rows.
+    target : str
+        Column of the labels.
+    drop : collection of str
+        Columns to leave out.
+    categories : collection of str
+        Columns that are categories even if they hold numbers.
+    missing : sequence of str
+        Texts that mark a missing value, in addition to `kdlib.data.parsing.MISSING`.
+
+    Returns
+    -------
+    Encoding
+
+    Raises
+    ------
+    UserError
+        If a named column does not exist, if a column mixes kinds or notations or has too many different texts, or if no
+        column is left. If several columns are refused, the log has the reason for each.
     """
     for key, names in (("target", [target]), ("drop", drop), ("categories", categories)):
         for name in names:
@@ -43,96 +75,102 @@ def fit(table, target, drop=(), categories=(), missing=()):
                 raise UserError(f"prepare.{key}: got {name!r}; the columns of {table.path} are {listed(table.columns)}")
     names = [name for name in table.columns if name != target and name not in drop]
     told = {*categories, *table.declared}
-    written = [name for name in names if name not in told and not table.is_numeric(name)]
-    marks = _DecimalMarks(table, written, PLACEHOLDERS.union(MISSING, missing))
-    kept, wrong = [], {}
+    text_columns = [name for name in names if name not in told and not table.is_numeric(name)]
+    marks = _DecimalMarks(table, text_columns, PLACEHOLDERS.union(MISSING, missing))
+    columns = []
+    errors = {}
     for name in names:
         try:
-            kept.append(_column(table, name, name in told, tuple(missing), marks))
+            columns.append(_column(table, name, name in told, tuple(missing), marks))
         except UserError as error:
-            wrong[name] = error
-    if len(wrong) == 1:
-        raise next(iter(wrong.values()))
-    for error in wrong.values():
+            errors[name] = error
+    if len(errors) == 1:
+        raise next(iter(errors.values()))
+    for error in errors.values():
         log.error("%s", error)
-    if wrong:
+    if errors:
         raise UserError(
-            f"{table.path}: {len(wrong)} columns cannot be used, for the reasons above; mend them, or leave them out:"
-            f" prepare.drop: [{listed(wrong)}]"
+            f"{table.path}: {len(errors)} columns cannot be used, for the reasons above; mend them, or leave them out:"
+            f" prepare.drop: [{listed(errors)}]"
         )
-    if not any(kept):
+    if not any(columns):
         raise UserError(f"{table.path}: no column beside {target} has different values; a feature is needed")
-    return Encoding(tuple(filter(None, kept)))
+    return Encoding(tuple(filter(None, columns)))
 
 
-def _column(table, name, category, missing, marks):
-    """`Column`, or None if all its cells are alike."""
+def _column(table, name, is_category, missing, marks):
+    """Fit the `Column`; None if all its cells are alike."""
     if not table.batches:
         cells = table.cells(name)
         table = replace(table, columns={name: lambda: cells})
-    if _alike(table, name):
+    if _all_alike(table, name):
         return None
-    if not (category or missing) and (values := _numbers(table, name)) is not None and not _grouped(table, name):
-        if not (np.abs(values) <= LARGEST).all():
-            Column(name, "number").values(table)  # which says where
-        return Column(name, "number", float(np.sort(values)[(len(values) - 1) // 2]))
+    if not (is_category or missing):
+        values = _numbers(table, name)
+        if values is not None and not _may_have_point_groups(table, name):
+            if not (np.abs(values) <= LARGEST).all():
+                Column(name, "number").values(table)  # raises an error that names the cell
+            return Column(name, "number", float(np.sort(values)[(len(values) - 1) // 2]))
     counts = Counter()
     for block in table.blocks([name]):
         counts.update(block.cells(name))
     present = {text: count for text, count in counts.items() if text not in MISSING and text not in missing}
     if not present:  # only different words for a missing value
         return None
-    kind, notation = ("category", "") if category else _kind(table, name, present, marks)
+    kind, notation = ("category", "") if is_category else _kind_and_notation(table, name, present, marks)
     column = Column(name, kind, notation=notation, missing_texts=missing)
     parse = column.parser(table.is_numeric(name))
     if kind == "category":
         present = {text: count for text, count in present.items() if _CODE.match(text) or not np.isnan(parse(text))}
         some_missing = len(present) < len(counts)
-        present = _merged(present)
+        present = _merge_equal_numbers(present)
         if len(present) < 2 and not (present and some_missing):
             return None
-        named, rare = _vocabulary(table, name, present)
-        return replace(column, missing=some_missing, categories=named, rare=rare)
-    found = {text: value for text in present if not np.isnan(value := parse(text))}
-    if any(abs(value) > LARGEST for value in found.values()):
-        column.values(table)
-    if not found:
+        frequent, rare = _vocabulary(table, name, present)
+        return replace(column, missing=some_missing, categories=frequent, rare=rare)
+    value_of_text = {text: value for text in present if not np.isnan(value := parse(text))}
+    if any(abs(value) > LARGEST for value in value_of_text.values()):
+        column.values(table)  # raises an error that names the cell
+    if not value_of_text:
         return None
     if notation:
-        _say_notation(f"{table.path}: column {name}", kind, found)
-    known = sum(present[text] for text in found)  # integers
-    fill = _lower_median((value, present[text]) for text, value in found.items())
+        _log_notation(f"{table.path}: column {name}", kind, value_of_text)
+    known = sum(present[text] for text in value_of_text)  # integers
+    fill = _lower_median((value, present[text]) for text, value in value_of_text.items())
     return replace(column, fill=fill, missing=known < len(table))
 
 
-def _say_notation(where, kind, found):
-    """The log says how one cell is read, of {text: value}: the longest."""
-    text = max(found, key=len)
-    value = f"{found[text]:.15g}" if kind == "number" else str(date(1970, 1, 1) + timedelta(found[text]))
+def _log_notation(where, kind, value_of_text):
+    """Log how the longest cell was read."""
+    text = max(value_of_text, key=len)
+    value = value_of_text[text]
+    shown = f"{value:.15g}" if kind == "number" else str(date(1970, 1, 1) + timedelta(value))
     log.info(
-        "%s: %a is read as the %s %s; if it is none, name the column in prepare.categories", where, text, kind, value
+        "%s: %a is read as the %s %s; if it is none, name the column in prepare.categories", where, text, kind, shown
     )
 
 
-def _alike(table, name):
-    """Whether all cells are the same text."""
-    first = None
+def _all_alike(table, name):
+    """Return whether all cells have the same text."""
+    first_key = None
     for block in table.blocks([name]):
-        if table.batches and name in block.arrays:  # a number's text stands for its bits
+        if table.batches and name in block.arrays:  # two numbers have one text only if they have the same bits
             values = block.arrays[name]()
             cells = values.view(f"u{values.itemsize}")
-            alike, key = (cells == cells[0]).all(), (values.dtype, cells[0])
+            alike = (cells == cells[0]).all()
+            key = (values.dtype, cells[0])
         else:
             cells = block.cells(name)
-            alike, key = cells.count(cells[0]) == len(cells), cells[0]
-        if not alike or first not in (None, key):
+            alike = cells.count(cells[0]) == len(cells)
+            key = cells[0]
+        if not alike or first_key not in (None, key):
             return False
-        first = key
+        first_key = key
     return True
 
 
 def _numbers(table, name):
-    """(n,) float64 of a column, or None if a cell is no number."""
+    """Return a column as (n,) float64; None unless every cell is a number."""
     found = []
     for block in table.blocks([name]):
         found.append(as_numbers(block, name))
@@ -142,115 +180,124 @@ def _numbers(table, name):
 
 
 class _DecimalMarks:
-    """The decimal marks of which a table's columns of numbers are sure. Its cells are read when it is first asked."""
+    """Find the decimal marks of which a table's number columns leave no doubt. Cells are read at the first request."""
 
     def __init__(self, table, names, missing):
-        self.table, self.names, self.missing = table, names, missing
+        self.table = table
+        self.names = names
+        self.missing = missing
 
     @cached_property
-    def sure(self):
-        found = set()
+    def certain(self):
+        """Marks of the columns for which only one mark is possible."""
+        certain = set()
         for name in self.names:
             try:
                 texts = {text for block in self.table.blocks([name]) for text in block.cells(name)}
-            except UserError:  # of a Parquet's column of lists, say, which is refused in its turn
+            except UserError:  # such as for a Parquet column of lists, which `fit` refuses in its turn
                 continue
             texts -= self.missing
-            marks = {DECIMAL.get(notation, ".") for notation in _notations("number", texts, plain=True)}
-            found |= marks if len(marks) == 1 else set()
-        return found
+            possible = {DECIMAL.get(notation, ".") for notation in _notations("number", texts, plain=True)}
+            if len(possible) == 1:
+                certain |= possible
+        return certain
 
     @property
-    def mark(self):
-        """The one of the table, "" if it is not known."""
-        return self.table.decimal if not self.sure else next(iter(self.sure)) if len(self.sure) == 1 else ""
+    def of_table(self):
+        """The only mark of the table; "" if it is not known."""
+        if not self.certain:
+            return self.table.decimal
+        return next(iter(self.certain)) if len(self.certain) == 1 else ""
 
 
 def _notations(kind, texts, plain=False):
-    """Those in which all the texts are of the kind; none of no texts. plain: the plain one, "", may be among them."""
+    """Return the notations that fit every text; none if there are no texts. plain: try the plain notation "", too."""
     tried = ["", *NOTATIONS[kind]] if plain else NOTATIONS[kind]
     return [notation for notation in tried if texts and all(parser(kind, notation)(text) is not None for text in texts)]
 
 
-def _grouped(table, name):
-    """Whether a column of plain numbers, such as `1.500`, may be one of thousands with a point between them."""
-    parse, points = parser("number", GROUPED), False
+def _may_have_point_groups(table, name):
+    """Return whether points in a column of plain numbers, such as `1.500`, may separate thousands."""
+    parse = parser("number", POINT_GROUPS)
+    has_points = False
     for block in table.blocks([name]) if not table.is_numeric(name) else ():
         cells = block.cells(name)
         if "." in "".join(cells):
             if any(parse(text) is None for text in cells if text not in MISSING):
                 return False
-            points = True
-    return points
+            has_points = True
+    return has_points
 
 
-def _kind(table, name, present, marks):
-    """(kind, notation) of a column with these texts."""
-    others = {kind: [text for text in present if parse(text) is None] for kind, parse in PARSERS.items()}
+def _kind_and_notation(table, name, present, marks):
+    """Decide (kind, notation) of a column with these texts."""
+    unparsed = {kind: [text for text in present if parse(text) is None] for kind, parse in PARSERS.items()}
     texts = [text for text in present if text not in PLACEHOLDERS]
-    plain = PLACEHOLDERS.issuperset(others["number"]) and not table.is_numeric(name) and "." in "".join(texts)
-    if plain and GROUPED in _notations("number", texts) and "," in marks.sure:
-        return "number", GROUPED
-    for kind, left in others.items():
-        if not left or (2 * len(left) < len(present) and PLACEHOLDERS.issuperset(left)):
+    plain = PLACEHOLDERS.issuperset(unparsed["number"]) and not table.is_numeric(name) and "." in "".join(texts)
+    if plain and POINT_GROUPS in _notations("number", texts) and "," in marks.certain:
+        return "number", POINT_GROUPS
+    for kind, others in unparsed.items():
+        if not others or (2 * len(others) < len(present) and PLACEHOLDERS.issuperset(others)):
             return kind, ""
-    found = {kind: [] if PLACEHOLDERS.issuperset(others[kind]) else _notations(kind, texts) for kind in NOTATIONS}
-    if found["number"]:
-        return "number", _unambiguous(table, name, texts, found["number"], marks)
-    if found["date"] and _same(found["date"], "date", texts):
-        return "date", found["date"][0]
-    for kind, left in others.items():
-        if kind != "boolean" and 2 * len(left) < len(present):
-            raise _mixture(table, name, left[0], f"is no {kind}, as other values of the column are; mend it")
-    _refuse_mixed_notations(table, name, texts, 2 * len(present) > sum(present.values()))  # integers
-    if found["date"]:
-        told = f"{table.path}: column {name}: {texts[0]!a} may be either of two dates; write it as 2024-12-31"
-        log.warning("%s", told)
+    fitting = {kind: [] if PLACEHOLDERS.issuperset(unparsed[kind]) else _notations(kind, texts) for kind in NOTATIONS}
+    if fitting["number"]:
+        return "number", _unambiguous(table, name, texts, fitting["number"], marks)
+    if fitting["date"] and _agree(fitting["date"], "date", texts):
+        return "date", fitting["date"][0]
+    for kind, others in unparsed.items():
+        if kind != "boolean" and 2 * len(others) < len(present):
+            raise _mixture(table, name, others[0], f"is no {kind}, as other values of the column are; mend it")
+    too_many_texts = 2 * len(present) > sum(present.values())  # integers
+    _refuse_mixed_notations(table, name, texts, too_many_texts)
+    if fitting["date"]:
+        message = f"{table.path}: column {name}: {texts[0]!a} may be either of two dates; write it as 2024-12-31"
+        log.warning("%s", message)
     return "category", ""
 
 
-def _refuse_mixed_notations(table, name, texts, unlike):
-    """Raises UserError for numbers or dates in several notations; of texts that are no category's, for other texts too.
+def _refuse_mixed_notations(table, name, texts, too_many_texts):
+    """Refuse numbers or dates in several notations.
 
-    unlike: whether the texts are too many for a category.
+    If the texts are too many for a category, refuse also a column in which most texts have one notation.
     """
     for kind in NOTATIONS:
         parsers = [parser(kind, notation) for notation in ("", *NOTATIONS[kind])]
-        covered = [{text for text in texts if parse(text) is not None} for parse in parsers]
-        best = max(covered, key=len)
-        other = next((text for text in texts if text not in best), None)
-        if best and other and set().union(*covered).issuperset(texts):
-            usual = next(text for text in texts if text in best)
+        parsed_by_each = [{text for text in texts if parse(text) is not None} for parse in parsers]
+        most_parsed = max(parsed_by_each, key=len)
+        other = next((text for text in texts if text not in most_parsed), None)
+        if most_parsed and other and set().union(*parsed_by_each).issuperset(texts):
+            usual = next(text for text in texts if text in most_parsed)
             reason = f"is not written as another {kind} of the column, {usual[:40]!a}, is; write all in one way"
             raise _mixture(table, name, other, reason)
-        if other and unlike and 2 * len(best) > len(texts):
+        if other and too_many_texts and 2 * len(most_parsed) > len(texts):
             raise _mixture(table, name, other, f"is no {kind}, as other values of the column are; mend it")
 
 
 def _mixture(table, name, text, reason):
+    """Return the error for a column that mixes kinds or notations."""
     where = table.where(table.find(name, text), name)
     return UserError(f"{where}: {text[:40]!a} {reason}, or name the column in prepare.categories or prepare.drop")
 
 
-def _same(notations, kind, texts):
-    """Whether each text is the same value in all these notations."""
+def _agree(notations, kind, texts):
+    """Return whether each text has the same value in all these notations."""
     return all(len({parser(kind, notation)(text) for notation in notations}) == 1 for text in texts)
 
 
 def _unambiguous(table, name, texts, notations, marks):
-    """The first of the notations, of those with the table's decimal mark where values depend on it."""
+    """Return the first notation. If values depend on the decimal mark, only notations with the table's mark count."""
     if len({DECIMAL[notation] for notation in notations}) > 1:
-        notations = [notation for notation in notations if DECIMAL[notation] == marks.mark] or notations
-    if _same(notations, "number", texts):
+        notations = [notation for notation in notations if DECIMAL[notation] == marks.of_table] or notations
+    if _agree(notations, "number", texts):
         return notations[0]
-    text = next(text for text in texts if not _same(notations, "number", [text]))
-    first, *_, last = sorted(parser("number", notation)(text) for notation in notations)
-    reason = f"may be {first:.15g} or {last:.15g}, and no other column tells which; write it plainly"
+    text = next(text for text in texts if not _agree(notations, "number", [text]))
+    least, *_, greatest = sorted(parser("number", notation)(text) for notation in notations)
+    reason = f"may be {least:.15g} or {greatest:.15g}, and no other column tells which; write it plainly"
     raise _mixture(table, name, text, reason)
 
 
-def _merged(present):
-    """{text: count}, where texts of one number are counted under the first of the shortest ones."""
+def _merge_equal_numbers(present):
+    """Return {text: count} with one text for each number: the shortest one, and of equally short ones the first."""
     values = {text: None if _CODE.match(text) else exact_number(text) for text in present}
     keys = {text: text if value is None else value for text, value in values.items()}
     shortest = {keys[text]: text for text in sorted(present, key=lambda text: (len(text), text), reverse=True)}
@@ -260,23 +307,23 @@ def _merged(present):
     return merged
 
 
-def _lower_median(counted):
-    """Of (value, count) in any order."""
-    counted = sorted(counted)
-    left = (sum(count for _, count in counted) - 1) // 2  # integers
-    for value, count in counted:
-        if left < count:
+def _lower_median(counted_values):
+    """Return the lower median of (value, count) pairs in any order."""
+    counted_values = sorted(counted_values)
+    remaining = (sum(count for _, count in counted_values) - 1) // 2  # integers
+    for value, count in counted_values:
+        if remaining < count:
             return value
-        left -= count
+        remaining -= count
     raise ValueError("no values")
 
 
 def _vocabulary(table, name, present):
-    """(frequent values, rare values), each sorted. One rare value alone has a feature of its own."""
+    """Return (frequent values, rare values), each sorted. A single rare value has a feature of its own."""
     rows = sum(present.values())  # integers
-    least = 2 + len(table) // 1000
-    frequent = sorted(text for text, count in present.items() if count >= least)
-    if not frequent or len(present) > MOST or 2 * len(present) > rows:
+    min_count = 2 + len(table) // 1000
+    frequent = sorted(text for text, count in present.items() if count >= min_count)
+    if not frequent or len(present) > MAX_CATEGORIES or 2 * len(present) > rows:
         raise UserError(
             f"{table.path}: column {name} has {len(present):,} different texts in {rows:,} rows, too many for a"
             f" category: an id, free text, or dates not written as 2024-12-31? Drop it: prepare.drop: [{name}]"
