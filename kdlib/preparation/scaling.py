@@ -1,29 +1,46 @@
-"""The scaling of features, fitted on the training split."""
+"""Fit the scaling of features on training rows."""
 
 import numpy as np
 
-from kdlib.data.mapped_rows import ends
+from kdlib.data.mapped_rows import Rows, ends
 from kdlib.numerics.sums import Sums
 
-NOISE = 1 / 2**44  # of the magnitude: 256 times a float64's rounding
-BLOCK = 1 << 20  # numbers of which float64 copies are made at once
+RELATIVE_NOISE = 1 / 2**44  # of the largest magnitude: 256 times the rounding of a float64
+BLOCK = 1 << 20  # numbers that are copied to float64 at once
 TINY = 1e-300  # 1 / (TINY std) is finite for the least std of values in [0, 1], about 1 / sqrt(n)
 
 
-def fit_scaling(x, kind, image):
-    """(offset, scale), each (features,) float64; `Dataset` gives (x - offset) * scale.
+def fit_scaling(x: np.ndarray | Rows, kind: str, image: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Fit offset and scale of each feature; a scaled feature is (x - offset) * scale.
 
-    auto: minmax of images, standard of tables.
-    minmax: to [0, 1] by the least and greatest value of the feature, of all pixels together if `image`.
-    standard: to mean 0 and std 1; of a table what is 0 or 1 in every row stays as it is: a category's feature, a truth
-    value, or one that says that a value is missing. Divided by its std, sqrt(p (1 - p)), a rare 1 would be an input of
-    about 1 / sqrt(p), and outweigh all numbers of its row. Reference: Gelman, "Scaling regression inputs by dividing
-    by two standard deviations" (2008), who leaves binary inputs as they are.
-    A feature is constant, and gets its least value and the scale 1, if its range (greatest - least) is at most
-    2^-44 of its largest magnitude, which rounding may make of equal numbers, or at most 1e-300, whose inverse may
-    overflow.
-    x: (n, features), uint8, or float64 of magnitudes of at most 1e300, without -0.0; or `mapped_rows.Rows`. It
-    is read in blocks, once for minmax, three times for standard.
+    `minmax` maps a feature's least and greatest value to 0 and 1; for images it takes those of all pixels together.
+
+    `standard` gives a feature mean 0 and standard deviation 1. In tables a feature that is 0 or 1 in every row stays as
+    it is: the feature of a category, a truth value, or a mark of a missing value. Divided by its standard deviation
+    sqrt(p (1 - p)), a rare 1 would become an input of about 1 / sqrt(p), and outweigh all numbers of its row.
+
+    A feature is constant if its range (greatest - least) is at most 2^-44 of its largest magnitude, since rounding may
+    make such a range from equal numbers, or at most 1e-300, whose inverse may overflow. A constant feature gets its
+    least value as offset and the scale 1.
+
+    Parameters
+    ----------
+    x : array or Rows, shape (n, features)
+        uint8, or float64 of magnitudes of at most 1e300, without -0.0. It is read in blocks: once for `minmax`, three
+        times for `standard`.
+    kind : {"auto", "minmax", "standard", "none"}
+        `auto` is `minmax` for images and `standard` for tables. `none` leaves x as it is.
+    image : bool
+        Whether the features are pixels.
+
+    Returns
+    -------
+    offset, scale : float64, each of shape (features,)
+
+    References
+    ----------
+    Gelman, "Scaling regression inputs by dividing by two standard deviations" (2008), who leaves binary inputs as they
+    are.
     """
     if kind == "auto":
         kind = "minmax" if image else "standard"
@@ -32,28 +49,31 @@ def fit_scaling(x, kind, image):
     least, greatest = ends(x)[:, 0].astype(np.float64)
     if image and kind == "minmax":
         least, greatest = (np.full_like(least, value) for value in (least.min(), greatest.max()))
-    spread = greatest - least
-    constant = spread <= np.maximum(NOISE * np.maximum(np.abs(least), np.abs(greatest)), TINY)
-    spread = np.where(constant, 1.0, spread)
+    value_range = greatest - least
+    constant = value_range <= np.maximum(RELATIVE_NOISE * np.maximum(np.abs(least), np.abs(greatest)), TINY)
+    value_range = np.where(constant, 1.0, value_range)
     if kind == "minmax":
-        return least.copy(), 1 / spread
+        return least.copy(), 1 / value_range
 
-    def parts():
-        """In [0, 1], so that no square overflows; transposed, so that each feature has an exact sum of its own."""
-        rows = max(1, BLOCK // len(spread))
+    def blocks_in_unit_range():
+        """Yield blocks of x in [0, 1], so that no square overflows; transposed, so that each feature is a row."""
+        rows = max(1, BLOCK // len(value_range))
         for start in range(0, len(x), rows):
-            yield (np.where(constant, 0.0, x[start : start + rows] - least) / spread).T
+            yield (np.where(constant, 0.0, x[start : start + rows] - least) / value_range).T
 
-    # A feature that is not constant has a 0 and a 1: between these is the largest square of a difference, too.
-    sums, truth = Sums(np.where(constant, 0.0, 1.0)[:, None], len(x)), (least == 0) & (greatest == 1) & (not image)
-    for part in parts():
-        sums.add(part)
-        truth &= ((part == 0) | (part == 1)).all(axis=1)
+    # A feature that is not constant has a 0 and a 1, so its largest squared difference from the mean is at one of them.
+    sums = Sums(np.where(constant, 0.0, 1.0)[:, None], len(x))
+    binary = (least == 0) & (greatest == 1) & (not image)
+    for block in blocks_in_unit_range():
+        sums.add(block)
+        binary &= ((block == 0) | (block == 1)).all(axis=1)
     mean = sums.total() / len(x)
     farthest = np.where(constant, 0.0, np.maximum(mean, 1 - mean))
     sums = Sums((farthest * farthest)[:, None], len(x))
-    for part in parts():
-        part -= mean[:, None]
-        sums.add(part * part)
+    for block in blocks_in_unit_range():
+        block -= mean[:, None]
+        sums.add(block * block)
     deviation = np.where(constant, 1.0, np.sqrt(sums.total() / len(x)))
-    return np.where(truth, 0.0, least + spread * mean), np.where(truth, 1.0, 1 / (spread * deviation))
+    offset = np.where(binary, 0.0, least + value_range * mean)
+    scale = np.where(binary, 1.0, 1 / (value_range * deviation))
+    return offset, scale

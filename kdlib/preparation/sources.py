@@ -1,6 +1,7 @@
-"""Where examples come from: scikit-learn's bundled datasets, `.npz` archives, and tables."""
+"""Load examples from scikit-learn's bundled datasets, arrays in files, and tables."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,20 +20,35 @@ log = logging.getLogger("prepare")
 
 @dataclass
 class Examples:
-    """n examples in the order of their source.
+    """Hold n examples in the order of their source.
 
-    x: (n, features), uint8, or float64 without -0.0, which becomes 0.0; or `mapped_rows.Rows` of such. y: (n,)
-    int64 classes from 0.
-    image_shape: (height, width), or () for tables. encoding: of a table, JSON of the `Encoding` that made x.
-    tested: (n,) bool, the examples of a test set that is given and stays one, or None.
+    Parameters
+    ----------
+    x : array or Rows, shape (n, features)
+        uint8 or float64. An array of float64 gets 0.0 in place of -0.0; `Rows` have none.
+    y : array of int64, shape (n,)
+        Classes, counted from 0.
+    class_names : list of str
+    feature_names : list of str
+    image_shape : tuple
+        (height, width) of images, () for tables.
+    tested : array of bool, shape (n,), or None
+        Whether an example is in a test set that the source gives; None if it gives none.
+    encoding : str
+        JSON of the `Encoding` that made x from a table, or "".
+
+    Raises
+    ------
+    UserError
+        If all examples are of one class.
     """
 
-    x: np.ndarray
+    x: np.ndarray | Rows
     y: np.ndarray
-    class_names: list
-    feature_names: list
-    image_shape: tuple = ()
-    tested: np.ndarray = None
+    class_names: list[str]
+    feature_names: list[str]
+    image_shape: tuple[int, ...] = ()
+    tested: np.ndarray | None = None
     encoding: str = ""
 
     def __post_init__(self):
@@ -42,12 +58,33 @@ class Examples:
             raise UserError(f"all examples are of one class, {', '.join(self.class_names)}; at least 2 are needed")
 
 
-def load(source, target, drop=(), categories=(), missing=()):
-    """`Examples` of a bundled dataset, an `.npz`, an `.npy`, a table (of TABLES), or `openml:` and its number.
+def load(
+    source: str,
+    target: str | None,
+    drop: Sequence[str] = (),
+    categories: Sequence[str] = (),
+    missing: Sequence[str] = (),
+) -> Examples:
+    """Load the examples of a source.
 
-    target: the table's column of classes, or the `.npy` that has them. drop, categories, missing: as
-    `kdlib.preparation.columns.fit` takes them.
-    Raises UserError if there is no such file, or its content is not what its kind has to hold.
+    Parameters
+    ----------
+    source : str
+        Name of a bundled dataset, path of an `.npz`, an `.npy` or a table (see `kdlib.data.readers.TABLES`), or
+        `openml:` and a dataset's number.
+    target : str or None
+        The table's label column, or the path of the `.npy` with the labels. None selects the default of openml.org.
+    drop, categories, missing : sequence of str
+        For tables, as `kdlib.preparation.columns.fit` takes them.
+
+    Returns
+    -------
+    Examples
+
+    Raises
+    ------
+    UserError
+        If there is no such source, or its content is not as its kind requires.
     """
     if source in builtin.FILES:
         return Examples(*builtin.read(source))
@@ -57,9 +94,9 @@ def load(source, target, drop=(), categories=(), missing=()):
     if name.endswith(".npy"):
         return Examples(*array_files.read_rows(source, target))
     if name.endswith(TABLES):
-        return _of_table(read_table(source), target, drop, categories, missing)
+        return _examples_of_table(read_table(source), target, drop, categories, missing)
     if source.startswith(PREFIX):
-        return _of_table(*read_openml(source, target), drop, categories, missing)
+        return _examples_of_table(*read_openml(source, target), drop, categories, missing)
     allowed = ", ".join(builtin.FILES)
     raise UserError(
         f"prepare.dataset: got {source!r}; allowed are {allowed}, {PREFIX}61 and paths of a .npz, .npy,"
@@ -67,26 +104,28 @@ def load(source, target, drop=(), categories=(), missing=()):
     )
 
 
-def _encoded(encoding, table):
-    """(n, features) float64; of a table in batches in a `scratch` file, and as `Rows` if it is large."""
+def _encode(encoding, table):
+    """Encode a table to (n, features) float64. A table in batches goes to a `scratch` file, and to `Rows` if large."""
     if not table.batches:
         return encoding.encode(table)
-    x, start = scratch((len(table), len(encoding.feature_names)), np.float64), 0
+    x = scratch((len(table), len(encoding.feature_names)), np.float64)
+    start = 0
     for block in table.blocks([column.name for column in encoding.columns]):
         x[start : start + len(block)] = encoding.encode(block)
         start += len(block)
     return Rows([x], np.float64) if large(x) else x
 
 
-def _of_table(table, target, drop, categories, missing):
+def _examples_of_table(table, target, drop, categories, missing):
     target = target and nfc(target)
     drop, categories, missing = (list(map(nfc, names)) for names in (drop, categories, missing))
     encoding = columns.fit(table, target, drop, categories, missing)
-    y, names = labels.of_table(table, target, missing)
-    x = _encoded(encoding, table)
+    y, class_names = labels.of_table(table, target, missing)
+    x = _encode(encoding, table)
     for line in (*table.notes, summary(encoding)):
         log.info("%s: %s", table.path, line)
     used = {target, *drop, *(column.name for column in encoding.columns)}
-    for line in remarks(encoding, x, [name for name in table.columns if name not in used]):
+    left_out = [name for name in table.columns if name not in used]
+    for line in remarks(encoding, x, left_out):
         log.warning("%s: %s", table.path, line)
-    return Examples(x, y, names, encoding.feature_names, encoding=encoding.to_json())
+    return Examples(x, y, class_names, encoding.feature_names, encoding=encoding.to_json())
