@@ -1,50 +1,96 @@
-"""Classes from a column of texts or an array: their names, their order, and what is no class."""
+"""Read classes from a column of texts or an array: their names and their order."""
 
 import logging
+from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 
 from kdlib.data.name_checks import check_name
 from kdlib.data.parsing import MISSING, number
+from kdlib.data.table import Table
 from kdlib.io.chunks import positive_zeros
 from kdlib.io.errors import UserError
 
-FEW = 20  # different numbers that are taken for classes, whatever they are
+MAX_NUMERIC_CLASSES = 20  # different numbers that are always taken for classes
 BLOCK = 1 << 20  # rows that are looked up at once
-NO_CLASS = MISSING - {"None"}  # that is a class where the others are kinds of disorders, say
+NO_CLASS = MISSING - {"None"}  # "None" may be a class, beside kinds of disorders, for example
 
 log = logging.getLogger("prepare")
 
 
-def of_table(table, target, missing=()):
-    """(y (n,) int64, class names) of the column `target`, in the order of the numbers that they are, or of the texts.
-    missing: texts that are no class, besides NO_CLASS.
+def of_table(table: Table, target: str, missing: Collection[str] = ()) -> tuple[np.ndarray, list[str]]:
+    """Read the classes of a table's rows.
 
-    Raises UserError for a cell without a value, a name that is no class's, and for regression.
+    Parameters
+    ----------
+    table : Table
+        n rows.
+    target : str
+        Column of the classes.
+    missing : collection of str
+        Texts that are not a class, in addition to `NO_CLASS`.
+
+    Returns
+    -------
+    y : int64, shape (n,)
+        Index of each row's class.
+    class_names : list of str
+        In the order of the numbers if all are numbers, else in the order of the texts.
+
+    Raises
+    ------
+    UserError
+        If a cell has no value, if a name is not allowed for a class, or if the column is one for regression.
     """
-    first, found, codes, start = {}, {}, np.empty(len(table), np.int64), 0
+    first_row = {}
+    code_of_text = {}
+    codes = np.empty(len(table), np.int64)
+    start = 0
     for block in table.blocks([target]):
         cells = block.cells(target)
-        for text, k in {text: k for k, text in reversed(list(enumerate(cells)))}.items():
-            first.setdefault(text, start + k)
-            found.setdefault(text, len(found))
-        codes[start : start + len(cells)] = np.fromiter(map(found.__getitem__, cells), np.int64, len(cells))
+        first_in_block = {text: k for k, text in reversed(list(enumerate(cells)))}
+        for text, k in first_in_block.items():
+            first_row.setdefault(text, start + k)
+            code_of_text.setdefault(text, len(code_of_text))
+        codes[start : start + len(cells)] = np.fromiter(map(code_of_text.__getitem__, cells), np.int64, len(cells))
         start += len(cells)
-    for text, at in first.items():
+    for text, row in first_row.items():
         if text in NO_CLASS or text in missing:
-            raise UserError(f"{table.where(at, target)}: {text!r} is no class; leave out the rows without one")
-        check_name(table.where(at, target), text)
-    values = [number(text) for text in first]
+            raise UserError(f"{table.where(row, target)}: {text!r} is no class; leave out the rows without one")
+        check_name(table.where(row, target), text)
+    values = [number(text) for text in first_row]
     numeric = None not in values
     if numeric:
         _refuse_regression(f"{table.path}: column {target}", values, len(table))
-    names = sorted(first, key=lambda text: (number(text), text)) if numeric else sorted(first)
+    names = sorted(first_row, key=lambda text: (number(text), text)) if numeric else sorted(first_row)
     places = {name: k for k, name in enumerate(names)}
-    return np.array([places[text] for text in found], np.int64)[codes], names
+    return np.array([places[text] for text in code_of_text], np.int64)[codes], names
 
 
-def of_array(path, y):
-    """(y (n,) int64, class names) of an array (n,) of numbers or texts. Raises UserError as `of_table` does."""
+def of_array(path: Path | str, y: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Read the classes of an array.
+
+    Parameters
+    ----------
+    path : Path or str
+        Name of the file in messages.
+    y : array, shape (n,)
+        Numbers or texts.
+
+    Returns
+    -------
+    y : int64, shape (n,)
+        Index of each row's class.
+    class_names : list of str
+        In the order of the numbers or texts.
+
+    Raises
+    ------
+    UserError
+        If y has another dtype, NaN, infinite values or bytes that are not ASCII, if a name is not allowed for a class,
+        or if y is for regression.
+    """
     if y.dtype.kind not in "biufSU":
         raise UserError(f"{path}: y is {y.dtype}; classes are numbers or texts")
     if y.dtype.kind == "f" and not np.isfinite(y).all():
@@ -67,15 +113,19 @@ def of_array(path, y):
 
 
 def _refuse_regression(where, values, rows):
-    """Many numbers are classes if they count from 0 or 1 without a gap, and each has two rows. The log names doubts."""
+    """Refuse numbers that are no classes, and log doubts.
+
+    Numbers that count from 0 or 1 without a gap are classes. Other numbers are classes if at most MAX_NUMERIC_CLASSES
+    are different, and two rows or more on average have the same number.
+    """
     values = sorted(values)
-    codes = values[0] in (0, 1) and values == [values[0] + k for k in range(len(values))]
-    if not codes and (len(values) > FEW or 2 * len(values) > rows):
+    are_codes = values[0] in (0, 1) and values == [values[0] + k for k in range(len(values))]
+    if not are_codes and (len(values) > MAX_NUMERIC_CLASSES or 2 * len(values) > rows):
         raise UserError(
             f"{where} has {len(values):,} different numbers in {rows:,} rows, from {values[0]:g} to {values[-1]:g}:"
             " that is regression, which this is not for; make classes of it, or write classes as text, such as c17"
         )
-    if len(values) > FEW:
+    if len(values) > MAX_NUMERIC_CLASSES:
         log.warning(
             "%s has %d different numbers, %g to %g, and each is a class of its own; a quantity, which regression would"
             " predict, is not for this", where, len(values), values[0], values[-1],
