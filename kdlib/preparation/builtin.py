@@ -1,4 +1,7 @@
-"""The tables that scikit-learn brings along, read from its folder: importing it takes ten times as long as reading."""
+"""Read the tables that scikit-learn bundles, directly from its folder.
+
+Importing scikit-learn takes ten times as long as reading a table.
+"""
 
 import csv
 import gzip
@@ -30,10 +33,28 @@ FEATURES = {
 }  # fmt: skip
 
 
-def read(name):
-    """(x, y, class names, feature names, image shape) of the table `name`, a key of FILES.
+def read(name: str) -> tuple[np.ndarray, np.ndarray, list[str], list[str], tuple[int, ...]]:
+    """Read a bundled table.
 
-    x: (n, features), uint8 of digits, float64 of the others. y: (n,) int64. Raises UserError without scikit-learn.
+    Parameters
+    ----------
+    name : str
+        Key of `FILES`.
+
+    Returns
+    -------
+    x : array, shape (n, features)
+        uint8 for digits, float64 for the others.
+    y : int64, shape (n,)
+        Index of each example's class.
+    class_names, feature_names : list of str
+    image_shape : tuple
+        (8, 8) for digits, else ().
+
+    Raises
+    ------
+    UserError
+        If scikit-learn is not installed.
     """
     package = find_spec("sklearn")
     if package is None:
@@ -41,8 +62,11 @@ def read(name):
     path = Path(package.submodule_search_locations[0]) / "datasets" / "data" / FILES[name]
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
-    digits = name == "digits"  # has no header; the others' is: rows, columns, class names
-    names = [str(digit) for digit in range(10)] if digits else rows.pop(0)[2:]
+    is_digits = name == "digits"
+    # Only digits has no header. The header of the others is: rows, columns, class names.
+    class_names = [str(digit) for digit in range(10)] if is_digits else rows.pop(0)[2:]
     table = np.array(rows, dtype=np.float64)
-    x, y = np.ascontiguousarray(table[:, :-1]), table[:, -1].astype(np.int64)
-    return x.astype(np.uint8) if digits else x, y, names, FEATURES[name], (8, 8) if digits else ()
+    x = np.ascontiguousarray(table[:, :-1])
+    y = table[:, -1].astype(np.int64)
+    image_shape = (8, 8) if is_digits else ()
+    return x.astype(np.uint8) if is_digits else x, y, class_names, FEATURES[name], image_shape

@@ -1,4 +1,4 @@
-"""Tables of openml.org, by scikit-learn's loader and from its cache."""
+"""Read tables of openml.org with scikit-learn's loader and its cache."""
 
 import warnings
 from array import array
@@ -8,13 +8,31 @@ from kdlib.data.table import Table, column_names
 from kdlib.io.errors import UserError
 
 PREFIX = "openml:"
-CACHE = "data/raw"  # where DVC sees it
+CACHE = "data/raw"  # a folder that DVC tracks
 
 
-def read_openml(source, target):
-    """(`Table`, name of the target) of `openml:61`; of a null target it is the one that openml.org names.
+def read_openml(source: str, target: str | None) -> tuple[Table, str]:
+    """Read a table of openml.org from the cache, or download it into the cache.
 
-    Rows are in openml.org's order. Raises UserError if it is neither in the cache nor to be had, or no dense table.
+    Parameters
+    ----------
+    source : str
+        `openml:` and the number of the dataset, such as `openml:61`.
+    target : str or None
+        Label column. None selects the one that openml.org names.
+
+    Returns
+    -------
+    table : Table
+        Rows in openml.org's order.
+    target : str
+        Name of the label column.
+
+    Raises
+    ------
+    UserError
+        If the table is not in the cache and cannot be downloaded, is sparse or has not exactly one label column, or if
+        scikit-learn is not installed.
     """
     try:
         from sklearn.datasets import fetch_openml
@@ -46,9 +64,9 @@ def read_openml(source, target):
     return Table(source, columns, rows, declared, notes, numeric=numeric - {names[-1]}), names[-1]
 
 
-def _texts(cells, known):
-    """known: the category of each code, or None where the cells are numbers, or texts already."""
+def _texts(cells, categories):
+    """Return the cells as texts. categories: the category of each code; None if the cells are numbers or texts."""
     if cells.dtype.kind != "f":
         return [str(cell).strip() for cell in cells]
-    named = (lambda value: known[int(value)].strip()) if known else repr
-    return ["" if value != value else named(value) for value in cells.tolist()]
+    to_text = (lambda value: categories[int(value)].strip()) if categories else repr
+    return ["" if value != value else to_text(value) for value in cells.tolist()]
