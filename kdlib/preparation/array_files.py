@@ -16,8 +16,10 @@ READ_ELSEWHERE = {"x_unlabeled"}  # by `kdlib.preparation.transfer`
 
 log = logging.getLogger("prepare")
 
-# The first six arguments of `kdlib.preparation.sources.Examples`.
-_ExampleFields: TypeAlias = tuple[np.ndarray | Rows, np.ndarray, list[str], list[str], tuple[int, ...], np.ndarray | None]
+# The first six fields of `kdlib.preparation.sources.Examples`.
+_ExampleFields: TypeAlias = tuple[
+    np.ndarray | Rows, np.ndarray, list[str], list[str], tuple[int, ...], np.ndarray | None
+]
 
 
 def read(path: Path | str) -> _ExampleFields:
