@@ -1,1 +1,1 @@
-"""Preparation turns a source of examples into the dataset artifact; only the stage prepare uses it."""
+"""Preparation turns a source of examples into the dataset artifact, for the stage prepare."""

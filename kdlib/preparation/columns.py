@@ -180,7 +180,7 @@ def _numbers(table, name):
 
 
 class _DecimalMarks:
-    """Find the decimal marks of which a table's number columns leave no doubt. Cells are read at the first request."""
+    """Find the decimal marks that a table's number columns prove. Cells are read at the first request."""
 
     def __init__(self, table, names, missing):
         self.table = table

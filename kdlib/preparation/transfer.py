@@ -74,7 +74,7 @@ def extended(
     there the teacher would tell the student about a row that it is tested on.
 
     A synthetic row is in the training subset of one split. It is made only from rows of that subset, so no held-out row
-    enters it. It may equal a held-out row by chance; it stays, since it follows from training rows alone.
+    enters it. It may equal a held-out row by chance; it stays, since it depends only on training rows.
 
     Parameters
     ----------
