@@ -1,1 +1,1 @@
-"""What leaves the project: one network in one file that predicts by itself, its integers, ONNX and C."""
+"""Networks that predict by themselves: the model file, the integer network, ONNX and C."""

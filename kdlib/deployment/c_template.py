@@ -1,10 +1,10 @@
-"""The C99 of an integer network, with @NAMES@ for what differs, and how values are written in C."""
+"""The C99 template of an integer network, with @NAMES@ as placeholders, and C literals of values."""
 
 import re
 
 import numpy as np
 
-WIDTH = 120
+WIDTH = 120  # characters of a line
 
 HEAD = """\
 /* A student network of integers: @SIZES@, weights of @BITS@ bits. One C99 file without a library, made by kdlib.
@@ -123,21 +123,28 @@ LAYER = """\
 """
 
 
-def filled(template, **values):
-    """The template with each @NAME@ replaced, in one pass: what is filled in is not read again."""
+def filled(template: str, **values: object) -> str:
+    """Replace each @NAME@ of the template by the text of its value.
+
+    This is one pass: a value that contains @NAME@ itself is not replaced again.
+    """
     return re.sub("@([A-Z]+)@", lambda found: str(values[found[1]]), template)
 
 
-def string(text):
-    """A literal of the text's UTF-8; what is not plain is in octal, of which no digit that follows is a part."""
+def string(text: str) -> str:
+    """Return a C string literal of the text's UTF-8.
+
+    Bytes other than plain ASCII are octal escapes of three digits, so a digit that follows is not part of the escape.
+    """
     plain = set(range(32, 127)) - set(b'"\\?')
     return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'
 
 
-def integers(array):
+def integers(array: np.ndarray) -> list[str]:
+    """Return C literals of whole numbers, in flat order."""
     return [str(value) for value in np.ravel(array).astype(np.int64).tolist()]
 
 
-def doubles(array):
-    """Hexadecimal, as no decimal is rounded alike everywhere."""
+def doubles(array: np.ndarray) -> list[str]:
+    """Return C literals of doubles, in flat order: hexadecimal, because compilers may round decimals differently."""
     return [float(value).hex() for value in np.ravel(array)]

@@ -1,4 +1,4 @@
-"""Raw rows as features: the one place where what a user has becomes what a network was trained on."""
+"""Turn a user's raw rows into the features that a network was trained on. Nothing else does this."""
 
 import numpy as np
 
@@ -8,34 +8,41 @@ from kdlib.data.table import Table
 from kdlib.io.errors import UserError
 
 
-def encoding(about):
-    """The `Encoding` of raw tables; where the dataset has none, each feature is a column of numbers."""
+def encoding(about) -> Encoding:
+    """Return the encoding of raw tables.
+
+    Parameters
+    ----------
+    about : About
+        Metadata of the network's file. If it has no encoding, each feature is a column of numbers.
+    """
     if about.encoding:
         return Encoding.from_json(about.encoding)
     return Encoding(tuple(Column(name, "number") for name in about.features))
 
 
-def features(rows, about):
-    """Return the features of raw rows, and which columns have cells that training does not know.
+def features(rows: object, about) -> tuple[np.ndarray, dict[str, tuple[int, int]]]:
+    """Return the features of raw rows, and count the cells with values that training does not know.
 
     Parameters
     ----------
     rows : Table, DataFrame, dict, list of dict or array
-        What has named columns is matched by the names; a column that is not needed is left alone. An array is taken as
-        it is: (n, features) encoded, or (n, height, width) images; a masked array's mask is NaN.
+        Named columns are matched by their names; columns that are not needed are ignored. An array is taken as it is:
+        encoded rows (n, features), or images (n, height, width). Masked entries of a masked array become NaN.
     about : About
-        Of the network's file.
+        Metadata of the network's file.
 
     Returns
     -------
-    x : (n, features) float64, finite
+    x : np.ndarray
+        (n, features) float64, finite.
     unknown : dict
-        {column: (unseen, missing)} as `kdlib.data.encoding.Encoding.encode` counts cells.
+        {column: (unseen, missing)}: counts of cells, see `kdlib.data.encoding.Encoding.encode`.
 
     Raises
     ------
     UserError
-        For rows of another shape, a column that is not there, and what is no finite number.
+        If the rows have another shape, if a column is missing, or if a value is not a finite number.
     """
     encoded = encoding(about)
     if has_columns(rows) and not isinstance(rows, Table):
@@ -47,15 +54,27 @@ def features(rows, about):
         x = np.stack([column.values(rows) for column in encoded.columns], axis=1)
         where = rows.where
     else:
-        x, where = _flat(rows, about), lambda row, name: f"row {row + 1}, {name}"
+        x = _flat(rows, about)
+
+        def where(row, name):
+            return f"row {row + 1}, {name}"
+
     if not np.isfinite(x).all():
         row, feature = np.argwhere(~np.isfinite(x))[0]
         raise UserError(f"{where(row, about.features[feature])}: got {x[row, feature]}; needs a finite number")
     return x, {}
 
 
-def lines(unknown, rows):
-    """Return a line for each column of `unknown`, the dict of `features`, of so many rows."""
+def lines(unknown: dict[str, tuple[int, int]], rows: int) -> list[str]:
+    """Describe the unknown cells, one line for each column.
+
+    Parameters
+    ----------
+    unknown : dict
+        {column: (unseen, missing)}, as `features` returns it.
+    rows : int
+        The number of rows that were encoded.
+    """
     found = []
     for name, (unseen, missing) in unknown.items():
         counts = [f"{unseen:,} unseen in training"] if unseen else []
@@ -65,6 +84,7 @@ def lines(unknown, rows):
 
 
 def _flat(rows, about):
+    """Check an array of encoded rows or of images, and return it as (n, features) float64."""
     x = np.asarray(unmasked(rows))
     flat = x.reshape(len(x), -1) if x.ndim == 3 and x.shape[1:] == tuple(about.image_shape) else x
     if flat.ndim != 2 or flat.shape[1] != len(about.features) or flat.dtype.kind not in "biuf":

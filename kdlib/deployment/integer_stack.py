@@ -1,6 +1,7 @@
-"""The file of a stack of integer networks, of which `evaluate` tells what rounding costs."""
+"""The file of a stack of integer networks. `evaluate` reads it to measure the cost of rounding."""
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,22 +9,45 @@ from kdlib.deployment.integer_network import IntegerNetwork
 from kdlib.io.artifacts import digest, read_json, read_npz, write_npz
 from kdlib.io.errors import UserError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
-def save_stack(path, networks, student):
-    """Write the networks that were made of a `Network`, student."""
+    from kdlib.learning.network import Network
+
+
+def save_stack(path: "Path | str", networks: "Sequence[IntegerNetwork]", student: "Network") -> None:
+    """Write integer networks to one file.
+
+    Parameters
+    ----------
+    path : Path or str
+    networks : sequence of IntegerNetwork
+        One for each replica of `student`, all of the same sizes and bits.
+    student : Network
+        The network that they were made from. Its digest is stored.
+    """
     arrays = [network.arrays() for network in networks]
-    stacked = {name: np.stack([of[name] for of in arrays]) for name in arrays[0]}
+    stacked = {name: np.stack([of_network[name] for of_network in arrays]) for name in arrays[0]}
     about = networks[0].settings() | {"student": digest(student.arrays())}
     write_npz(path, stacked | {"about": np.array(json.dumps(about, sort_keys=True).encode())})
 
 
-def load_stack(path, student):
-    """The networks that `save_stack` wrote. Raises UserError if the file is damaged, or is of another student."""
+def load_stack(path: "Path | str", student: "Network") -> list[IntegerNetwork]:
+    """Read the networks that `save_stack` wrote.
+
+    Raises
+    ------
+    UserError
+        If the file is damaged, or if it was made from another student.
+    """
     arrays = read_npz(path, ["about"])
     try:
         about = read_json(arrays.pop("about").item())
         count = len(next(iter(arrays.values())))
-        networks = [IntegerNetwork.from_arrays({n: a[k] for n, a in arrays.items()}, about) for k in range(count)]
+        networks = [
+            IntegerNetwork.from_arrays({name: array[k] for name, array in arrays.items()}, about) for k in range(count)
+        ]
     except (AttributeError, LookupError, OverflowError, StopIteration, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a stack of integer networks ({error}); run the stage quantize again") from None
     alike = [network.sizes for network in networks] == [student.sizes] * student.replicas

@@ -1,9 +1,10 @@
-"""The file of one network that predicts by itself: what it takes, what it says, and where it comes from."""
+"""The file of one network that predicts by itself, with its metadata and the scaling of its inputs."""
 
 import json
 import re
 import warnings
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,8 +18,14 @@ from kdlib.io.artifacts import read_json, read_npz, write_npz
 from kdlib.io.errors import UserError
 from kdlib.learning import losses
 
-MOST = 1e240  # a scale times or over 2^208 is finite: see the bounds of `IntegerNetwork`
-KINDS = {"float": FloatNetwork, "integers": IntegerNetwork}
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kdlib.data.dataset import Dataset
+    from kdlib.learning.model_file import Model
+
+MAX_SCALE = 1e240  # a scale times or over 2^208 is finite: see the bounds of `IntegerNetwork`
+NETWORK_KINDS = {"float": FloatNetwork, "integers": IntegerNetwork}
 
 
 def _is_shape(shape, pixels):
@@ -27,12 +34,36 @@ def _is_shape(shape, pixels):
 
 @dataclass(frozen=True)
 class About:
-    """What a network's file says in JSON. features: names. image_shape: () of a table. encoding: "" or the dataset's.
+    """Metadata of a deployed network, which its file stores as JSON.
 
-    dataset, teacher: digests, "" where there is none. recipe: {key of params.yaml: value}. setting: {name: value}, of
-    the sweep; {"start", "end"} of a schedule. split, replica: which network it is.
+    Parameters
+    ----------
+    classes : list of str
+        Names of the classes.
+    features : list of str
+        Names of the features.
+    image_shape : list of int
+        [height, width]; [] for a table.
+    encoding : str
+        JSON of the dataset's encoding; "" if it has none.
+    dataset, teacher : str
+        Digests in hex; "" if there is none.
+    recipe : dict
+        {key of params.yaml: value}.
+    setting : dict
+        {name: value} of the sweep's setting that was chosen. The value of a schedule is {"start", "end"}.
+    split, replica : int
+        Which network of the stack this is.
+    licence : str
+
+    Raises
+    ------
+    ValueError
+        If a value has another type, or could harm the files that are made from it. Anyone can make such a file, and
+        other programs open what is made from it.
     """
 
+    # `__post_init__` compares each value's type with its annotation: these must be plain classes.
     classes: list
     features: list
     image_shape: list
@@ -46,7 +77,6 @@ class About:
     licence: str = "MIT"
 
     def __post_init__(self):
-        """Raises ValueError for what has no place in the files that others open: anyone can make such a file."""
         if any(type(getattr(self, field.name)) is not field.type for field in fields(self)):
             raise ValueError("what it says of itself is of other types")
         if any(type(name) is not str for name in (*self.classes, *self.features)):
@@ -66,8 +96,8 @@ class About:
             raise ValueError(f"images {self.image_shape} are not of {len(self.features)} pixels")
 
     @classmethod
-    def of(cls, dataset, model):
-        """Of the network that leaves. dataset: a `Dataset`. model: a `Model` with a sweep."""
+    def of(cls, dataset: "Dataset", model: "Model") -> "About":
+        """Return the metadata of the network that is deployed from a model with a sweep."""
         setting, split, replica = model.sweep.deployed_network()
         chosen = {name: values[setting] for name, values in model.sweep.settings.items()}
         chosen = {name: asdict(value) if is_dataclass(value) else value for name, value in chosen.items()}
@@ -77,74 +107,98 @@ class About:
 
 @dataclass(frozen=True)
 class Deployed:
-    """network: a `FloatNetwork` or an `IntegerNetwork`. offset, scale: (features,) float64, or (1,) if all are alike.
+    """A network that predicts the classes of raw rows.
 
-    Rows are raw: a DataFrame, a dict of columns or a list of dicts, whose names are matched; or an array, of encoded
-    rows (n, features) or of images; see `kdlib.deployment.features.features`. Each method raises UserError for rows
-    that do not fit, and for numbers that are not finite. The first time that a column has cells which training does not
-    know, it warns.
+    Rows are a DataFrame, a dict of columns or a list of dicts, whose columns are matched by name; or an array of
+    encoded rows (n, features) or of images. See `kdlib.deployment.features.features`. The methods warn of each column
+    the first time that it has cells which training does not know.
+
+    Parameters
+    ----------
+    network : FloatNetwork or IntegerNetwork
+    about : About
+        Metadata.
+    offset, scale : np.ndarray
+        (features,) float64, or (1,) if all are equal. The network sees (x - offset) * scale.
+
+    Raises
+    ------
+    UserError
+        By each method that takes rows: if they do not fit, or have numbers that are not finite.
     """
 
-    network: object
+    network: FloatNetwork | IntegerNetwork
     about: About
     offset: np.ndarray
     scale: np.ndarray
-    _told: set = field(default_factory=set, init=False, repr=False, compare=False)
+    _warned_columns: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def _warn(self, unknown, rows):
         """Warn of columns that no warning has named yet."""
-        new = {name: counts for name, counts in unknown.items() if name not in self._told}
-        self._told.update(new)
+        new = {name: counts for name, counts in unknown.items() if name not in self._warned_columns}
+        self._warned_columns.update(new)
         if new:
             warnings.warn("; ".join(lines(new, rows)), stacklevel=3)
 
-    def logits(self, rows):
-        """(n, classes) float64. A row's logits depend on no other row, bit for bit."""
+    def logits(self, rows: object) -> np.ndarray:
+        """Return the logits, (n, classes) float64.
+
+        The logits of a row do not depend on the other rows, bit for bit.
+        """
         x, unknown = features(rows, self.about)
         self._warn(unknown, len(x))
-        with np.errstate(over="ignore", invalid="ignore"):  # beyond all ranges is where integers saturate
+        with np.errstate(over="ignore", invalid="ignore"):  # integers saturate beyond all ranges
             logits = self.network.logits((x - self.offset) * self.scale)
         if not np.isfinite(logits).all():
             row = np.argwhere(~np.isfinite(logits))[0, 0]
             raise UserError(f"row {row} has numbers too large for this network: its logits are not finite")
         return logits
 
-    def predict_proba(self, rows):
-        """(n, classes) float64, which sum to 1."""
+    def predict_proba(self, rows: object) -> np.ndarray:
+        """Return the probabilities, (n, classes) float64. Each row sums to 1."""
         return losses.softmax(self.logits(rows), Exact)
 
-    def predict(self, rows):
-        """(n,) class names: of the largest logit, the first one if several are."""
+    def predict(self, rows: object) -> np.ndarray:
+        """Return the class names (n,) of the largest logits. If several are equal, the first class is taken."""
         return np.array(self.about.classes)[np.argmax(self.logits(rows), axis=-1)]
 
-    def save(self, path):
+    def save(self, path: "Path | str") -> None:
+        """Write the file that `load` reads."""
         settings = self.network.settings() | asdict(self.about)
         arrays = self.network.arrays() | {"offset": self.offset, "scale": self.scale}
         write_npz(path, arrays | {"about": np.array(json.dumps(settings, sort_keys=True).encode())})
 
 
-def deployed(network, about, dataset):
-    """`Deployed` with the scaling of the split that `about` names."""
+def deployed(network: FloatNetwork | IntegerNetwork, about: About, dataset: "Dataset") -> Deployed:
+    """Return a `Deployed` with the scaling of the split that `about` names."""
     scaling = (values[about.split] for values in (dataset.offset, dataset.scale))
     return Deployed(network, about, *(v[:1] if (v == v[0]).all() else v for v in scaling))
 
 
-def load(path):
-    """`Deployed` of a file by the stage quantize. Raises UserError if it is missing, damaged or another file."""
+def load(path: "Path | str") -> Deployed:
+    """Read a deployed network from a file that the stage quantize wrote.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, is damaged, or holds something else.
+    """
     arrays = read_npz(path)
     if "about" not in arrays:
         raise UserError(f"{path}: no deployed network; name models/deployed.npz, which the stage quantize writes")
     try:
         settings = read_json(arrays["about"].item())
-        network = KINDS[settings["kind"]].from_arrays(arrays, settings)
+        network = NETWORK_KINDS[settings["kind"]].from_arrays(arrays, settings)
         about = About(**{field.name: settings[field.name] for field in fields(About)})
         scaling = [arrays[name].astype(np.float64, casting="safe") for name in ("offset", "scale")]
-        ends, named = (network.sizes[0], network.sizes[-1]), (len(about.features), len(about.classes))
+        ends = (network.sizes[0], network.sizes[-1])
+        named = (len(about.features), len(about.classes))
         if ends != named or any(v.shape not in ((1,), ends[:1]) or not np.isfinite(v).all() for v in scaling):
             raise ValueError(f"{ends} inputs and outputs, {named} names, and scaling that is not of them or not finite")
-        if not (scaling[1] >= 1 / MOST).all() or not (scaling[1] <= MOST).all():
+        scale = scaling[1]
+        if not (scale >= 1 / MAX_SCALE).all() or not (scale <= MAX_SCALE).all():
             raise ValueError(
-                f"a scale of {scaling[1].min():g} to {scaling[1].max():g}, not from {1 / MOST:g} to {MOST:g}"
+                f"a scale of {scale.min():g} to {scale.max():g}, not from {1 / MAX_SCALE:g} to {MAX_SCALE:g}"
             )
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a deployed network ({error}); write it again with the stage quantize") from None

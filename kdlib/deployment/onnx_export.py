@@ -1,7 +1,8 @@
-"""A deployed network as an ONNX model: raw rows in; label, probabilities and logits out."""
+"""Export a deployed network as an ONNX model: raw rows in; label, probabilities and logits out."""
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,97 +11,103 @@ from kdlib.deployment.features import encoding
 from kdlib.deployment.integer_network import HIGHEST
 from kdlib.deployment.onnx_graph import TYPES, Graph
 
-ML, OUTPUTS = "ai.onnx.ml", ("label", "probabilities", "logits")
+if TYPE_CHECKING:
+    from kdlib.deployment.model_file import Deployed
+
+ML_DOMAIN = "ai.onnx.ml"
+OUTPUTS = ("label", "probabilities", "logits")
 
 
-def onnx_file(deployed):
-    """bytes of the model of a `Deployed`.
+def onnx_file(deployed: "Deployed") -> bytes:
+    """Return the bytes of the ONNX model of a deployed network.
 
-    Its input is `rows`, (n, features) float64. Of a table with an encoding each column is an input of its name, (n, 1),
-    with underscores after it, until no column has the name, if an output has it: numbers, truth values (0 or 1) and
-    dates (days since 1970-01-01 UTC) float64, NaN where missing, in whatever notation the table had them (0.5 for
-    `0,5`, 5 for `5%`);
-    categories texts without blanks around them, which are compared as they are: a trained value, or one of its
-    `kdlib.data.parsing.spellings`. Outputs: `label` (n,) texts; `probabilities` and `logits`, (n, classes), float64 of
-    integers, float32 of floats. Rows that Python refuses have answers that mean nothing.
+    Inputs. Without an encoding there is one input `rows`, (n, features) float64. With an encoding each column is an
+    input (n, 1) of its name. If an output has the same name, underscores are appended until no column has the name.
+
+    - Numbers, truth values (0 or 1) and dates (days since 1970-01-01 UTC) are float64, NaN where missing. The notation
+      of the table does not matter: 0.5 for `0,5`, 5 for `5%`.
+    - Categories are texts without blanks at their ends. They are compared literally: with a trained value, or with one
+      of its `kdlib.data.parsing.spellings`.
+
+    Outputs. `label` (n,) texts; `probabilities` and `logits`, (n, classes), float64 of an integer network, float32 of a
+    float network. For rows that Python refuses, the outputs have no meaning.
     """
-    graph, network, about = Graph(), deployed.network, deployed.about
-    kind, width = network.settings()["kind"], network.sizes[-1]
-    x = _table(graph, encoding(about)) if about.encoding else graph.input("rows", "float64", network.sizes[0])
+    graph = Graph()
+    network = deployed.network
+    about = deployed.about
+    x = _encoded_columns(graph, encoding(about)) if about.encoding else graph.input("rows", "float64", network.sizes[0])
     x = graph.node("Sub", x, graph.constant(deployed.offset, "float64"))
     x = graph.node("Mul", x, graph.constant(deployed.scale, "float64"))
-    logits, of = (_integers if kind == "integers" else _floats)(graph, network, x)
+    if network.settings()["kind"] == "integers":
+        logits = _integer_logits(graph, network, x)
+        kind = "float64"
+    else:
+        logits = _float_logits(graph, network, x)
+        kind = "float32"
     graph.node("Identity", logits, output="logits")
     graph.node("Softmax", logits, output="probabilities", axis=-1)
     best = graph.node("ArgMax", logits, axis=1, keepdims=0)
     graph.node("Gather", graph.constant(about.classes, "str"), best, output="label")
     graph.output("label", "str", None)
-    graph.output("probabilities", of, width)
-    graph.output("logits", of, width)
+    graph.output("probabilities", kind, network.sizes[-1])
+    graph.output("logits", kind, network.sizes[-1])
     settings = network.settings() | asdict(about)
-    texts = {
+    metadata = {
         key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in settings.items()
     }
-    return graph.file(texts)
+    return graph.file(metadata)
 
 
-def _floats(graph, network, x):
+def _float_logits(graph, network, x):
+    """Add the layers of a `FloatNetwork`, in float32."""
     x = graph.node("Cast", x, to=TYPES["float32"])
     for index, (weights, biases) in enumerate(network.network.layers):
         x = graph.node("Relu", x) if index else x
         x = graph.node("Gemm", x, graph.constant(weights[0], "float32"), graph.constant(biases[0, 0], "float32"))
-    return x, "float32"
+    return x
 
 
-def _integers(graph, network, x):
-    """`IntegerNetwork.sums` in float64, which holds each of its integers: kernels for int8 may saturate or round."""
+def _integer_logits(graph, network, x):
+    """Add `IntegerNetwork.logits` in float64, which holds all its integers: kernels for int8 may saturate or round."""
 
     def scaled(x, exponents):
         return graph.node("Mul", x, graph.constant(np.ldexp(1.0, exponents), "float64"))
 
     def rounded(x, low, high):
-        limits = (graph.constant(float(limit), "float64") for limit in (low, high))
-        return graph.node("Clip", graph.node("Round", x), *limits)
+        nearest = graph.node("Round", x)
+        lower = graph.constant(float(low), "float64")
+        upper = graph.constant(float(high), "float64")
+        return graph.node("Clip", nearest, lower, upper)
 
     low = -network.zero_point
     x = rounded(scaled(x, network.input_exponent), low, low + HIGHEST)
     x = graph.node("Sub", x, graph.constant(float(low), "float64"))
     for index, (weights, biases) in enumerate(network.layers):
-        w, b = graph.constant(weights, "int8"), graph.constant(biases, "int32")
-        w, b = (graph.node("Cast", one, to=TYPES["float64"]) for one in (w, b))
+        int8_weights = graph.constant(weights, "int8")
+        int32_biases = graph.constant(biases, "int32")
+        w = graph.node("Cast", int8_weights, to=TYPES["float64"])
+        b = graph.node("Cast", int32_biases, to=TYPES["float64"])
         x = graph.node("Add", graph.node("MatMul", x, w), b)
         if index < len(network.shifts):
             x = rounded(scaled(x, -network.shifts[index].astype(int)), 0, HIGHEST)
-    return scaled(x, -network.logit_exponent), "float64"
+    return scaled(x, -network.logit_exponent)
 
 
 def _input_name(column, encoded):
-    name, names = column.name, {other.name for other in encoded.columns}
+    """Return the column's name, with underscores appended while an output or another column has the name."""
+    name = column.name
+    names = {other.name for other in encoded.columns}
     while name in OUTPUTS or (name != column.name and name in names):
         name += "_"
     return name
 
 
-def _table(graph, encoded):
-    """The features (n, features), float64, of the columns of an `Encoding`."""
+def _encoded_columns(graph, encoded):
+    """Add an input for each column of an `Encoding`; return the features (n, features), float64."""
     parts = []
     for column in encoded.columns:
         if column.kind == "category":
-            cells = graph.input(_input_name(column, encoded), "str", 1)
-            width = len(column.feature_names)
-            places = {value: k for k, value in enumerate(column.categories)}
-            places |= dict.fromkeys(column.rare, len(column.categories))
-            for text in sorted(MISSING.union(column.missing_texts, *map(spellings, column.missing_texts))):
-                places.setdefault(text, width - 1 if column.missing else width)
-            for value in sorted((*column.categories, *column.rare), key=len):
-                for text in sorted(spellings(value)):
-                    places.setdefault(text, places[value])
-            of_place = np.array([*places.values()])[:, None] == np.arange(width)
-            hot = graph.node("OneHotEncoder", cells, domain=ML, cats_strings=[*places], zeros=1)
-            hot = graph.node("Reshape", hot, graph.constant([-1, len(places)], "int64"))
-            parts.append(
-                graph.node("MatMul", graph.node("Cast", hot, to=TYPES["float64"]), graph.constant(of_place, "float64"))
-            )
+            parts.append(_one_hot(graph, column, _input_name(column, encoded)))
             continue
         cells = graph.input(_input_name(column, encoded), "float64", 1)
         missing = graph.node("IsNaN", cells)
@@ -108,3 +115,21 @@ def _table(graph, encoded):
         if column.missing:
             parts.append(graph.node("Cast", missing, to=TYPES["float64"]))
     return graph.node("Concat", *parts, axis=1)
+
+
+def _one_hot(graph, column, input_name):
+    """Add the input of a category column; return its one-hot features (n, width), float64."""
+    cells = graph.input(input_name, "str", 1)
+    width = len(column.feature_names)
+    feature_of = {value: k for k, value in enumerate(column.categories)}
+    feature_of |= dict.fromkeys(column.rare, len(column.categories))
+    for text in sorted(MISSING.union(column.missing_texts, *map(spellings, column.missing_texts))):
+        feature_of.setdefault(text, width - 1 if column.missing else width)
+    for value in sorted((*column.categories, *column.rare), key=len):
+        for text in sorted(spellings(value)):
+            feature_of.setdefault(text, feature_of[value])
+    text_to_feature = np.array([*feature_of.values()])[:, None] == np.arange(width)
+    hot = graph.node("OneHotEncoder", cells, domain=ML_DOMAIN, cats_strings=[*feature_of], zeros=1)
+    hot = graph.node("Reshape", hot, graph.constant([-1, len(feature_of)], "int64"))
+    hot = graph.node("Cast", hot, to=TYPES["float64"])
+    return graph.node("MatMul", hot, graph.constant(text_to_feature, "float64"))

@@ -1,4 +1,4 @@
-"""Rows of a file in, a CSV of classes and probabilities out."""
+"""Predict the rows of a file, and write classes and probabilities to a CSV file."""
 
 from pathlib import Path
 
@@ -11,30 +11,30 @@ from kdlib.io.atomic import apart, exclusive
 from kdlib.io.errors import UserError
 
 
-def predict(model, rows, output):
-    """Write class, confidence (the largest probability) and probabilities of each of the rows.
+def predict(model: str, rows: str, output: str) -> tuple[int, list[str]]:
+    """Write the class, its confidence (the largest probability) and all probabilities of each row.
 
     Parameters
     ----------
     model : str
         Path of a deployed network.
     rows : str
-        Path of a table as `kdlib.data.readers.read_table` takes it, or of an .npz with the array `x`.
+        Path of a table that `kdlib.data.readers.read_table` reads, or of an .npz with the array `x`.
     output : str
-        Path of a .csv, which no other process writes meanwhile.
+        Path of the .csv to write. No other process may write it at the same time.
 
     Returns
     -------
     count : int
-        Of the rows.
+        The number of rows.
     lines : list of str
-        What was left out of the file or read otherwise than it stands there; then one line for each column with
-        cells that training does not know, see `kdlib.deployment.features.lines`.
+        First the notes of the table's reader: parts of the file that it left out or did not read literally. Then one
+        line for each column with cells that training does not know, see `kdlib.deployment.features.lines`.
 
     Raises
     ------
     UserError
-        For a file that is missing or damaged, and for rows that do not fit.
+        If a file is missing or damaged, or if the rows do not fit the network.
     """
     if not str(output).endswith(".csv"):
         raise UserError(f"--output: got {str(output)!r}; needs a path that ends with .csv")
@@ -54,11 +54,12 @@ def _predict(deployed, rows, output):
         raise error if str(error).startswith(rows) else UserError(f"{rows}: {error}") from None
     if not probabilities:
         raise UserError(f"{rows}: has no rows")
-    classes, written = deployed.about.classes, []
+    classes = deployed.about.classes
+    csv_rows = []
     for row in probabilities:
         best = row.index(max(row))
-        named = {f"probability of {name}": value for name, value in zip(classes, row, strict=True)}
-        written.append({"class": classes[best], "confidence": row[best]} | named)
-    write_csv(output, written)
+        by_class = {f"probability of {name}": value for name, value in zip(classes, row, strict=True)}
+        csv_rows.append({"class": classes[best], "confidence": row[best]} | by_class)
+    write_csv(output, csv_rows)
     notes = x.notes if isinstance(x, Table) else ()
-    return len(written), [*notes, *lines(unknown, len(written))]
+    return len(csv_rows), [*notes, *lines(unknown, len(csv_rows))]

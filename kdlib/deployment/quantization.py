@@ -1,4 +1,6 @@
-"""From a network of floats to one of integers, calibrated on training rows."""
+"""Convert a float network to an integer network, calibrated on training rows."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -6,57 +8,93 @@ from kdlib.deployment.integer_network import HIGHEST, SHIFTS, SUMS, IntegerNetwo
 from kdlib.numerics import exact
 from kdlib.numerics.levels import LEVELS, rounded, to_levels
 
-ROWS, NUMBERS = 4096, 2**22  # of calibration at most, evenly from all
-# Their shares of the sums; the rest is for what a zero point of 128 adds to biases, at most 128 / 255 of the products.
-PRODUCTS, BIASES = SUMS * 7 // 16, SUMS // 4
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kdlib.data.dataset import Dataset
+    from kdlib.learning.network import Network
+
+# Limits of the calibration, whose rows are spread evenly over all training rows.
+MAX_ROWS = 4096
+MAX_ELEMENTS = 2**22
+# Shares of the sums' range. The rest is for the zero point: one of 128 adds to the biases at most 128 / 255 of the
+# products.
+MAX_PRODUCTS = SUMS * 7 // 16
+MAX_BIAS = SUMS // 4
 
 
-def quantized(network, dataset, split, bits):
-    """[`IntegerNetwork` of each replica of a `Network`], calibrated on at most ROWS training rows of its split."""
+def quantized(network: "Network", dataset: "Dataset", split: int, bits: int) -> list[IntegerNetwork]:
+    """Quantize each replica of a network.
+
+    Parameters
+    ----------
+    network : Network
+    dataset : Dataset
+        At most MAX_ROWS training rows of the split calibrate the exponents.
+    split : int
+    bits : int
+        Of a weight: 8, 4 or 2.
+    """
     rows = dataset.rows("train", split)
-    most = min(ROWS, -(-NUMBERS // network.sizes[0]))
+    most = min(MAX_ROWS, -(-MAX_ELEMENTS // network.sizes[0]))
     x = dataset.inputs(rows[:: -(-len(rows) // most)], split)
     replicas = range(network.replicas)
     return [quantize([(weights[k], biases[k, 0]) for weights, biases in network.layers], x, bits) for k in replicas]
 
 
-def quantize(layers, x, bits):
-    """`IntegerNetwork` of layers [(weights (in, out), biases (out,)), ...], floats. x: (n, features), scaled, float64.
+def quantize(layers: "Sequence[tuple[np.ndarray, np.ndarray]]", x: np.ndarray, bits: int) -> IntegerNetwork:
+    """Quantize one network.
 
-    Exponents by `kdlib.numerics.levels`, of what they have to hold on these rows. The biases take in the mean error
-    that rounded weights and activations make there (Nagel et al., "Data-Free Quantization Through Weight Equalization
-    and Bias Correction", 2019, section 4.2).
+    The exponents are chosen by `kdlib.numerics.levels` for the values that occur on these rows. The biases are
+    corrected by the mean error that rounded weights and activations cause there.
+
+    Parameters
+    ----------
+    layers : sequence of (np.ndarray, np.ndarray)
+        For each layer weights (in, out) and biases (out,), floats.
+    x : np.ndarray
+        (n, features) float64, scaled: the rows of the calibration.
+    bits : int
+        Of a weight: 8, 4 or 2.
+
+    References
+    ----------
+    Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), section 4.2.
     """
-    zero = 128 if np.min(x) < 0 else 0
-    a, exponent = to_levels(x, -zero, HIGHEST - zero, axis=(0, 1))
-    input_exponent, found, shifts = exponent.item(), [], []
+    zero_point = 128 if np.min(x) < 0 else 0
+    activations, exponent = to_levels(x, -zero_point, HIGHEST - zero_point, axis=(0, 1))
+    input_exponent = exponent.item()
+    integer_layers = []
+    shifts = []
     for index, (weights, biases) in enumerate(layers):
         last = index == len(layers) - 1
-        integers, of_sums = _weights(weights, biases, bits, exponent, last)
-        products = np.matmul(a, integers)  # integers
+        integers, sum_exponents = _quantized_weights(weights, biases, bits, exponent, last)
+        products = np.matmul(activations, integers)  # integers
         x = exact.Right(weights.astype(np.float64)).product(x) + biases
-        mean_error = exact.mean(x - products * np.ldexp(1.0, -of_sums), axis=0)
-        added = rounded(mean_error, np.ldexp(1.0, of_sums[0]), -BIASES, BIASES)
-        of_zero = zero * integers.sum(axis=0) if index == 0 else 0  # integers
-        found.append((integers.astype(np.int8), (added - of_zero).astype(np.int32)))
+        mean_error = exact.mean(x - products * np.ldexp(1.0, -sum_exponents), axis=0)
+        integer_biases = rounded(mean_error, np.ldexp(1.0, sum_exponents[0]), -MAX_BIAS, MAX_BIAS)
+        of_zero_point = zero_point * integers.sum(axis=0) if index == 0 else 0  # integers
+        integer_layers.append((integers.astype(np.int8), (integer_biases - of_zero_point).astype(np.int32)))
         if not last:
-            x, sums = np.maximum(x, 0), np.maximum(products + added, 0)
-            held = to_levels(sums * np.ldexp(1.0, -of_sums), 0, HIGHEST, axis=(0, 1))[1]
-            exponent = np.minimum(held, of_sums.min())
-            shifts.append(np.minimum(of_sums - exponent, SHIFTS)[0].astype(np.uint8))
-            a = rounded(sums, np.ldexp(1.0, -shifts[-1].astype(np.int32)), 0, HIGHEST)
-    return IntegerNetwork(bits, found, shifts, input_exponent, zero, of_sums.item(0))
+            x = np.maximum(x, 0)
+            sums = np.maximum(products + integer_biases, 0)
+            held = to_levels(sums * np.ldexp(1.0, -sum_exponents), 0, HIGHEST, axis=(0, 1))[1]
+            exponent = np.minimum(held, sum_exponents.min())
+            shifts.append(np.minimum(sum_exponents - exponent, SHIFTS)[0].astype(np.uint8))
+            activations = rounded(sums, np.ldexp(1.0, -shifts[-1].astype(np.int32)), 0, HIGHEST)
+    return IntegerNetwork(bits, integer_layers, shifts, input_exponent, zero_point, sum_exponents.item(0))
 
 
-def _weights(weights, biases, bits, exponent, last):
-    """(integers (in, out), exponents of the sums (1, out)), so coarse that biases and sums have room.
+def _quantized_weights(weights, biases, bits, input_exponent, last):
+    """Return integers (in, out) and the exponents of the sums (1, out), so coarse that biases and sums fit.
 
-    exponent: of the inputs. last: all units share one.
+    last: whether this is the last layer, whose units share one exponent.
     """
-    most, shared = LEVELS[bits], np.min if last else lambda values: values
-    integers, own = to_levels(weights, -most, most, (0, 1) if last else 0)
-    room = np.frexp(float(BIASES))[1] - 1 - np.frexp(biases)[1] - exponent
-    above = np.frexp(HIGHEST * np.abs(integers).sum(axis=0) / PRODUCTS)[1]  # integers
-    own = np.minimum(own, shared(np.minimum(room, own - np.maximum(above, 0))))
-    integers = rounded(weights.astype(np.float64), np.ldexp(1.0, own), -most, most)
-    return integers, np.broadcast_to(exponent + own, (1, len(biases)))
+    most = LEVELS[bits]
+    shared = np.min if last else lambda values: values
+    integers, exponents = to_levels(weights, -most, most, (0, 1) if last else 0)
+    bias_limit = np.frexp(float(MAX_BIAS))[1] - 1 - np.frexp(biases)[1] - input_exponent
+    excess = np.frexp(HIGHEST * np.abs(integers).sum(axis=0) / MAX_PRODUCTS)[1]  # integers
+    exponents = np.minimum(exponents, shared(np.minimum(bias_limit, exponents - np.maximum(excess, 0))))
+    integers = rounded(weights.astype(np.float64), np.ldexp(1.0, exponents), -most, most)
+    return integers, np.broadcast_to(input_exponent + exponents, (1, len(biases)))
