@@ -1,1 +1,1 @@
-"""The training kernels in NumPy and in numba, threads and ranks."""
+"""The training kernels in NumPy and in numba, their arithmetics, threads and ranks."""

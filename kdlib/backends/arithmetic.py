@@ -1,4 +1,4 @@
-"""The two arithmetics that a network can be trained in. Its code is written once and is handed one of them."""
+"""The two arithmetics in which a network can be trained. Code is written once and takes one of these classes."""
 
 import math
 
@@ -17,7 +17,7 @@ class Exact:
     dtype = np.float32  # of parameters, activations and their gradients
     logits_dtype = np.float64  # of logits and losses
     threads_matter = False  # whether the bits depend on the number of threads
-    limit = grids.LIMIT  # of the magnitude of what is trained on
+    limit = grids.LIMIT  # magnitude of the numbers in training
     dense = dense.ExactDense
     usable = staticmethod(grids.blas_is_exact)  # whether the products here are as the bound assumes
     exp = staticmethod(elementary.exp)
@@ -27,15 +27,18 @@ class Exact:
     unit_sum = staticmethod(exact.unit_sum)
 
     @staticmethod
-    def softmax_gradient(logits, targets, temperature=None):
-        """(softmax - targets) / T, (R, n, classes)."""
+    def softmax_gradient(
+        logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return (softmax(logits / T) - targets) / T, (R, n, classes)."""
         return selection.current.softmax_gradient(logits, targets, temperature, Exact)
 
 
 class Fast:
     """Plain float32: quicker, and repeatable on one machine only."""
 
-    dtype = logits_dtype = np.float32
+    dtype = np.float32
+    logits_dtype = np.float32
     threads_matter = True
     limit = math.inf
     dense = dense.FastDense
@@ -44,19 +47,23 @@ class Fast:
     matmul = staticmethod(np.matmul)
 
     @staticmethod
-    def usable():
+    def usable() -> bool:
         return True
 
     @staticmethod
-    def sum(x, axis, keepdims=False):
+    def sum(x: np.ndarray, axis: int | tuple[int, ...], keepdims: bool = False) -> np.ndarray:
         return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
     @staticmethod
-    def softmax_gradient(logits, targets, temperature=None):
+    def softmax_gradient(
+        logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return (softmax(logits / T) - targets) / T, (R, n, classes)."""
         return selection.current.softmax_gradient(logits, targets, temperature, Fast)
 
     @staticmethod
-    def unit_sum(x):
+    def unit_sum(x: np.ndarray) -> np.ndarray:
+        """Return the sums over the last axis, which is kept."""
         return np.add.reduce(x, axis=-1, keepdims=True)
 
 

@@ -3,6 +3,7 @@
 An *operand* is what enters `forward`: (values (R, rows, K), unit (R, rows, 1) or None).
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -10,125 +11,207 @@ import numpy as np
 from kdlib.backends import numpy_backend, selection
 from kdlib.numerics.grids import SCALED_FLOOR, Grid, Mirror, bits_beside, product
 
+Operand = tuple[np.ndarray, np.ndarray | None]
+Layer = tuple[np.ndarray, np.ndarray]  # weights and biases
+
 
 class ExactDense:
     """Products that do not round, in float32. See `kdlib.numerics.grids` for the bound.
 
-    Activations a have grids by rows, of units e, weights W by columns, of units f: a W is exact. In the other two
-    products these units lie along the sum, and the error δ takes them in before it is snapped: (e δ) by columns beside
-    the integers a / e, (f δ) by rows beside the integers W / f. Powers of two move freely: with them taken out again,
-    the products are those of a and W themselves. So a and W are snapped once, δ twice, and once more for its own sum.
+    The activations a have one grid for each row, with units e. The weights W have one grid for each column, with units
+    f. So a W is exact.
 
-    e <= LIMIT 2^-7 = 2^49, and a unit of e δ is at least SCALED_FLOOR 2^-17 = 2^-77, so that e δ / e has units of at
-    least 2^-126; f likewise. No partial sum exceeds PART LIMIT^2 = 2^122.
+    In aᵀ δ the units e vary along the summed axis, and in δ Wᵀ the units f do. So multiply the error δ by these units
+    first, then snap it, then divide it by the same units:
+
+    - aᵀ δ = (a / e)ᵀ (e δ), where a / e are integers, and e δ has one grid for each column;
+    - δ Wᵀ = (f δ) (W / f)ᵀ, where W / f are integers, and f δ has one grid for each row.
+
+    Units are powers of two, so multiplying and dividing by them is exact, and the results are the products of a and W
+    themselves. So a and W are snapped once, and δ three times: for each of the two products, and for its own sum.
+
+    Range: e <= LIMIT 2^-7 = 2^49, and a unit of e δ is at least SCALED_FLOOR 2^-17 = 2^-77, so that e δ / e has units
+    of at least 2^-126. The same holds for f. No partial sum exceeds PART LIMIT^2 = 2^122.
+
+    Parameters
+    ----------
+    layer : (np.ndarray, np.ndarray)
+        Weights (R, K, m) and biases (R, 1, m), views of the parameters.
+    rows : int
+        Of the largest batch.
+    values : np.ndarray, optional
+        Where the snapped weights are stored, if not in a new array.
+
+    Attributes
+    ----------
+    bits : (int, int)
+        Of the grids of activations and of weights.
+    mirror : Mirror
+        The snapped weights.
+    grids : tuple of Grid
+        Of the activations, the weights, δ for the weights' gradient, δ for the inputs' gradient, δ for the biases'.
     """
 
-    def __init__(self, layer, rows, values=None):
-        """layer: (weights (R, K, m), biases (R, 1, m)), views of the parameters. rows: of the largest batch.
-
-        values: where the snapped weights go, if not into a new array.
-        """
+    def __init__(self, layer: Layer, rows: int, values: np.ndarray | None = None):
         weights, self.biases = layer
         _, inner, width = weights.shape
-        # Each operand is in two products; neither of them is to starve the other.
+        # Each operand is in two products, and each product must leave enough bits to both of its operands.
         input_bits = min(-(-bits_beside(inner) // 2), bits_beside(rows) // 2)
         weight_bits = min(bits_beside(inner, input_bits), bits_beside(width) // 2)
         self.bits = input_bits, weight_bits
         self.mirror = Mirror(weights, Grid(weight_bits), values)
-        self._input, for_errors = Grid(input_bits), (bits_beside(rows, input_bits), bits_beside(width, weight_bits))
-        self._for_weights, self._for_inputs, self._for_biases = (
-            Grid(bits, SCALED_FLOOR) for bits in (*for_errors, bits_beside(rows))
+        self._input_grid = Grid(input_bits)
+        self._weight_gradient_grid = Grid(bits_beside(rows, input_bits), SCALED_FLOOR)
+        self._input_gradient_grid = Grid(bits_beside(width, weight_bits), SCALED_FLOOR)
+        self._bias_gradient_grid = Grid(bits_beside(rows), SCALED_FLOOR)
+        self.grids = (
+            self._input_grid,
+            self.mirror.grid,
+            self._weight_gradient_grid,
+            self._input_gradient_grid,
+            self._bias_gradient_grid,
         )
-        self.grids = self._input, self.mirror.grid, self._for_weights, self._for_inputs, self._for_biases
-        self._ones, self._buffers = np.ones((1, rows), np.float32), {}
+        self._ones = np.ones((1, rows), np.float32)
+        self._buffers = {}
 
     def _buffer(self, shape):
         if shape not in self._buffers:
             self._buffers[shape] = np.empty(shape, np.float32)
         return self._buffers[shape]
 
-    def operand(self, x):
-        """x: (..., K), float32 -> the operand."""
+    def operand(self, x: np.ndarray) -> Operand:
+        """Return x (..., K), float32, as an operand."""
         out = np.empty_like(x)
-        return out, selection.current.operand(x, self._input, out)
+        return out, selection.current.operand(x, self._input_grid, out)
 
-    def activate(self, z, biases, mask, out):
-        """ReLU of z + b, times the mask if there is one, in place; that as the operand, in `out`. z: (R, rows, K)."""
-        return out, numpy_backend.activate(z, biases, mask, self._input, out)
+    def activate(self, z: np.ndarray, biases: np.ndarray, mask: np.ndarray | None, out: np.ndarray) -> Operand:
+        """Apply z <- ReLU(z + b) * mask in place, and return z as this layer's operand.
 
-    def product(self, operand, out):
-        """a W -> `out`, (R, rows, m)."""
+        Parameters
+        ----------
+        z : np.ndarray
+            (R, rows, K), the products of the layer before.
+        biases : np.ndarray
+            Of the layer before.
+        mask : np.ndarray or None
+            Of dropout.
+        out : np.ndarray
+            (R, rows, K), where the values of the operand are stored.
+        """
+        return out, numpy_backend.activate(z, biases, mask, self._input_grid, out)
+
+    def product(self, operand: Operand, out: np.ndarray) -> np.ndarray:
+        """Store a W in `out`, (R, rows, m), and return it."""
         return product(operand[0], self.mirror.values, out=out)
 
-    def gradients(self, operand, delta, weights, biases, tops=(None, None)):
-        """The gradients by weights and biases, into these arrays. delta: by a W + b. tops: of `snap_scaled`."""
+    def gradients(
+        self,
+        operand: Operand,
+        delta: np.ndarray,
+        weights: np.ndarray,
+        biases: np.ndarray,
+        tops: Sequence[np.ndarray | None] = (None, None),
+    ) -> None:
+        """Compute the gradients with respect to weights and biases.
+
+        Parameters
+        ----------
+        operand : (np.ndarray, np.ndarray or None)
+            Of `product`.
+        delta : np.ndarray
+            (R, rows, m), the gradient with respect to a W + b.
+        weights, biases : np.ndarray
+            (R, K, m) and (R, 1, m), where the gradients are stored.
+        tops : (np.ndarray or None, np.ndarray or None)
+            Largest magnitudes of e δ and of δ, if known: see `numpy_backend.snap_scaled`.
+        """
         values, unit = operand
         scaled = self._buffer(delta.shape)
-        numpy_backend.snap_scaled(delta, unit, self._for_weights, 1, scaled, tops[0])
+        numpy_backend.snap_scaled(delta, unit, self._weight_gradient_grid, 1, scaled, tops[0])
         product(values.transpose(0, 2, 1), scaled, out=weights)
-        numpy_backend.snap_scaled(delta, None, self._for_biases, 1, scaled, tops[1])
+        numpy_backend.snap_scaled(delta, None, self._bias_gradient_grid, 1, scaled, tops[1])
         product(self._ones[:, : delta.shape[1]], scaled, out=biases)
 
-    def backward(self, delta, out):
-        """The gradient by the layer's inputs, δ Wᵀ -> `out`, (R, rows, K)."""
+    def backward(self, delta: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Store δ Wᵀ, the gradient with respect to the layer's inputs, in `out` (R, rows, K), and return it."""
         scaled = self._buffer(delta.shape)
-        numpy_backend.snap_scaled(delta, self.mirror.unit, self._for_inputs, 2, scaled)
+        numpy_backend.snap_scaled(delta, self.mirror.unit, self._input_gradient_grid, 2, scaled)
         return product(scaled, self.mirror.values.transpose(0, 2, 1), out=out)
 
-    def square_sum(self):
-        """(R, 1, m), the sum of squares of each unit's incoming weights, exact: 2 bits + log2 K <= 53."""
+    def square_sum(self) -> np.ndarray:
+        """Return the sum of squares of each unit's incoming weights, (R, 1, m) float64.
+
+        It is exact: 2 bits + log2 K <= 53.
+        """
         return np.einsum("rkm,rkm->rm", self.mirror.values, self.mirror.values, dtype=np.float64)[:, None]
 
 
 class Same:
-    """`Mirror` of weights that are their own operand."""
+    """The interface of `Mirror` for weights that are not snapped: `values` are the weights themselves."""
 
-    def __init__(self, weights):
-        self.weights = self.values = weights
+    def __init__(self, weights: np.ndarray):
+        self.weights = weights
+        self.values = weights
 
-    def update(self, rows):
-        pass
+    def update(self, rows: slice) -> None:
+        """Do nothing."""
 
-    def finish(self):
-        pass
+    def finish(self) -> None:
+        """Do nothing."""
 
 
 class FastDense:
-    """`ExactDense` with plain products, which round as the BLAS likes."""
+    """`ExactDense` with plain products, which the BLAS rounds in its own order."""
 
     grids = ()
 
-    def __init__(self, layer, rows, values=None):
+    def __init__(self, layer: Layer, rows: int, values: np.ndarray | None = None):
         weights, self.biases = layer
-        self.mirror, self._ones = Same(weights), np.ones((1, rows), np.float32)
+        self.mirror = Same(weights)
+        self._ones = np.ones((1, rows), np.float32)
 
     @staticmethod
-    def operand(x):
+    def operand(x: np.ndarray) -> Operand:
         return x, None
 
     @staticmethod
-    def activate(z, biases, mask, out):
+    def activate(z: np.ndarray, biases: np.ndarray, mask: np.ndarray | None, out: np.ndarray) -> Operand:
         return z, numpy_backend.activate(z, biases, mask, None, None)
 
-    def product(self, operand, out):
+    def product(self, operand: Operand, out: np.ndarray) -> np.ndarray:
         return np.matmul(operand[0], self.mirror.values, out=out)
 
-    def gradients(self, operand, delta, weights, biases):
+    def gradients(self, operand: Operand, delta: np.ndarray, weights: np.ndarray, biases: np.ndarray) -> None:
         np.matmul(operand[0].transpose(0, 2, 1), delta, out=weights)
         np.matmul(self._ones[:, : delta.shape[1]], delta, out=biases)
 
-    def backward(self, delta, out):
+    def backward(self, delta: np.ndarray, out: np.ndarray) -> np.ndarray:
         return np.matmul(delta, self.mirror.values.transpose(0, 2, 1), out=out)
 
-    def square_sum(self):
+    def square_sum(self) -> np.ndarray:
         return np.einsum("rkm,rkm->rm", self.mirror.values, self.mirror.values)[:, None]
 
 
-def layer_views(flat, sizes):
-    """The layers in a flat stack (R, parameters), as views: [(weights (R, in, out), biases (R, 1, out)), ...]."""
-    layers, start = [], 0
+def layer_views(flat: np.ndarray, sizes: Sequence[int]) -> list[Layer]:
+    """Return the layers in a flat stack as views.
+
+    Parameters
+    ----------
+    flat : np.ndarray
+        (R, parameters).
+    sizes : sequence of int
+        Widths of the layers, input and output included.
+
+    Returns
+    -------
+    list of (np.ndarray, np.ndarray)
+        Weights (R, in, out) and biases (R, 1, out) of each layer.
+    """
+    layers = []
+    start = 0
     for fan_in, fan_out in pairwise(sizes):
-        middle, end = start + fan_in * fan_out, start + (fan_in + 1) * fan_out
+        middle = start + fan_in * fan_out
+        end = start + (fan_in + 1) * fan_out
         weights = flat[:, start:middle].reshape(-1, fan_in, fan_out)
         layers.append((weights, flat[:, middle:end].reshape(-1, 1, fan_out)))
         start = end
@@ -136,15 +219,39 @@ def layer_views(flat, sizes):
 
 
 class Layers:
-    """All dense layers of a stack, on flat arrays (R, P) that are laid out as `layer_views`.
+    """All dense layers of a stack, on flat arrays (R, parameters) in the order of `layer_views`.
 
-    parameters; mirrored: what the products take for the weights; gradient. dense, gradients: of each layer.
+    Parameters
+    ----------
+    dense : type
+        `ExactDense` or `FastDense`.
+    sizes : sequence of int
+        Widths of the layers, input and output included.
+    parameters : np.ndarray
+        (R, parameters).
+    rows : int
+        Of the largest batch.
+
+    Attributes
+    ----------
+    gradient : np.ndarray
+        Of the shape of `parameters`.
+    mirrored : np.ndarray
+        What the products use as weights: their snapped values, or `parameters` itself in plain float32.
+    dense : list of ExactDense or FastDense
+        One for each layer.
+    gradients : list of (np.ndarray, np.ndarray)
+        `layer_views` of `gradient`.
     """
 
-    def __init__(self, dense, sizes, parameters, rows):
-        """dense: `ExactDense` or `FastDense`. rows: of the largest batch."""
-        self.sizes, self.parameters, self.gradient = sizes, parameters, np.zeros_like(parameters)
+    def __init__(
+        self, dense: type[ExactDense] | type[FastDense], sizes: Sequence[int], parameters: np.ndarray, rows: int
+    ):
+        self.sizes = sizes
+        self.parameters = parameters
+        self.gradient = np.zeros_like(parameters)
         self.mirrored = np.zeros_like(parameters) if dense is ExactDense else parameters
-        views, mirrored = layer_views(parameters, sizes), layer_views(self.mirrored, sizes)
+        views = layer_views(parameters, sizes)
+        mirrored = layer_views(self.mirrored, sizes)
         self.dense = [dense(view, rows, values) for view, (values, _) in zip(views, mirrored, strict=True)]
         self.gradients = layer_views(self.gradient, sizes)

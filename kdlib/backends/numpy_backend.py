@@ -1,21 +1,30 @@
-"""What is done to single elements in training, in NumPy. `numba_backend` does the same in compiled loops."""
+"""The elementwise operations of training, in NumPy. `numba_backend` does the same in compiled loops.
+
+In all functions `grid` is a `kdlib.numerics.grids.Grid`, and None in plain float32; `layers` is a
+`kdlib.backends.dense.Layers`; `arithmetic` is `kdlib.backends.arithmetic.Exact` or `Fast`.
+"""
+
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from kdlib.numerics.grids import magnitude, snap
+from kdlib.numerics.grids import Grid, magnitude, snap
 
 HELD = 1 << 26  # elements of the training examples that are held as operands, 256 MiB, not made anew for each batch
 BLOCK = 65536  # elements of a block: its arrays stay in the cache while all passes of an update go over them
 
 
-def flush_to_zero(moment, anchor):
-    """Round to a multiple of the anchor's last place, so that what is below a half of it becomes zero."""
+def flush_to_zero(moment: np.ndarray, anchor: float) -> None:
+    """Round to a multiple of the anchor's last place, in place. So numbers below half of it become zero."""
     moment += anchor
     moment -= anchor
 
 
-def _cut(layers):
-    """(columns, mirror, rows) of blocks of about BLOCK elements: whole rows of weights, the biases with the last."""
+def _cache_blocks(layers):
+    """Yield (columns, mirror, rows) of blocks of about BLOCK elements: whole rows of weights, the biases with the last.
+
+    columns: of the flat arrays. rows: of the layer's weights.
+    """
     start = 0
     for dense in layers.dense:
         replicas, fan_in, fan_out = dense.mirror.weights.shape
@@ -27,16 +36,33 @@ def _cut(layers):
             start = end
 
 
-def update(rule, constants, arrays, layers=None, flush=None):
-    """A step of an optimizer, block by block, and of the mirrors of the weights while a block is in the cache.
+def update(
+    rule: Callable,
+    constants: Mapping[str, float | np.ndarray],
+    arrays: Mapping[str, np.ndarray],
+    layers=None,
+    flush: float | None = None,
+) -> None:
+    """Take a step of an optimizer, and refresh the snapped weights.
 
-    rule: of (p, g, the moments, the constants), see `kdlib.backends.update_rules`. constants: {name: a number, or
-    (R, 1)}. arrays: {name: (R, P)}, p, g and the moments; g is overwritten. layers: None, or
-    `kdlib.backends.dense.Layers`. flush: None, or the anchor to flush the moments to.
+    The step goes block by block, so that a block is in the cache while its weights are snapped.
+
+    Parameters
+    ----------
+    rule : callable
+        Of (p, g, the moments, the constants), see `kdlib.backends.update_rules`.
+    constants : mapping
+        {name: a number, or (R, 1)}, in the order of the rule.
+    arrays : mapping
+        {name: (R, P)}: p, g and the moments, in the order of the rule. They change in place; g is overwritten.
+    layers : Layers, optional
+        Whose mirrors are refreshed.
+    flush : float, optional
+        The anchor for `flush_to_zero` of the moments.
     """
     arrays = list(arrays.values())
     whole = not layers or arrays[0].size <= BLOCK
-    for columns, mirror, rows in [(slice(None), None, None)] if whole else _cut(layers):
+    for columns, mirror, rows in [(slice(None), None, None)] if whole else _cache_blocks(layers):
         block = [array[:, columns] for array in arrays]
         rule(*block, *constants.values())
         if flush is not None:
@@ -48,8 +74,8 @@ def update(rule, constants, arrays, layers=None, flush=None):
         dense.mirror.finish()
 
 
-def constrain(layers, max_norm):
-    """Scale the columns of weights whose L2 norm is above `max_norm` down to it, and their mirrors."""
+def constrain(layers, max_norm: float) -> None:
+    """Scale columns of weights with an L2 norm above `max_norm` down to it, and refresh their snapped weights."""
     for dense in layers.dense:
         factor = max_norm / np.sqrt(dense.square_sum())
         if (factor < 1).any():
@@ -58,34 +84,75 @@ def constrain(layers, max_norm):
             dense.mirror.finish()
 
 
-def passes(layers, rows):
-    """None: `kdlib.learning.backpropagation` calls the functions of this module for each layer."""
+def passes(layers, rows: int) -> None:
+    """Return None: `kdlib.learning.backpropagation` calls the functions of this module for each layer."""
     return None
 
 
-steps = None  # one at a time: `kdlib.learning.training`
+steps = None  # `kdlib.learning.training` takes its steps one at a time
 
 
-def operand(x, grid, out, nonnegative=False):
-    """Snap each row of x (..., K) to its grid, into `out`; returns the units (..., 1). nonnegative: x >= 0."""
+def operand(x: np.ndarray, grid: Grid, out: np.ndarray, nonnegative: bool = False) -> np.ndarray:
+    """Snap each row to its grid.
+
+    Parameters
+    ----------
+    x : np.ndarray
+        (..., K).
+    grid : Grid
+    out : np.ndarray
+        (..., K), where the snapped numbers are stored.
+    nonnegative : bool
+        Whether x >= 0 is known.
+
+    Returns
+    -------
+    np.ndarray
+        The unit of each row, (..., 1).
+    """
     largest = np.maximum.reduce(x, axis=-1, keepdims=True) if nonnegative else magnitude(x, axis=-1)
     anchor, unit = grid.anchor_and_unit(largest)
     snap(x, anchor, out)
     return unit
 
 
-def gather(x, rows, offset, scale, grid, out, unit):
-    """(x[rows] - offset) * scale -> out (R, n, features), with a grid then snapped as by `operand`; units -> unit.
+def gather(
+    x: np.ndarray,
+    rows: np.ndarray,
+    offset: np.ndarray,
+    scale: np.ndarray,
+    grid: Grid | None,
+    out: np.ndarray,
+    unit: np.ndarray,
+) -> None:
+    """Store (x[rows] - offset) * scale in `out`; with a grid then snap it as `operand` does.
 
-    x: (N, features), numbers of any kind. rows: (R, n) int64. offset, scale: (features,) float64.
+    Parameters
+    ----------
+    x : np.ndarray
+        (N, features), numbers of any kind.
+    rows : np.ndarray
+        (R, n) int64.
+    offset, scale : np.ndarray
+        (features,) float64.
+    grid : Grid or None
+    out : np.ndarray
+        (R, n, features).
+    unit : np.ndarray
+        (R, n, 1), where the units are stored if there is a grid.
     """
     out[...] = (x.take(rows, axis=0) - offset) * scale
     if grid is not None:
         unit[...] = operand(out, grid, out)
 
 
-def activate(z, biases, mask, grid, out):
-    """ReLU of z + b, times the mask if there is one, in place; then `operand`, unless the grid is None."""
+def activate(
+    z: np.ndarray, biases: np.ndarray, mask: np.ndarray | None, grid: Grid | None, out: np.ndarray | None
+) -> np.ndarray | None:
+    """Apply z <- ReLU(z + b) * mask in place, where a mask of None is 1. Then return `operand` of z with the grid.
+
+    Without a grid return None.
+    """
     z += biases
     np.maximum(z, 0, out=z)
     if mask is not None:
@@ -93,18 +160,32 @@ def activate(z, biases, mask, grid, out):
     return None if grid is None else operand(z, grid, out, nonnegative=True)
 
 
-def pass_on(delta, z):
-    """The gradient by what `activate` was given, from that by its result, in place; the mask left aside.
+def pass_on(delta: np.ndarray, z: np.ndarray) -> None:
+    """Apply the backward pass of ReLU in place: delta <- delta * (z > 0).
 
-    A unit that is off or dropped has z = 0, and passes nothing on.
+    delta is the gradient with respect to the result z of `activate`. The result is the gradient with respect to its
+    input, but for the factors of the mask. A unit that is off or dropped has z = 0, and its gradient is zero.
     """
     delta *= z > 0
 
 
-def snap_scaled(x, unit, grid, axis, out, top=None):
-    """x units, snapped to grids along `axis`, over units -> out. x: (R, n, m). unit: (R, n, 1), (R, 1, m) or None.
+def snap_scaled(
+    x: np.ndarray, unit: np.ndarray | None, grid: Grid, axis: int, out: np.ndarray, top: np.ndarray | None = None
+) -> None:
+    """Multiply x by units, snap the products to grids along `axis`, and divide them by the units again.
 
-    top: the largest magnitudes of x units along the axis, if they are known.
+    Parameters
+    ----------
+    x : np.ndarray
+        (R, n, m).
+    unit : np.ndarray or None
+        (R, n, 1) or (R, 1, m), powers of two; None for 1.
+    grid : Grid
+    axis : int
+    out : np.ndarray
+        (R, n, m), where the result is stored.
+    top : np.ndarray, optional
+        The largest magnitudes of x * unit along `axis`, if they are known.
     """
     scaled = x if unit is None else np.multiply(x, unit, out=out)
     snap(scaled, grid.anchor(magnitude(scaled, axis=axis) if top is None else top), out)
@@ -112,31 +193,49 @@ def snap_scaled(x, unit, grid, axis, out, top=None):
         out *= 1 / unit
 
 
-def _shifted(logits, temperature):
+def _shifted_logits(logits, temperature):
+    """Return (z - max z) / T."""
     result = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
     if temperature is not None:
         result /= temperature
     return result
 
 
-def shifted(logits, temperature, arithmetic):
-    """((z - max z) / T, and the sum of its exponentials (..., 1)), of which log-softmax is made.
+def shifted(
+    logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic: type
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the two parts of log-softmax = shifted - log(total).
 
-    logits: (..., classes). temperature: None for 1, a number, or an array.
+    Parameters
+    ----------
+    logits : np.ndarray
+        z, (..., classes).
+    temperature : float, np.ndarray or None
+        T; None for 1.
+    arithmetic : type
+
+    Returns
+    -------
+    shifted : np.ndarray
+        (z - max z) / T, (..., classes).
+    total : np.ndarray
+        The sum of exp(shifted) over the classes, (..., 1).
     """
-    result = _shifted(logits, temperature)
+    result = _shifted_logits(logits, temperature)
     return result, arithmetic.unit_sum(arithmetic.exp(result))
 
 
-def softmax(logits, temperature, arithmetic):
-    """exp(z / T) over its sum. The arguments are those of `shifted`."""
-    powers = arithmetic.exp(_shifted(logits, temperature))
-    powers /= arithmetic.unit_sum(powers)
-    return powers
+def softmax(logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic: type) -> np.ndarray:
+    """Return softmax(logits / T), (..., classes). The parameters are those of `shifted`."""
+    exponentials = arithmetic.exp(_shifted_logits(logits, temperature))
+    exponentials /= arithmetic.unit_sum(exponentials)
+    return exponentials
 
 
-def softmax_gradient(logits, targets, temperature, arithmetic):
-    """(softmax - targets) / T, (R, n, classes)."""
+def softmax_gradient(
+    logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None, arithmetic: type
+) -> np.ndarray:
+    """Return (softmax(logits / T) - targets) / T, (R, n, classes). The parameters are those of `shifted`."""
     gradient = softmax(logits, temperature, arithmetic)
     gradient -= targets
     if temperature is not None:

@@ -1,117 +1,150 @@
-"""The ranks: processes, on any machines, that train one network together, each with its rows of every batch.
+"""The ranks: processes, on any machines, that train one network together. Each has its own rows of every batch.
 
-Each has the whole network and makes the same update. What depends on rows of others is agreed by two reductions, and
-neither rounds: a maximum, and a sum of numbers whose every partial sum is a multiple of one unit, see
-`kdlib.numerics.grids`. So no bit depends on how many ranks there are, nor on the order in which they add.
+Each rank has the whole network and makes the same update. Two reductions combine what depends on rows of other ranks: a
+maximum, and a sum of numbers whose every partial sum is a multiple of one unit, see `kdlib.numerics.grids`. Neither
+rounds. So no bit depends on the number of ranks, nor on the order in which they add.
 """
 
 import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from kdlib.numerics.sums import Sums
 
-TEXT = 120  # bytes of a text that ranks show each other
+MAX_TEXT_BYTES = 120  # of a text in `Alone.texts`
 
 
 class Alone:
-    """One process, which has all rows, and agrees with itself."""
+    """A single process, which has all rows. `Ranks` has the same interface."""
 
-    rank, size = 0, 1
+    rank = 0
+    size = 1
 
     @property
-    def first(self):
-        """Whether this one writes, logs and shows."""
+    def first(self) -> bool:
+        """Whether this rank writes, logs and shows progress."""
         return self.rank == 0
 
-    def share(self, rows):
-        """The slice of so many rows that is this rank's; of no row, too, where there are more ranks than rows."""
+    def share(self, rows: int) -> slice:
+        """Return this rank's slice of range(rows). It is empty on some ranks if there are more ranks than rows."""
         return slice(rows * self.rank // self.size, rows * (self.rank + 1) // self.size)
 
-    def batches(self, n, rows):
-        """(own, batches) of n examples in batches of so many `rows`.
+    def batches(self, n: int, rows: int) -> tuple[slice | np.ndarray, list[tuple[int, slice, slice]]]:
+        """Cut n examples into batches, and each batch into shares.
 
-        own: which of the n are this rank's, a slice or indices. batches: for each its rows, the `share`, and the slice
-        of that within the `own`.
+        Parameters
+        ----------
+        n : int
+        rows : int
+            Of a batch; the last one may have fewer.
+
+        Returns
+        -------
+        own : slice or np.ndarray
+            This rank's examples, as a slice or indices of range(n).
+        batches : list of (int, slice, slice)
+            For each batch its number of rows, this rank's `share` of them, and where this share is in `own`.
         """
-        found, places, end = [], [], 0
+        batches = []
+        indices = []
+        end = 0
         for start in range(0, n, rows):
             count = min(rows, n - start)
             share = self.share(count)
-            begin, end = end, end + share.stop - share.start
-            places.append(np.arange(start + share.start, start + share.stop))
-            found.append((count, share, slice(begin, end)))
-        return slice(None) if self.size == 1 else np.concatenate(places), found
+            begin = end
+            end = begin + share.stop - share.start
+            indices.append(np.arange(start + share.start, start + share.stop))
+            batches.append((count, share, slice(begin, end)))
+        return slice(None) if self.size == 1 else np.concatenate(indices), batches
 
-    def largest(self, magnitudes):
-        """The largest over the ranks, elementwise, of floats that are not below zero; a NaN is larger than all."""
+    def largest(self, magnitudes: np.ndarray) -> np.ndarray:
+        """Return the elementwise maximum over the ranks, of floats >= 0. NaN counts as larger than all numbers."""
         return magnitudes
 
-    def total(self, terms):
-        """The sum over the ranks, elementwise, in place: of numbers of which no partial sum rounds."""
+    def total(self, terms: np.ndarray) -> np.ndarray:
+        """Return the elementwise sum over the ranks, in place. No partial sum may round."""
         return terms
 
-    def told(self, array):
-        """The first rank's `array`, in place of all others', of the same shape and dtype; C-contiguous."""
+    def told(self, array: np.ndarray) -> np.ndarray:
+        """Return the first rank's array (broadcast). All ranks give arrays of one shape and dtype, C-contiguous."""
         return array
 
-    def texts(self, text):
-        """What each rank says, a list. Texts are cut."""
+    def texts(self, text: str) -> list[str]:
+        """Return the texts of all ranks, each cut to MAX_TEXT_BYTES."""
         return [text]
 
 
 class Ranks(Alone):
-    """Several. reduce: function of a C-contiguous array and of `max` or `sum`, which leaves the result in it."""
+    """One of several ranks.
 
-    def __init__(self, rank, size, reduce):
-        self.rank, self.size, self._reduce = rank, size, reduce
+    Parameters
+    ----------
+    rank : int
+    size : int
+        The number of ranks.
+    reduce : callable
+        Of a C-contiguous array and "max" or "sum". It stores the elementwise result over all ranks in the array.
+    """
 
-    def largest(self, magnitudes):
+    def __init__(self, rank: int, size: int, reduce: Callable[[np.ndarray, str], object]):
+        self.rank = rank
+        self.size = size
+        self._reduce = reduce
+
+    def largest(self, magnitudes: np.ndarray) -> np.ndarray:
         bits = np.abs(magnitudes).view(f"i{magnitudes.itemsize}")  # of positive floats in their order, NaN at the end
         self._reduce(bits, "max")
         return bits.view(magnitudes.dtype)
 
-    def total(self, terms):
+    def total(self, terms: np.ndarray) -> np.ndarray:
         self._reduce(terms, "sum")
         return terms
 
-    def told(self, array):
+    def told(self, array: np.ndarray) -> np.ndarray:
         content = array.view(np.uint8)
         if not self.first:
             content[...] = 0
         self._reduce(content, "sum")
         return array
 
-    def texts(self, text):
-        shown = np.zeros((self.size, TEXT), np.uint8)
-        content = text.encode()[:TEXT]
+    def texts(self, text: str) -> list[str]:
+        shown = np.zeros((self.size, MAX_TEXT_BYTES), np.uint8)
+        content = text.encode()[:MAX_TEXT_BYTES]
         shown[self.rank, : len(content)] = np.frombuffer(content, np.uint8)
         self._reduce(shown, "sum")
         return [bytes(row).rstrip(b"\0").decode(errors="replace") for row in shown]
 
 
-ALONE = current = Alone()
+ALONE = Alone()
+current = ALONE
 
 
 @contextlib.contextmanager
-def using(ranks):
-    """Context in which `current` are these."""
+def using(ranks: Alone) -> Iterator[None]:
+    """Make these ranks `current` inside a `with` block."""
     global current
-    before, current = current, ranks
+    before = current
+    current = ranks
     try:
         yield
     finally:
         current = before
 
 
-def mean_of(pieces, n):
-    """`exact.mean` over the last axis of the pieces (..., k), one after another, without another copy of them.
+def mean_of(pieces: Sequence[np.ndarray], n: int) -> np.ndarray:
+    """Return `exact.mean` over the last axis of an array that is given in pieces, without a copy of the whole.
 
-    n: of all terms, of which these are this rank's.
+    Parameters
+    ----------
+    pieces : sequence of np.ndarray
+        (..., k) each: this rank's terms.
+    n : int
+        The number of terms of all ranks.
     """
     largest = [np.max(np.abs(piece), axis=-1, keepdims=True, initial=0.0) for piece in pieces]
     sums = Sums(current.largest(np.maximum.reduce(largest)), n)
     for piece in pieces:
         sums.add(piece)
     mean = sums.total(current.total) / n
-    return np.where(np.isnan(mean), np.nan, mean)  # NaN has many bits, of which the order of a sum picks some
+    return np.where(np.isnan(mean), np.nan, mean)  # NaN has many bits, and the order of a sum decides which

@@ -1,60 +1,78 @@
-"""Which back end trains: `blocks` (NumPy) or `compiled` (numba). No bit of exact arithmetic depends on it.
+"""Select the back end that trains: `numpy_backend` or `numba_backend`. No bit of exact arithmetic depends on it.
 
-`current` is the back end; callers name its functions by way of it, as `suited` changes it.
+`current` is the back end. `suited` changes it, so read it from this module at each call; do not import the name.
 """
 
 import contextlib
 import functools
 import logging
+from collections.abc import Callable, Iterator
+from types import ModuleType
 
 from kdlib.backends import numpy_backend
 
 log = logging.getLogger("kernels")
-COST = 10.0  # s to import numba and to compile
-SAVED = {"Exact": (1e-4, 5e-10), "Fast": (1.5e-5, 2e-10)}  # s that they save in a step, and for each parameter
+COMPILE_SECONDS = 10.0  # to import numba and to compile
+SAVED_SECONDS = {"Exact": (1e-4, 5e-10), "Fast": (1.5e-5, 2e-10)}  # by numba: in a step, and for each parameter of it
 
 current = numpy_backend
 _agreed = {}  # {what a run asks for: whether what is compiled for it gives NumPy's bits}
-choice = "auto"  # auto: numba, if it is installed, for a run that saves more than COST; numpy; numba
+choice = "auto"  # "numpy", "numba", or "auto": numba if it is installed and saves more than COMPILE_SECONDS
 
 
-def choose(name):
-    """Set `choice` for the process."""
+def choose(name: str) -> None:
+    """Set `choice` for the process: "auto", "numpy" or "numba"."""
     global choice
     choice = name
 
 
 @contextlib.contextmanager
-def suited(asked, steps, parameters, arithmetic, check):
-    """Context in which `current` suits a run of so many steps on so many parameters.
+def suited(
+    asked: tuple[Callable, bool], steps: int, parameters: int, arithmetic: type, check: Callable[[ModuleType], str]
+) -> Iterator[None]:
+    """Use the back end that suits a training, inside a `with` block.
 
-    asked: (an optimizer's rule, whether norms are bounded). check: function of a back end to a text that tells where it
-    differs from NumPy in this, "" if nowhere.
+    It is numba if numba is installed, agrees with NumPy, and saves more time than it costs to compile (with `choice`
+    "auto"); else it stays as it is.
+
+    Parameters
+    ----------
+    asked : (callable, bool)
+        The optimizer's rule, and whether norms are bounded. The result of `check` is remembered for it.
+    steps : int
+        Of the training.
+    parameters : int
+        Of the whole stack.
+    arithmetic : type
+        `kdlib.backends.arithmetic.Exact` or `Fast`.
+    check : callable
+        Compares a back end with NumPy, and returns a text: where they differ, "" if nowhere.
     """
-    of_step, of_parameter = SAVED[arithmetic.__name__]
+    of_step, of_parameter = SAVED_SECONDS[arithmetic.__name__]
     pays = _pays(steps * (of_step + parameters * of_parameter))
     with using(_compiled() if pays and _compiled() and _agrees(asked, check) else current):
         yield
 
 
 @contextlib.contextmanager
-def using(back_end):
-    """Context in which `current` is this one."""
+def using(back_end: ModuleType) -> Iterator[None]:
+    """Make a back end `current` inside a `with` block."""
     global current
-    before, current = current, back_end
+    before = current
+    current = back_end
     try:
         yield
     finally:
         current = before
 
 
-def _pays(saved):
-    return choice == "numba" or (choice == "auto" and (bool(_agreed) or saved > COST))
+def _pays(saved_seconds):
+    return choice == "numba" or (choice == "auto" and (bool(_agreed) or saved_seconds > COMPILE_SECONDS))
 
 
 @functools.cache
 def _compiled():
-    """The compiled back end, or None, with a line in the log, where it is not to be had."""
+    """Return the compiled back end, or None and a line in the log if it cannot be imported."""
     try:
         from kdlib.backends.numba_backend import calls
     except Exception as error:  # a broken installation raises anything

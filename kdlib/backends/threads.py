@@ -1,4 +1,4 @@
-"""How many threads the products and the compiled kernels have. No bit depends on it."""
+"""How many threads the products and the compiled kernels use. No bit depends on it."""
 
 import concurrent.futures
 import contextlib
@@ -6,47 +6,58 @@ import functools
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 
 SMALL = 1 << 19  # elements for which waking a thread costs more than it saves
 FEW = 1 << 20  # products for which a second thread costs more: 64-128-10, batch 32, takes 3/4 of the time without it
-_limit = None
-_now = None  # the number that a `Pace` has set
-_pool = (None, None)  # the process and its workers: a fork has none of its parent's threads
+_max_threads = None  # set by `limit`
+_chosen_threads = None  # the number that `paced` has set
+_executor = (None, None)  # the process and its workers: a fork has none of its parent's threads
 
 
-def limit(count):
-    """Set the number of threads at most; None: one for each core that the process may use."""
-    global _limit
-    _limit = count
+def limit(count: int | None) -> None:
+    """Set the largest number of threads. None: one for each core that the process may use."""
+    global _max_threads
+    _max_threads = count
 
 
-def available():
-    """Threads that this process may use."""
+def available() -> int:
+    """Return the number of threads that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return _limit or cores or 1
+    return _max_threads or cores or 1
 
 
-def parts(n, elements):
-    """range(n) in parts (first, last), one a thread, of `elements` in all; one if they are few."""
-    count = min(_now or available() if elements >= SMALL else 1, n)
+def parts(n: int, elements: int) -> list[tuple[int, int]]:
+    """Cut range(n) into parts (first, last), one for each thread.
+
+    Parameters
+    ----------
+    n : int
+    elements : int
+        The elements to process, in all. If there are fewer than SMALL, there is one part.
+    """
+    count = min(_chosen_threads or available() if elements >= SMALL else 1, n)
     return [(n * k // count, n * (k + 1) // count) for k in range(count)]
 
 
-def together(function, calls):
-    """function(*arguments) for all `calls`, which take arguments each; it is to release the GIL."""
-    global _pool
+def together(function: Callable, calls: Sequence[tuple]) -> None:
+    """Call function(*arguments) for each tuple of arguments in `calls`, in threads. The function must release the GIL.
+
+    Returns when all calls have returned.
+    """
+    global _executor
     if len(calls) > 1:
-        if _pool[0] != os.getpid():
-            _pool = os.getpid(), concurrent.futures.ThreadPoolExecutor(max(1, available() - 1), "kdlib")
-        waiting = [_pool[1].submit(function, *arguments) for arguments in calls[1:]]
+        if _executor[0] != os.getpid():
+            _executor = os.getpid(), concurrent.futures.ThreadPoolExecutor(max(1, available() - 1), "kdlib")
+        waiting = [_executor[1].submit(function, *arguments) for arguments in calls[1:]]
     function(*calls[0])
     if len(calls) > 1:
         for future in waiting:
             future.result()
 
 
-def spread(function, n, elements, *arguments):
-    """function(*arguments, first, last) over the `parts` of range(n)."""
+def spread(function: Callable, n: int, elements: int, *arguments: object) -> None:
+    """Call function(*arguments, first, last) for each of the `parts` of range(n), in threads."""
     if elements < SMALL:
         function(*arguments, 0, n)
         return
@@ -54,51 +65,80 @@ def spread(function, n, elements, *arguments):
 
 
 class Pace:
-    """Tries a step's work with one thread and with all, keeps to the quicker, and tries again now and then.
+    """Choose between one thread and all threads by measuring the steps of a training.
 
-    With other load on the machine several threads wait for each other, and no fixed rule knows when; a few lucky steps
-    tell little, so all threads are watched for as long as they are used, and steps that are slower end it. They may be
-    slow by chance: one thread then has MORE times the time of a trial, MORE times as much the next time, and at most
-    REST times a trial's, as all threads have before the next one. To be called after each step.
+    With other load on the machine, several threads wait for each other, and no fixed rule can predict when. So a trial
+    takes TRIAL steps with one thread, then up to TRIAL steps with all threads. The quicker number is used afterwards,
+    and the trial is repeated from time to time:
+
+    - While all threads are used, every TRIAL steps are compared with the time of one thread, because a few quick steps
+      prove little. If they are slower, one thread follows. The next trial begins RETRY_AFTER trial times after the last
+      one.
+    - A slow measurement may be chance. After the first one, use one thread for BACKOFF times the time of a trial.
+      Multiply this by BACKOFF after each further slow one, up to RETRY_AFTER. A quick trial resets it.
+
+    Call the object after each step.
+
+    Parameters
+    ----------
+    use : callable
+        Sets the number of threads, to 1 or to `count`.
+    count : int
+        All threads.
+    clock : callable
+        Returns seconds.
     """
 
-    TRIAL, MORE, REST = 4, 4, 64
+    TRIAL = 4  # steps
+    BACKOFF = 4  # factor, and trial times after the first slow trial
+    RETRY_AFTER = 64  # trial times
 
-    def __init__(self, use, count, clock=time.perf_counter):
-        """use: function that sets the number of threads to 1 or `count`."""
-        self._set, self._count, self._clock, self._rest = use, count, clock, self.MORE
-        self._trial()
+    def __init__(self, use: Callable[[int], None], count: int, clock: Callable[[], float] = time.perf_counter):
+        self._set_threads = use
+        self._count = count
+        self._clock = clock
+        self._backoff = self.BACKOFF
+        self._start_trial()
 
-    def _trial(self):
-        self._start, self._alone = self._clock(), None
+    def _start_trial(self):
+        self._trial_began = self._clock()
+        self._time_of_one = None
         self._use(1)
 
     def _use(self, threads):
-        self._using, self._steps, self._begin = threads, 0, self._clock()
-        self._set(threads)
+        self._threads = threads
+        self._steps = 0
+        self._began = self._clock()
+        self._set_threads(threads)
 
-    def __call__(self):
-        now, self._steps = self._clock(), self._steps + 1
-        spent = now - self._begin
-        if self._alone is None:
+    def __call__(self) -> None:
+        """Count a step, and change the number of threads if it is time."""
+        now = self._clock()
+        self._steps += 1
+        spent = now - self._began
+        if self._time_of_one is None:
             if self._steps == self.TRIAL:
-                self._alone, self._until = spent, None
+                self._time_of_one = spent
+                self._next_trial = None
                 self._use(self._count)
             return
-        if self._using > 1 and (self._steps == self.TRIAL or spent > self._alone):
-            slower = spent >= self._alone * self._steps / self.TRIAL
-            if self._until is None:
-                self._taken, self._rest = now - self._start, self._rest if slower else self.MORE
-                self._until = now + self.REST * self._taken
+        if self._threads > 1 and (self._steps == self.TRIAL or spent > self._time_of_one):
+            slower = spent >= self._time_of_one * self._steps / self.TRIAL
+            if self._next_trial is None:
+                self._trial_time = now - self._trial_began
+                if not slower:
+                    self._backoff = self.BACKOFF
+                self._next_trial = now + self.RETRY_AFTER * self._trial_time
             if slower:
-                self._until, self._rest = now + self._rest * self._taken, min(self.MORE * self._rest, self.REST)
+                self._next_trial = now + self._backoff * self._trial_time
+                self._backoff = min(self.BACKOFF * self._backoff, self.RETRY_AFTER)
             self._use(1 if slower else self._count)
-        if self._until and now >= self._until:
-            self._trial()
+        if self._next_trial and now >= self._next_trial:
+            self._start_trial()
 
 
-def _loaded():
-    """The loaded libraries of BLAS and OpenMP, as threadpoolctl has them."""
+def _thread_pools():
+    """Return threadpoolctl's controllers of the loaded libraries of BLAS and OpenMP."""
     try:
         from threadpoolctl import ThreadpoolController
     except ImportError:
@@ -107,18 +147,18 @@ def _loaded():
 
 
 @functools.cache
-def _libraries(scipy):
-    """The loaded BLAS libraries; their search takes over a ms. scipy: whether it has loaded its own."""
-    return [library for library in _loaded() if library.user_api == "blas"]
+def _blas_libraries(scipy):
+    """Return the loaded BLAS libraries; their search takes over a ms. scipy: whether it has loaded its own."""
+    return [library for library in _thread_pools() if library.user_api == "blas"]
 
 
 @contextlib.contextmanager
-def limited():
-    """Run a block with at most `available` threads in each library of BLAS and OpenMP that is loaded.
+def limited() -> Iterator[None]:
+    """Run a block with at most `available` threads in each loaded library of BLAS and OpenMP.
 
-    For models that are not ours. Without threadpoolctl the libraries keep their threads.
+    This is for models of other packages. Without threadpoolctl the libraries keep their threads.
     """
-    libraries = _loaded()
+    libraries = _thread_pools()
     before = [library.num_threads for library in libraries]
     try:
         for library, count in zip(libraries, before, strict=True):
@@ -129,9 +169,9 @@ def limited():
             library.set_num_threads(count)
 
 
-def _blas():
-    """Function that sets the threads of the loaded BLAS libraries, and their numbers of threads."""
-    libraries = _libraries("scipy.linalg" in sys.modules)
+def _blas_threads():
+    """Return a function that sets the threads of the loaded BLAS libraries, and their present numbers of threads."""
+    libraries = _blas_libraries("scipy.linalg" in sys.modules)
     before = [library.num_threads for library in libraries]
 
     def use(counts):
@@ -142,20 +182,31 @@ def _blas():
 
 
 @contextlib.contextmanager
-def paced(products, fixed=False):
-    """Context of a training whose step has so many `products`; gives the function to call after each step.
+def paced(products: int, fixed: bool = False) -> Iterator[Callable[[], None]]:
+    """Choose the number of threads of a training inside a `with` block.
 
-    Steps of less than FEW have one thread, others what `Pace` finds, or all, if the number is to be `fixed`: plain
-    float32 is repeatable only so. Without threadpoolctl the BLAS keeps its threads.
+    Without threadpoolctl the BLAS keeps its threads.
+
+    Parameters
+    ----------
+    products : int
+        Multiply-adds of a step. If there are fewer than FEW, one thread is used; else `Pace` chooses.
+    fixed : bool
+        Use all threads in place of `Pace`: plain float32 is repeatable only with a fixed number.
+
+    Yields
+    ------
+    callable
+        To be called after each step.
     """
-    global _now
-    blas, before = _blas()
+    global _chosen_threads
+    use_blas, before = _blas_threads()
     count = min(available(), max(before, default=available()))
 
     def use(threads):
-        global _now
-        _now = threads
-        blas([threads] * len(before))
+        global _chosen_threads
+        _chosen_threads = threads
+        use_blas([threads] * len(before))
 
     try:
         if products < FEW or count == 1 or fixed:
@@ -164,5 +215,5 @@ def paced(products, fixed=False):
         else:
             yield Pace(use, count)
     finally:
-        _now = None
-        blas(before)
+        _chosen_threads = None
+        use_blas(before)

@@ -1,17 +1,31 @@
-"""Update rules, written once: NumPy applies them to arrays, which change in place, and numba compiles them for numbers.
+"""Update rules, written once: NumPy applies them to arrays, in place, and numba compiles them for single numbers.
 
-Numbers beside float32 ones are arguments: compiled code takes a literal for float64. a b + c is rounded twice, by NumPy
-and by a compiler that is not told to contract.
+Constants are arguments, because compiled code takes a literal for float64. a b + c is rounded twice, by NumPy and by a
+compiler that may not contract it.
 """
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
 
 @functools.cache
-def sgd(nesterov, decays):
-    """The rule of (p, g, velocity, rate, momentum, decay) -> (p, velocity); arrays of g are overwritten."""
+def sgd(nesterov: bool, decays: bool) -> Callable:
+    """Return the rule of `kdlib.learning.optimizers.SGD`.
+
+    Parameters
+    ----------
+    nesterov : bool
+        Whether the momentum is Nesterov's.
+    decays : bool
+        Whether there is a weight decay. Without it the rule ignores `decay`.
+
+    Returns
+    -------
+    callable
+        rule(p, g, velocity, rate, momentum, decay) -> (p, velocity). If g is an array, it is overwritten.
+    """
 
     def rule(p, g, velocity, rate, momentum, decay):
         if decays:
@@ -30,8 +44,24 @@ def sgd(nesterov, decays):
 
 
 @functools.cache
-def adam(decoupled, decays):
-    """The rule of (p, g, mean, square, the constants of `optimizers.Adam`) -> (p, mean, square); g is overwritten."""
+def adam(decoupled: bool, decays: bool) -> Callable:
+    """Return the rule of `kdlib.learning.optimizers.Adam` or `AdamW`.
+
+    It is p <- p - rate mean / (sqrt(square) + floor). Its constants contain the corrections for the moments' bias.
+
+    Parameters
+    ----------
+    decoupled : bool
+        Whether the weight decay acts on the parameters (AdamW), not on the gradient.
+    decays : bool
+        Whether there is a weight decay. Without it the rule ignores `decay`.
+
+    Returns
+    -------
+    callable
+        rule(p, g, mean, square, rate, floor, beta_1, rest_1, beta_2, rest_2, decay) -> (p, mean, square), where rest is
+        1 - beta. With `decoupled`, `decay` is learning_rate * weight_decay. If g is an array, it is overwritten.
+    """
 
     def rule(p, g, mean, square, rate, floor, beta_1, rest_1, beta_2, rest_2, decay):
         if decays and decoupled:

@@ -1,15 +1,12 @@
 """A float network that predicts by itself; its sums do not round."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
 
 from kdlib.backends.arithmetic import Exact
 from kdlib.learning.network import Network
 from kdlib.numerics.exact import Right
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class FloatNetwork:
@@ -47,7 +44,7 @@ class FloatNetwork:
         return {"kind": "float"}
 
     @classmethod
-    def from_arrays(cls, arrays: "Mapping[str, np.ndarray]", settings: dict) -> "FloatNetwork":
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], settings: dict) -> "FloatNetwork":
         """Rebuild the network from what `arrays` and `settings` returned.
 
         Raises

@@ -15,17 +15,14 @@ Reference: Jacob et al., "Quantization and Training of Neural Networks for Effic
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kdlib.numerics.levels import LEVELS, rounded
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 HIGHEST = 255  # the largest activation
 SUMS = 2**30  # above all magnitudes of sums: a shift by 31 then gives zero
@@ -112,7 +109,7 @@ class IntegerNetwork:
         return result | {"scalars": np.array([getattr(self, name) for name in names], np.int32)}
 
     @classmethod
-    def from_arrays(cls, arrays: "Mapping[str, np.ndarray]", settings: dict) -> "IntegerNetwork":
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], settings: dict) -> "IntegerNetwork":
         """Rebuild the network from what `arrays` and `settings` returned.
 
         Raises

@@ -1,6 +1,8 @@
 """The file of a stack of integer networks. `evaluate` reads it to measure the cost of rounding."""
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,13 +12,10 @@ from kdlib.io.artifacts import digest, read_json, read_npz, write_npz
 from kdlib.io.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from kdlib.learning.network import Network
 
 
-def save_stack(path: "Path | str", networks: "Sequence[IntegerNetwork]", student: "Network") -> None:
+def save_stack(path: Path | str, networks: Sequence[IntegerNetwork], student: "Network") -> None:
     """Write integer networks to one file.
 
     Parameters
@@ -33,7 +32,7 @@ def save_stack(path: "Path | str", networks: "Sequence[IntegerNetwork]", student
     write_npz(path, stacked | {"about": np.array(json.dumps(about, sort_keys=True).encode())})
 
 
-def load_stack(path: "Path | str", student: "Network") -> list[IntegerNetwork]:
+def load_stack(path: Path | str, student: "Network") -> list[IntegerNetwork]:
     """Read the networks that `save_stack` wrote.
 
     Raises

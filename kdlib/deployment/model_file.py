@@ -4,6 +4,7 @@ import json
 import re
 import warnings
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +20,6 @@ from kdlib.io.errors import UserError
 from kdlib.learning import losses
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kdlib.data.dataset import Dataset
     from kdlib.learning.model_file import Model
 
@@ -162,7 +161,7 @@ class Deployed:
         """Return the class names (n,) of the largest logits. If several are equal, the first class is taken."""
         return np.array(self.about.classes)[np.argmax(self.logits(rows), axis=-1)]
 
-    def save(self, path: "Path | str") -> None:
+    def save(self, path: Path | str) -> None:
         """Write the file that `load` reads."""
         settings = self.network.settings() | asdict(self.about)
         arrays = self.network.arrays() | {"offset": self.offset, "scale": self.scale}
@@ -175,7 +174,7 @@ def deployed(network: FloatNetwork | IntegerNetwork, about: About, dataset: "Dat
     return Deployed(network, about, *(v[:1] if (v == v[0]).all() else v for v in scaling))
 
 
-def load(path: "Path | str") -> Deployed:
+def load(path: Path | str) -> Deployed:
     """Read a deployed network from a file that the stage quantize wrote.
 
     Raises

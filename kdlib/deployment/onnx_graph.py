@@ -3,14 +3,11 @@
 The numbers of the fields are those of onnx/onnx.proto3, https://github.com/onnx/onnx.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from kdlib.deployment.protobuf import message
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 IR_VERSION = 8
 OPSETS = {"": 13, "ai.onnx.ml": 1}
@@ -57,7 +54,7 @@ class Graph:
         """Make a tensor (n, width), or (n,) if width is None, an output."""
         self._outputs.append(_value_info(name, kind, width))
 
-    def constant(self, value: "np.ndarray | float | Sequence", kind: str) -> str:
+    def constant(self, value: np.ndarray | float | Sequence, kind: str) -> str:
         """Add a constant: an array, a number, or a list of numbers or of texts."""
         name = f"/constant_{len(self._tensors)}"
         raw = None
@@ -78,7 +75,7 @@ class Graph:
         *inputs: str,
         output: str | None = None,
         domain: str = "",
-        **attributes: "int | Sequence[int] | Sequence[str]",
+        **attributes: int | Sequence[int] | Sequence[str],
     ) -> str:
         """Apply an operator to tensors.
 
@@ -106,7 +103,7 @@ class Graph:
         self._nodes.append(message(*fields, (7, domain or None)))
         return output
 
-    def file(self, metadata: "Mapping[str, str]") -> bytes:
+    def file(self, metadata: Mapping[str, str]) -> bytes:
         """Return the bytes of a model with this graph and these metadata."""
         graph = message((1, self._nodes), (2, "student"), (5, self._tensors), (11, self._inputs), (12, self._outputs))
         opsets = [message((1, domain), (2, version)) for domain, version in OPSETS.items()]

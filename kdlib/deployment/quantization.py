@@ -1,5 +1,6 @@
 """Convert a float network to an integer network, calibrated on training rows."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +10,6 @@ from kdlib.numerics import exact
 from kdlib.numerics.levels import LEVELS, rounded, to_levels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from kdlib.data.dataset import Dataset
     from kdlib.learning.network import Network
 
@@ -42,7 +41,7 @@ def quantized(network: "Network", dataset: "Dataset", split: int, bits: int) -> 
     return [quantize([(weights[k], biases[k, 0]) for weights, biases in network.layers], x, bits) for k in replicas]
 
 
-def quantize(layers: "Sequence[tuple[np.ndarray, np.ndarray]]", x: np.ndarray, bits: int) -> IntegerNetwork:
+def quantize(layers: Sequence[tuple[np.ndarray, np.ndarray]], x: np.ndarray, bits: int) -> IntegerNetwork:
     """Quantize one network.
 
     The exponents are chosen by `kdlib.numerics.levels` for the values that occur on these rows. The biases are
