@@ -17,7 +17,7 @@ class Exact:
     dtype = np.float32  # of parameters, activations and their gradients
     logits_dtype = np.float64  # of logits and losses
     threads_matter = False  # whether the bits depend on the number of threads
-    limit = grids.LIMIT  # magnitude of the numbers in training
+    limit = grids.LIMIT  # largest magnitude of the training inputs
     dense = dense.ExactDense
     usable = staticmethod(grids.blas_is_exact)  # whether the products here are as the bound assumes
     exp = staticmethod(elementary.exp)

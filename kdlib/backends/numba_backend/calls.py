@@ -1,7 +1,8 @@
-"""What Python calls of the compiled kernels. It has the functions of `kdlib.backends.numpy_backend`."""
+"""The Python interface of the compiled kernels. Its functions are those of `kdlib.backends.numpy_backend`."""
 
 import functools
 import weakref
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -15,37 +16,49 @@ from kdlib.backends.numba_backend.steps import Steps
 from kdlib.backends.numpy_backend import flush_to_zero
 from kdlib.backends.threads import parts, spread, together
 from kdlib.numerics import exact
-from kdlib.numerics.grids import PART
+from kdlib.numerics.grids import PART, Grid
 
 ONE = np.ones(1)
-HELD = 1 << 24  # 64 MiB
-_mirrored = weakref.WeakKeyDictionary()
+HELD = 1 << 24  # elements of the training examples that are held as operands, 64 MiB
+_mirrored_by_layers = weakref.WeakKeyDictionary()
+
+passes = Passes
+steps = Steps
 
 
-def gather(x, rows, offset, scale, grid, out, unit):
+def gather(
+    x: np.ndarray,
+    rows: np.ndarray,
+    offset: np.ndarray,
+    scale: np.ndarray,
+    grid: Grid | None,
+    out: np.ndarray,
+    unit: np.ndarray,
+) -> None:
+    """Do `numpy_backend.gather`."""
     anchors, units, unit = (grid.anchors, grid.units, unit) if grid else (NO_TABLE, NO_TABLE, out[..., :1])
     gather_rows(x, rows, offset, scale, anchors, units, out, unit)
 
 
-def operand(x, grid, out):
-    unit, flat = np.empty((*x.shape[:-1], 1), np.float32), np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+def operand(x: np.ndarray, grid: Grid, out: np.ndarray) -> np.ndarray:
+    """Do `numpy_backend.operand`."""
+    unit = np.empty((*x.shape[:-1], 1), np.float32)
+    flat = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     arguments = flat, grid.anchors, grid.units, out.reshape(flat.shape), unit.reshape(-1)
     spread(snap_rows, unit.size, x.size, *arguments)
     return unit
 
 
-passes, steps = Passes, Steps
-
-
-def product(a, b):
+def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Do `kdlib.numerics.grids.product`, one matrix after another."""
     out = np.empty((*a.shape[:2], b.shape[2]), np.float32)
     for k in range(len(a)):
         compiled_product(a[k], b[k], out[k], PART)
     return out
 
 
-def _softened(logits, temperature, arithmetic):
-    """What the loops of softmax take: (rows of logits, temperatures, exponential, anchor)."""
+def _softmax_arguments(logits, temperature, arithmetic):
+    """Return what the loops of softmax take: rows of logits, temperatures, exponential, anchor."""
     rows = np.ascontiguousarray(logits).reshape(-1, logits.shape[-1])
     t = (ONE if temperature is None else np.asarray(temperature).reshape(-1)).astype(rows.dtype, copy=False)
     if arithmetic.dtype == arithmetic.logits_dtype:
@@ -53,15 +66,22 @@ def _softened(logits, temperature, arithmetic):
     return rows, t, exact_exp, exact.unit_anchor(rows.shape[1])
 
 
-def shifted(logits, temperature, arithmetic):
-    rows, t, exponential, anchor = _softened(logits, temperature, arithmetic)
-    out, totals = np.empty_like(rows), np.empty(len(rows), rows.dtype)
+def shifted(
+    logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic: type
+) -> tuple[np.ndarray, np.ndarray]:
+    """Do `numpy_backend.shifted`."""
+    rows, t, exponential, anchor = _softmax_arguments(logits, temperature, arithmetic)
+    out = np.empty_like(rows)
+    totals = np.empty(len(rows), rows.dtype)
     spread(shifting(exponential), len(rows), rows.size, rows, t, anchor, out, totals)
     return out.reshape(logits.shape), totals.reshape(*logits.shape[:-1], 1)
 
 
-def softmax_gradient(logits, targets, temperature, arithmetic):
-    rows, t, exponential, anchor = _softened(logits, temperature, arithmetic)
+def softmax_gradient(
+    logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None, arithmetic: type
+) -> np.ndarray:
+    """Do `numpy_backend.softmax_gradient`."""
+    rows, t, exponential, anchor = _softmax_arguments(logits, temperature, arithmetic)
     targets = np.ascontiguousarray(targets if targets.shape == logits.shape else np.broadcast_to(targets, logits.shape))
     gradient = np.empty_like(rows)
     spread(softening(exponential), len(rows), rows.size, rows, targets.reshape(rows.shape), t, anchor, gradient)
@@ -71,24 +91,26 @@ def softmax_gradient(logits, targets, temperature, arithmetic):
 def _mirrored_of(layers, p):
     if not layers:
         return Mirrored(None, p)
-    if layers not in _mirrored:
-        _mirrored[layers] = Mirrored(layers, p)
-    return _mirrored[layers]
+    if layers not in _mirrored_by_layers:
+        _mirrored_by_layers[layers] = Mirrored(layers, p)
+    return _mirrored_by_layers[layers]
 
 
-def _change(loop, p, given, mirrored):
-    """Threads share a loop of `updates` that changes p, and so the mirrors of the weights."""
+def _change(loop, p, arguments, mirrored):
+    """Run a loop of `updates` that changes p, in threads; then update the grids of the snapped weights."""
     count = len(parts(p.shape[1], p.size))
     tops = np.zeros((count, len(p), mirrored.widths), np.int32)
-    given = p, *given, mirrored.sizes, mirrored.values, mirrored.anchor
-    together(loop, [(*given, tops[k], k, count) for k in range(count)])
+    arguments = p, *arguments, mirrored.sizes, mirrored.values, mirrored.anchor
+    together(loop, [(*arguments, tops[k], k, count) for k in range(count)])
     if mirrored.widths:
         updates.settle(p, mirrored.sizes, mirrored.values, mirrored.anchor, mirrored.unit, *mirrored.tables, tops)
 
 
-def constrain(layers, max_norm):
+def constrain(layers, max_norm: float) -> None:
+    """Do `numpy_backend.constrain`."""
     p = layers.parameters
-    mirrored, count = _mirrored_of(layers, p), len(parts(p.shape[1], p.size))
+    mirrored = _mirrored_of(layers, p)
+    count = len(parts(p.shape[1], p.size))
     sums = np.zeros((count, len(p), sum(layers.sizes[1:])))  # integers
     together(updates.square_sums, [(mirrored.values, mirrored.sizes, sums[k], k, count) for k in range(count)])
     factors = max_norm / np.sqrt(functools.reduce(np.add, sums))  # no sum of squares rounds, in any order
@@ -96,7 +118,14 @@ def constrain(layers, max_norm):
         _change(updates.shrink, p, (np.minimum(factors, 1),), mirrored)
 
 
-def update(rule, constants, arrays, layers=None, flush=None):
+def update(
+    rule: Callable,
+    constants: Mapping[str, float | np.ndarray],
+    arrays: Mapping[str, np.ndarray],
+    layers=None,
+    flush: float | None = None,
+) -> None:
+    """Do `numpy_backend.update`."""
     p, g, *moments = arrays.values()
     factors = np.empty((len(constants), len(p)), p.dtype)
     for row, value in zip(factors, constants.values(), strict=True):

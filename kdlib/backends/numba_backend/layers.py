@@ -1,63 +1,97 @@
-"""What compiled code takes of `kdlib.backends.dense.Layers`: tuples of arrays, one for each layer."""
+"""Give compiled code the arrays of `kdlib.backends.dense.Layers`, as tuples with one array for each layer."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from kdlib.backends.numba_backend.passes import backward, forward
 from kdlib.numerics.grids import PART
 
+# What compiled code takes in place of None.
 NO_TABLE = np.empty(0, np.float32)
-NO_UNIT, NO_MASK = np.empty((1, 0), np.float32), np.empty((1, 0, 0))
+NO_UNIT = np.empty((1, 0), np.float32)
+NO_MASK = np.empty((1, 0, 0))
 
 
 def _tables(layers, name, index):
-    """That table of the `index`-th grid of each layer, of no element in plain float32."""
+    """Return a table of the `index`-th grid of each layer: its "anchors" or "units"; empty in plain float32."""
     return tuple(getattr(dense.grids[index], name) if dense.grids else NO_TABLE for dense in layers.dense)
 
 
 def _mirrors(layers, name):
+    """Return the "anchor" or "unit" (R, m) of each layer's snapped weights; empty in plain float32."""
     return tuple(getattr(dense.mirror, name)[:, 0] if dense.grids else NO_UNIT for dense in layers.dense)
 
 
 class Passes:
-    """Forward and backward of a stack of `Layers` for batches of so many rows."""
+    """The forward and the backward pass of a stack (`Layers`), compiled, with buffers for batches of `rows` rows."""
 
-    def __init__(self, layers, rows):
-        replicas, sizes, snaps = len(layers.gradient), layers.sizes, bool(layers.dense[0].grids)
+    def __init__(self, layers, rows: int):
+        replicas = len(layers.gradient)
+        sizes = layers.sizes
+        snaps = bool(layers.dense[0].grids)
 
         def buffers(widths):
             return tuple(np.empty((replicas, rows, width), np.float32) for width in widths)
 
-        self.sizes, self.flat, self.gradient = np.array(sizes), (layers.parameters, layers.mirrored), layers.gradient
+        self.sizes = np.array(sizes)
+        self.flat = (layers.parameters, layers.mirrored)
+        self.gradient = layers.gradient
         self.part = PART if snaps else max(*sizes, rows)
-        self.z, self.deltas = buffers(sizes[1:]), buffers(sizes[1:])
+        self.z = buffers(sizes[1:])
+        self.deltas = buffers(sizes[1:])
         self.operands = buffers(sizes[1:-1]) if snaps else self.z[:-1]
         self.scales = tuple(np.empty(a.shape[:2], np.float32) if snaps else NO_UNIT for a in self.operands)
-        self.scaled, self.units = buffers(sizes[1:]) if snaps else self.deltas, _mirrors(layers, "unit")
+        self.scaled = buffers(sizes[1:]) if snaps else self.deltas
+        self.units = _mirrors(layers, "unit")
         self.of_operand = tuple(_tables(layers, name, 0) for name in ("anchors", "units"))
         self.of_errors = tuple(_tables(layers, "anchors", index) for index in (2, 3, 4))
 
-    def forward(self, operand, masks):
+    def forward(self, operand: tuple[np.ndarray, np.ndarray | None], masks: Sequence[np.ndarray | None]) -> np.ndarray:
+        """Return the logits (R, rows, classes) of the operand of the first layer.
+
+        masks: of dropout, one for each hidden layer.
+        """
         values, unit = operand
-        self.now = (values, *self.operands), (NO_UNIT if unit is None else unit[..., 0], *self.scales)
-        self.masks = tuple(NO_MASK if mask is None else mask for mask in (*masks, None))
-        forward(self.sizes, *self.flat, *self.now, self.z, self.masks, *self.of_operand, self.part)
+        self._inputs = (values, *self.operands), (NO_UNIT if unit is None else unit[..., 0], *self.scales)
+        self._masks = tuple(NO_MASK if mask is None else mask for mask in (*masks, None))
+        forward(self.sizes, *self.flat, *self._inputs, self.z, self._masks, *self.of_operand, self.part)
         return self.z[-1]
 
-    def backward(self, delta):
+    def backward(self, delta: np.ndarray) -> None:
+        """Compute the gradient of the last `forward`. delta: with respect to the logits, (R, rows, classes)."""
         self.deltas[-1][...] = delta
         backward(
-            self.sizes, self.flat[1], self.gradient, *self.now, self.z, self.masks, self.deltas, self.scaled,
-            self.units, self.of_errors, self.part,
-        )  # fmt: skip
+            self.sizes,
+            self.flat[1],
+            self.gradient,
+            *self._inputs,
+            self.z,
+            self._masks,
+            self.deltas,
+            self.scaled,
+            self.units,
+            self.of_errors,
+            self.part,
+        )
 
 
 class Mirrored:
-    """What an update takes of `Layers`: their sizes and mirrors, none of a plain array."""
+    """What an update takes of `Layers`: their sizes and their snapped weights.
 
-    def __init__(self, layers, parameters):
+    Parameters
+    ----------
+    layers : Layers or None
+        None for an array of parameters without layers, whose weights nothing snaps.
+    parameters : np.ndarray
+        (R, P).
+    """
+
+    def __init__(self, layers, parameters: np.ndarray):
         snaps = layers is not None and bool(layers.dense[0].grids)
         self.sizes = np.array(layers.sizes if layers else (parameters.shape[1] - 1, 1))
         self.widths = self.sizes[1:].sum() if snaps else 0  # integers
         self.values = layers.mirrored if snaps else parameters
-        self.anchor, self.unit = (_mirrors(layers, name) if snaps else (NO_UNIT,) for name in ("anchor", "unit"))
+        self.anchor = _mirrors(layers, "anchor") if snaps else (NO_UNIT,)
+        self.unit = _mirrors(layers, "unit") if snaps else (NO_UNIT,)
         self.tables = [_tables(layers, name, 1) for name in ("anchors", "units")] if snaps else []

@@ -1,7 +1,11 @@
-"""The passes of `kdlib.learning.backpropagation`, forward and backward, each one call. Products are numba's, of SciPy.
+"""The forward and the backward pass of `kdlib.learning.backpropagation`, each one call. Products are SciPy's BLAS.
 
-All lists of arrays are tuples, with one for each layer. sizes: (layers + 1,), widths. p, w, g: the parameters, what
-the products take for them, and the gradient, each (R, P). anchors, units: of a `Grid`; of no element in plain float32.
+Lists of arrays are tuples with one array for each layer. Names in all functions:
+
+- sizes: (layers + 1,), the widths.
+- p, w, g: the parameters, the snapped weights that the products use, and the gradient, each (R, P).
+- anchors, units: the tables of a `Grid`; empty in plain float32.
+- part: the longest sum, see `kdlib.numerics.grids.product`.
 """
 
 import numpy as np
@@ -12,7 +16,7 @@ from kdlib.backends.numba_backend.scalars import jit
 
 @jit
 def product(a, b, out, part):
-    """a b -> out, as `kdlib.numerics.grids.product`."""
+    """Store a b in `out`, as `kdlib.numerics.grids.product`."""
     inner = a.shape[1]
     if inner <= part:
         np.dot(a, b, out)
@@ -29,7 +33,10 @@ def product(a, b, out, part):
 
 @jit
 def product_of_transposed(a, b, out, part):
-    """a b^T -> out. Of b columns are copied, row by row: of its transpose it would be rows, number by number."""
+    """Store a b^T in `out`.
+
+    Columns of b are copied before the transposition: that copies whole runs of each row, not single numbers.
+    """
     inner = a.shape[1]
     if inner <= part:
         np.dot(a, b.T, out)
@@ -46,18 +53,23 @@ def product_of_transposed(a, b, out, part):
 
 @jit
 def add_rows(x, y):
+    """Add y to x."""
     for i in range(len(x)):
         add(x[i : i + 1], y[i])
 
 
 @jit
 def weights_of(flat, replica, start, inner, width):
+    """Return the weights (inner, width) of a layer that begins at the column `start`, as a view."""
     return flat[replica, start : start + inner * width].reshape(inner, width)
 
 
 @jit
 def forward(sizes, p, w, operands, scales, z, masks, anchors, units, part):
-    """operands, scales: the values and units of what each layer multiplies; all but the first's are written."""
+    """Compute the products z of all layers, and their operands.
+
+    operands, scales: the values and units of each layer's operand. The first one is given; the others are written.
+    """
     start, last = 0, len(z) - 1
     for k in range(len(z)):
         inner, width = sizes[k], sizes[k + 1]
@@ -75,7 +87,11 @@ def forward(sizes, p, w, operands, scales, z, masks, anchors, units, part):
 
 @jit
 def backward(sizes, w, g, operands, scales, z, masks, deltas, scaled, weight_units, tables, part):
-    """deltas: the last is given. tables: the anchors for the products of weights, of inputs, and the sum of biases."""
+    """Compute the gradient g.
+
+    deltas: the last one is given; the others are written. scaled: buffers. tables: the anchors of δ for the gradients
+    of the weights, of the inputs and of the biases.
+    """
     end, (for_weights, for_inputs, for_biases) = g.shape[1], tables
     for k in range(len(z) - 1, -1, -1):
         inner, width, snaps = sizes[k], sizes[k + 1], for_weights[k].size > 0

@@ -1,4 +1,8 @@
-"""Loops over the rows of one network's batch: x, z, out, ... are (n, m), C-contiguous. `blocks` says what they do."""
+"""Loops over the rows of one network's batch: x, z, out, ... are (n, m), C-contiguous.
+
+The functions do what those of `kdlib.backends.numpy_backend` with the same or a similar name do. anchors, units: the
+tables of a `Grid`; empty if nothing is snapped.
+"""
 
 import numpy as np
 
@@ -7,7 +11,7 @@ from kdlib.backends.numba_backend.scalars import field, jit, magnitude, snapped
 
 @jit
 def snap_row(x, top, anchors, units, out, unit, i):
-    """top: the largest `magnitude`. The unit goes to unit[i]."""
+    """Snap one row, and store its unit in unit[i]. top: the row's largest `magnitude`."""
     place = field(top)
     anchor, unit[i] = anchors[place], units[place]
     for j in range(x.size):
@@ -16,6 +20,7 @@ def snap_row(x, top, anchors, units, out, unit, i):
 
 @jit
 def snap_rows(x, anchors, units, out, unit, first, last):
+    """Snap the rows from `first` to `last`, and store their units."""
     for i in range(first, last):
         row, top = x[i], np.int32(0)
         for j in range(row.size):
@@ -25,7 +30,10 @@ def snap_rows(x, anchors, units, out, unit, first, last):
 
 @jit
 def gather_rows(x, rows, offset, scale, anchors, units, out, unit):
-    """rows: (R, n). out: (R, n, m); unit: (R, n, 1), not written without anchors."""
+    """Store (x[rows] - offset) * scale in `out`, snapped if there are anchors.
+
+    rows: (R, n). out: (R, n, m). unit: (R, n, 1); it is not written without anchors.
+    """
     for r in range(len(rows)):
         for i in range(rows.shape[1]):
             row, result, top = x[rows[r, i]], out[r, i], np.int32(0)
@@ -38,6 +46,7 @@ def gather_rows(x, rows, offset, scale, anchors, units, out, unit):
 
 @jit
 def add(x, bias):
+    """Add the bias (m,) to each row."""
     for i in range(len(x)):
         row = x[i]
         for j in range(row.size):
@@ -46,7 +55,10 @@ def add(x, bias):
 
 @jit
 def activate(z, bias, mask, anchors, units, out, unit):
-    """mask: of no element if there is none. anchors: likewise without a grid; out and unit are then not written."""
+    """Apply z <- ReLU(z + b) * mask, and snap z to `out` if there are anchors.
+
+    mask: empty if there is none. out, unit: they are not written without anchors.
+    """
     zero = np.float32(0)
     for i in range(len(z)):
         row, top = z[i], np.int32(0)
@@ -64,6 +76,7 @@ def activate(z, bias, mask, anchors, units, out, unit):
 
 @jit
 def pass_on(delta, z, mask):
+    """Apply the backward pass of `activate`: delta <- delta * (z > 0) * mask."""
     zero = np.float32(0)
     for i in range(len(delta)):
         row, on = delta[i], z[i]
@@ -76,7 +89,7 @@ def pass_on(delta, z, mask):
 
 @jit
 def scale_rows(x, unit, anchors, out):
-    """unit: (m,)."""
+    """Store snap(x * unit) / unit in `out`, with one grid for each row. unit: (m,)."""
     one, inverse = np.float32(1), np.empty_like(unit)
     for j in range(unit.size):
         inverse[j] = one / unit[j]
@@ -92,6 +105,7 @@ def scale_rows(x, unit, anchors, out):
 
 @jit
 def anchors_of(top, anchors):
+    """Return the anchors of columns whose largest magnitudes are `top`."""
     anchor = np.empty(top.size, np.float32)
     for j in range(top.size):
         anchor[j] = anchors[field(top[j])]
@@ -100,7 +114,7 @@ def anchors_of(top, anchors):
 
 @jit
 def scale_columns(x, unit, anchors, out):
-    """unit: (n,)."""
+    """Store snap(x * unit) / unit in `out`, with one grid for each column. unit: (n,)."""
     top, one = np.zeros(x.shape[1], np.int32), np.float32(1)
     for i in range(len(x)):
         row, result, by = x[i], out[i], unit[i]
@@ -116,9 +130,9 @@ def scale_columns(x, unit, anchors, out):
 
 @jit
 def sum_columns(x, anchors, part, out):
-    """The sums of the columns of x after their snapping, if there are anchors -> out, (m,), as `product` with ones.
+    """Store the sums of the columns of x in `out` (m,), as `product` with ones; snap x before if there are anchors.
 
-    No order changes those of at most `part` rows; they are added in their order.
+    Sums of at most `part` rows do not depend on the order. These sums are added in their order.
     """
     top, anchor, terms = np.zeros(out.size, np.int32), np.zeros_like(out), np.zeros_like(out)
     out[:] = 0

@@ -1,6 +1,7 @@
-"""What numba compiles, and how: nothing is contracted or reordered (no `fastmath`), nothing is written to disk.
+"""The options of numba's compiler, and functions of single numbers.
 
-The largest magnitude of floats is found by their bits, which order alike, NaN above all: no float is compared.
+Nothing is contracted or reordered (no `fastmath`), and nothing is written to disk. The largest magnitude of floats is
+found by comparing their bits as integers: the order is the same, and NaN is above all numbers.
 """
 
 import math
@@ -11,7 +12,7 @@ from numba.extending import overload
 
 from kdlib.numerics import elementary
 
-MAGNITUDE = np.int32(0x7FFFFFFF)
+MAGNITUDE = np.int32(0x7FFFFFFF)  # all bits of a float32 but the sign
 
 jit = numba.njit(nogil=True, error_model="numpy")
 exact_exp = jit(elementary.exp)
@@ -19,31 +20,33 @@ exact_exp = jit(elementary.exp)
 
 @jit
 def fast_exp(x):
+    """Return exp(x) by the C library."""
     return math.exp(x)
 
 
 @jit
 def snapped(x, anchor):
-    """`kdlib.numerics.grids.snap`."""
+    """Return x rounded as by `kdlib.numerics.grids.snap`."""
     return (x + anchor) - anchor
 
 
 @jit
 def magnitude(x):
-    """The bits of |x|, float32."""
+    """Return the bits of |x|, float32, as an integer."""
     return np.int32(np.float32(x).view(np.int32) & MAGNITUDE)
 
 
 @jit
 def field(magnitude):
-    """The place in a `Grid`'s tables of a magnitude, given as bits."""
+    """Return the index of a magnitude, given as bits, in the tables of a `Grid`."""
     place = (magnitude - 1) >> 23
     return place if place >= 0 else 256
 
 
-LOWEST = 1078
+LOWEST = 1078  # minus the lowest exponent
 _EXPONENTS = np.arange(-LOWEST, 1027)
-_FIRST, _SECOND = (np.ldexp(1.0, part) for part in (_EXPONENTS >> 1, _EXPONENTS - (_EXPONENTS >> 1)))
+_FIRST = np.ldexp(1.0, _EXPONENTS >> 1)
+_SECOND = np.ldexp(1.0, _EXPONENTS - (_EXPONENTS >> 1))
 
 
 @overload(elementary.scaled)

@@ -1,9 +1,10 @@
-"""Softmax and the gradient of a softened cross-entropy, row by row, for exact and for plain exponentials.
+"""Softmax and the gradient of a softened cross-entropy, row by row, with the exact or the plain exponential.
 
-z, targets, out: (n, classes). temperature: (R,), or (1,).
+z, targets, out: (n, classes). temperature: (R,), or (1,) for all. anchor: snaps the exponentials before they are added.
 """
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from kdlib.backends.numba_backend.scalars import jit, snapped
 
 @jit
 def shift_row(row, t, out):
-    """(z - max z) / T."""
+    """Store (z - max z) / T in `out`."""
     top = row[0]
     for j in range(row.size):
         top = np.maximum(top, row[j])
@@ -21,7 +22,9 @@ def shift_row(row, t, out):
 
 
 @functools.cache
-def shifting(exponential):
+def shifting(exponential: Callable) -> Callable:
+    """Return the compiled loop of `numpy_backend.shifted`, over the rows from `first` to `last`."""
+
     @jit
     def shift(z, temperature, anchor, out, totals, first, last):
         each = len(z) // len(temperature)
@@ -35,7 +38,9 @@ def shifting(exponential):
 
 
 @functools.cache
-def softening(exponential):
+def softening(exponential: Callable) -> Callable:
+    """Return the compiled loop of `numpy_backend.softmax_gradient`, over the rows from `first` to `last`."""
+
     @jit
     def soften(z, targets, temperature, anchor, out, first, last):
         each = len(z) // len(temperature)

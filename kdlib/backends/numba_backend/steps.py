@@ -1,6 +1,7 @@
-"""Many steps of a stack of small networks in one call, with nothing of Python between them."""
+"""Many steps of a stack of small networks in one call, without Python between them."""
 
 import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,13 +16,23 @@ from kdlib.numerics import exact
 
 
 @functools.cache
-def stepping(rule, moments, exponential):
-    """The steps of one network, with the rule of an optimizer of so many moments."""
+def stepping(rule: Callable, moments: int, exponential: Callable) -> Callable:
+    """Return the compiled loop over the steps of one network.
+
+    Parameters
+    ----------
+    rule : callable
+        Of an optimizer, see `kdlib.backends.update_rules`.
+    moments : int
+        The number of its moments.
+    exponential : callable
+        `exact_exp` or `fast_exp`.
+    """
     soften, change = softening(exponential), changing(rule, moments)
 
     @jit
     def step_after_step(data, network, passes, grids, loss, optimizer):
-        """What is in the tuples: see `Steps`. All arrays of the network have a first axis of length 1."""
+        """Take the steps. `Steps` makes the tuples. All arrays of the network have a first axis of length 1."""
         (x, order, offset, scale), (sizes, p, w, g, moments) = data, network
         unit, operands, scales, z, masks, deltas, scaled = passes
         anchors, units, weight_units, of_errors, part = grids
@@ -55,62 +66,108 @@ def stepping(rule, moments, exponential):
 
 @jit
 def add_weighted(total, term, weight, first):
-    """A first term is not added to zeros, which would lose the sign of its own."""
+    """Add term * weight to `total`.
+
+    The first term is stored, not added to zeros: that would lose the sign of its zeros.
+    """
     for i in range(len(term)):
         for j in range(term.shape[1]):
             weighted = term[i, j] * weight
             total[i, j] = weighted if first else total[i, j] + weighted
 
 
-def _own(r, arrays):
-    """Network r's of arrays that have one for each network, or one for all."""
+def _of_network(r, arrays):
+    """Return network r's arrays, given arrays with one entry for each network, or one for all."""
     return tuple(array if len(array) == 1 else array[r : r + 1] for array in arrays)
 
 
 class Steps:
-    """Steps of batches of so many rows. The networks of a stack are shared among the threads."""
+    """Steps of a stack, with batches of `rows` rows. The networks are shared among the threads.
 
-    def __init__(self, layers, rows, rule, moments, logits_dtype):
-        """rule, moments: an optimizer's, see `kdlib.backends.numpy_backend.update`; moments: [(R, P), ...]."""
-        passes, mirrored = Passes(layers, rows), Mirrored(layers, layers.parameters)
-        networks, snaps = len(layers.parameters), mirrored.widths > 0
+    Parameters
+    ----------
+    layers : Layers
+    rows : int
+    rule : callable
+        Of an optimizer, see `kdlib.backends.update_rules`.
+    moments : sequence of np.ndarray
+        Of the optimizer, (R, P) each.
+    logits_dtype : type
+        Of the logits.
+    """
+
+    def __init__(self, layers, rows: int, rule: Callable, moments: Sequence[np.ndarray], logits_dtype: type):
+        passes = Passes(layers, rows)
+        mirrored = Mirrored(layers, layers.parameters)
+        networks = len(layers.parameters)
+        snaps = mirrored.widths > 0
         self._run = stepping(rule, len(moments), exact_exp if snaps else fast_exp)
         self._anchor = exact.unit_anchor(layers.sizes[-1]) if snaps else logits_dtype(0)
-        values, unit = (np.empty((networks, rows, width), np.float32) for width in (layers.sizes[0], 1))
+        values = np.empty((networks, rows, layers.sizes[0]), np.float32)
+        unit = np.empty((networks, rows, 1), np.float32)
         operands = values, *passes.operands
         scales = unit[..., 0], *passes.scales
         masks = (NO_MASK,) * len(passes.z)
         tables = mirrored.tables or [(NO_TABLE,) * len(passes.z)] * 2
-        self._networks = [
-            (
-                (passes.sizes, *_own(r, (*passes.flat, layers.gradient)), _own(r, moments)),
-                (*_own(r, [unit]), *(_own(r, of) for of in (operands, scales, passes.z)), masks,
-                 *(_own(r, of) for of in (passes.deltas, passes.scaled))),
-                (*passes.of_operand, _own(r, passes.units), passes.of_errors, passes.part),
-                (_own(r, mirrored.anchor), _own(r, mirrored.unit), *tables,
-                 np.zeros((1, 1, mirrored.widths), np.int32)),
+        self._networks = []
+        for r in range(networks):
+            network = (passes.sizes, *_of_network(r, (*passes.flat, layers.gradient)), _of_network(r, moments))
+            buffers = (
+                *_of_network(r, [unit]),
+                _of_network(r, operands),
+                _of_network(r, scales),
+                _of_network(r, passes.z),
+                masks,
+                _of_network(r, passes.deltas),
+                _of_network(r, passes.scaled),
             )
-            for r in range(networks)
-        ]  # fmt: skip
+            grids = (*passes.of_operand, _of_network(r, passes.units), passes.of_errors, passes.part)
+            snapped_weights = (
+                _of_network(r, mirrored.anchor),
+                _of_network(r, mirrored.unit),
+                *tables,
+                np.zeros((1, 1, mirrored.widths), np.int32),
+            )
+            self._networks.append((network, buffers, grids, snapped_weights))
 
-    def __call__(self, data, loss, factors, flush):
-        """data: (x (N, features), order (R, n), offset (S, features), scale (S, features)), of S splits.
+    def __call__(
+        self,
+        data: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+        loss: tuple[np.ndarray, Sequence[np.ndarray], np.ndarray, np.ndarray],
+        factors: np.ndarray,
+        flush: np.ndarray,
+    ) -> None:
+        """Take steps, one for each batch.
 
-        loss: (logits (R, n, classes), where they go, targets [(R, n, classes), ...], temperatures (R, terms), weights
-        (R, terms)) of a gradient that is a weighted sum of softened ones. factors: (steps, constants, R), of the rule.
-        flush: (steps,), anchors, 0 where none is flushed.
+        The gradient of the loss is a weighted sum of terms: gradients of softened cross-entropies.
+
+        Parameters
+        ----------
+        data : (x, order, offset, scale)
+            x (N, features); order (R, n), indices of its rows; offset and scale (S, features), of S splits.
+        loss : (logits, targets, temperatures, weights)
+            logits (R, n, classes), where the logits are stored; targets, one (R, n, classes) for each term;
+            temperatures and weights (R, terms).
+        factors : np.ndarray
+            (steps, constants, R), of the rule.
+        flush : np.ndarray
+            (steps,), the anchors for `flush_to_zero` of the moments; 0 in steps without it.
         """
-        (x, order, offset, scale), (logits, targets, temperatures, weights) = data, loss
+        x, order, offset, scale = data
+        logits, targets, temperatures, weights = loss
 
-        def some(first, last):
+        def train_networks(first, last):
             for r in range(first, last):
-                network, passes, grids, mirrors = self._networks[r]
+                network, buffers, grids, snapped_weights = self._networks[r]
                 split = r * len(offset) // len(order)
                 self._run(
-                    (x, order[r : r + 1], offset[split], scale[split]), network, passes, grids,
+                    (x, order[r : r + 1], offset[split], scale[split]),
+                    network,
+                    buffers,
+                    grids,
                     (logits[r], tuple(target[r] for target in targets), temperatures[r], weights[r], self._anchor),
-                    (factors[..., r : r + 1], flush, *mirrors),
-                )  # fmt: skip
+                    (factors[..., r : r + 1], flush, *snapped_weights),
+                )
 
         count = min(available(), len(order))
-        together(some, [(len(order) * k // count, len(order) * (k + 1) // count) for k in range(count)])
+        together(train_networks, [(len(order) * k // count, len(order) * (k + 1) // count) for k in range(count)])

@@ -1,9 +1,11 @@
-"""`update` and `constrain` of `numpy_backend`: a rule, norms and the mirrors, while a few rows are in the cache.
+"""The loops of `update` and `constrain`: they apply a rule and snap the weights while a few rows are in the cache.
 
-The arrays are those of `kdlib.backends.numba_backend.passes`; anchor and unit are the mirrors', (R, m) each.
+The arrays are those of `kdlib.backends.numba_backend.passes`. anchor, unit: of the snapped weights, (R, m) each.
+Several threads share a loop: the k-th of `count` threads takes the k-th part of each layer's rows.
 """
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -13,8 +15,21 @@ CHUNK = 2048  # elements that all loops of an update go over while they are in t
 
 
 @functools.cache
-def changing(rule, moments):
-    """The loop of a rule, of so many moments, over columns a to b of network r. factors: (constants, R)."""
+def changing(rule: Callable, moments: int) -> Callable:
+    """Return the compiled loop of an optimizer's step.
+
+    Parameters
+    ----------
+    rule : callable
+        See `kdlib.backends.update_rules`.
+    moments : int
+        The number of its moments, 1 or 2.
+
+    Returns
+    -------
+    callable
+        `part` below. Its factors are the constants of the rule, (constants, R).
+    """
     rule = jit(rule)
 
     @jit
@@ -36,7 +51,7 @@ def changing(rule, moments):
 
     @jit
     def part(p, g, moments, factors, sizes, w, anchor, tops, k, count):
-        """The k-th of `count` parts of each layer's rows. tops: (R, all m) int32, their columns' largest magnitudes."""
+        """Update one thread's part. tops: (R, all m) int32, where its columns' largest magnitudes are stored."""
         start, column = 0, 0
         for layer in range(len(sizes) - 1):
             inner, width = sizes[layer], sizes[layer + 1]
@@ -55,7 +70,7 @@ def changing(rule, moments):
 
 @jit
 def square_sums(w, sizes, sums, k, count):
-    """Adds to `sums`, (R, all m) float64, those of the columns of the k-th of `count` parts of each layer's rows."""
+    """Add the sums of squares of the columns, in one thread's part, to `sums` (R, all m) float64."""
     start, column = 0, 0
     for layer in range(len(sizes) - 1):
         inner, width = sizes[layer], sizes[layer + 1]
@@ -71,7 +86,7 @@ def square_sums(w, sizes, sums, k, count):
 
 @jit
 def shrink(p, factors, sizes, w, anchor, tops, k, count):
-    """The weights times the factors of their columns, (R, all m), in the k-th of `count` parts of each layer's rows."""
+    """Multiply the weights by the factors of their columns, (R, all m), in one thread's part."""
     start, column = 0, 0
     for layer in range(len(sizes) - 1):
         inner, width = sizes[layer], sizes[layer + 1]
@@ -89,7 +104,7 @@ def shrink(p, factors, sizes, w, anchor, tops, k, count):
 
 @jit
 def snap_chunk(p, w, a, b, anchor, top):
-    """Columns a to b, whole rows of weights."""
+    """Snap the columns a to b of the flat arrays, which are whole rows of weights, and update `top`."""
     width = top.size
     for start in range(a, b, width):
         here, out = p[start : start + width], w[start : start + width]
@@ -100,7 +115,7 @@ def snap_chunk(p, w, a, b, anchor, top):
 
 @jit
 def settle(p, sizes, w, anchor, unit, anchors, units, tops):
-    """The grids of the mirrors by tops, (parts, R, all m); columns whose grid moved are snapped anew."""
+    """Set the grids of the snapped weights by `tops` (threads, R, all m). Snap columns again whose grid has moved."""
     start, column = 0, 0
     for layer in range(len(sizes) - 1):
         inner, width = sizes[layer], sizes[layer + 1]
