@@ -146,7 +146,7 @@ class Deployed:
         """
         x, unknown = features(rows, self.about)
         self._warn(unknown, len(x))
-        with np.errstate(over="ignore", invalid="ignore"):  # integers saturate beyond all ranges
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond all ranges, integers saturate
             logits = self.network.logits((x - self.offset) * self.scale)
         if not np.isfinite(logits).all():
             row = np.argwhere(~np.isfinite(logits))[0, 0]
