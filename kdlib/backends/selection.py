@@ -16,7 +16,7 @@ COMPILE_SECONDS = 10.0  # to import numba and to compile
 SAVED_SECONDS = {"Exact": (1e-4, 5e-10), "Fast": (1.5e-5, 2e-10)}  # by numba: in a step, and for each parameter of it
 
 current = numpy_backend
-_agreed = {}  # {what a run asks for: whether what is compiled for it gives NumPy's bits}
+_agreed = {}  # {`asked` of a run: whether the compiled back end gives NumPy's bits}
 choice = "auto"  # "numpy", "numba", or "auto": numba if it is installed and saves more than COMPILE_SECONDS
 
 

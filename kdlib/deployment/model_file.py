@@ -58,8 +58,8 @@ class About:
     Raises
     ------
     ValueError
-        If a value has another type, or could harm the files that are made from it. Anyone can make such a file, and
-        other programs open what is made from it.
+        If a value has another type, or must not be written to the files that other programs open (ONNX, C). The check
+        is strict because anyone can make such a model file.
     """
 
     # `__post_init__` compares each value's type with its annotation: these must be plain classes.

@@ -36,8 +36,10 @@ def gather(
     unit: np.ndarray,
 ) -> None:
     """Do `numpy_backend.gather`."""
-    anchors, units, unit = (grid.anchors, grid.units, unit) if grid else (NO_TABLE, NO_TABLE, out[..., :1])
-    gather_rows(x, rows, offset, scale, anchors, units, out, unit)
+    if grid:
+        gather_rows(x, rows, offset, scale, grid.anchors, grid.units, out, unit)
+    else:
+        gather_rows(x, rows, offset, scale, NO_TABLE, NO_TABLE, out, out[..., :1])
 
 
 def operand(x: np.ndarray, grid: Grid, out: np.ndarray) -> np.ndarray:

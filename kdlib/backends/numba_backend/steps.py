@@ -28,7 +28,8 @@ def stepping(rule: Callable, moments: int, exponential: Callable) -> Callable:
     exponential : callable
         `exact_exp` or `fast_exp`.
     """
-    soften, change = softening(exponential), changing(rule, moments)
+    soften = softening(exponential)
+    change = changing(rule, moments)
 
     @jit
     def step_after_step(data, network, passes, grids, loss, optimizer):
