@@ -1,6 +1,7 @@
-"""Training as the three training stages do it: with progress, resumable, and saved at the end."""
+"""Train the networks of one model as the three training stages do: with progress, resumable, and saved at the end."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,33 +9,53 @@ from tqdm import tqdm
 
 from kdlib.backends import ranks
 from kdlib.backends.arithmetic import ARITHMETICS
+from kdlib.data.dataset import Dataset
 from kdlib.io.errors import UserError
 from kdlib.learning.augmentation import extended
 from kdlib.learning.checkpoints import Checkpoint
 from kdlib.learning.model_file import Model, save_model, split_logits
 from kdlib.learning.network import Network
+from kdlib.learning.recipe import Recipe
 from kdlib.learning.sweeps import Sweep, joined
 from kdlib.learning.training import CURVES
 from kdlib.pipeline import workers
+from kdlib.pipeline.objective_specs import Labels, Taught
 from kdlib.pipeline.plan import plan
-from kdlib.pipeline.work_units import Finished, Work, put_together, sweep, train_part
+from kdlib.pipeline.schema import Params
+from kdlib.pipeline.work_units import Finished, Part, Work, put_together, remove_checkpoints, train_part
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training. section: of params.yaml, `teacher` or `student`; it names the random streams and the messages.
+    """One training.
 
-    rows, recipes: of each split, the indices of its examples and a `Recipe`. target: of `objective_specs`. settings:
-    {name: (G,)}, with `learning_rate` among them; all are trained, and each split keeps the networks of one. path: of
-    the model. teaches: whether it is saved with its logits on all examples. named, teacher: the model's `recipe` and
-    `teacher`.
+    Parameters
+    ----------
+    section : str
+        Section of params.yaml, `teacher` or `student`; it names the random streams and the messages.
+    path : str
+        File of the model.
+    rows : list of S integer arrays
+        Indices of the examples that the networks of each split are trained on.
+    recipes : list of S Recipe
+    target : Labels or Taught
+        Specification of the objective, see `kdlib.pipeline.objective_specs`.
+    settings : dict
+        {name: (G,)} of a sweep's G settings, `learning_rate` among them. All are trained; each split keeps the networks
+        of one.
+    replicas : int
+        Networks for each split and setting.
+    teaches : bool
+        Whether the model is saved with its logits of all examples.
+    named, teacher : dict, str
+        The model's `recipe` and `teacher`, see `kdlib.learning.model_file.Model`.
     """
 
     section: str
     path: str
     rows: list
     recipes: list
-    target: object
+    target: Labels | Taught
     settings: dict
     replicas: int
     teaches: bool = False
@@ -42,12 +63,28 @@ class Job:
     teacher: str = ""
 
 
-def seen(section, params, dataset):
-    """The dataset with the views that `augment` in this section names, as further rows; itself where there are none.
+def seen(section: str, params: Params, dataset: Dataset) -> Dataset:
+    """Add the augmented views that `augment` in a section of params.yaml asks for, as further rows.
 
-    Raises UserError where the dataset has no images, or smaller ones than `shift`.
+    Parameters
+    ----------
+    section : str
+        `teacher` or `student`.
+    params : Params
+    dataset : Dataset
+
+    Returns
+    -------
+    Dataset
+        `dataset` itself if no views are asked for.
+
+    Raises
+    ------
+    UserError
+        If the dataset has no images, or images that are not larger than `shift` and `elastic`.
     """
-    augment, shape = getattr(params, section).augment, dataset.image_shape
+    augment = getattr(params, section).augment
+    shape = dataset.image_shape
     if augment is None:
         return dataset
     if not shape:
@@ -57,21 +94,37 @@ def seen(section, params, dataset):
     return extended(dataset, augment.numbered(), params.seed)
 
 
-def labeled_only(dataset, transfer, recipe):
-    """(rows, recipes) of networks that hear the labels of the `transfer` sets alone, for as many steps as a student."""
+def labeled_only(dataset: Dataset, transfer: list[np.ndarray], recipe: Recipe) -> tuple[list[np.ndarray], list[Recipe]]:
+    """Keep the labelled rows of each split's transfer set, and give the recipes as many steps as a student takes.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    transfer : list of S integer arrays
+        As `transfer_sets` returns them.
+    recipe : Recipe
+        The student's.
+
+    Returns
+    -------
+    rows : list of S integer arrays
+    recipes : list of S Recipe
+    """
     rows = [dataset.with_label(of, split) for split, of in enumerate(transfer)]
     return rows, [recipe.lengthened(len(of), len(own)) for of, own in zip(transfer, rows, strict=True)]
 
 
-def transfer_sets(params, dataset):
+def transfer_sets(params: Params, dataset: Dataset) -> list[np.ndarray]:
+    """Return each split's transfer set: indices of the examples that a student is trained on."""
     return [dataset.transfer_set(params.prepare.transfer_classes, split) for split in range(dataset.splits)]
 
 
-def named(params, dataset):
-    """What students and baselines name in their files, by key of params.yaml.
+def named(params: Params, dataset: Dataset) -> dict:
+    """Return the parameters that students and baselines must share, as {key of params.yaml: value} for their files.
 
-    But for the transfer set it is what makes the one the control of the other: equal initial weights, equal batches,
-    as many epochs. The optimizer and its rates may differ, as T^2 scales the gradient of the student alone.
+    Together with equal transfer sets, equal values make the baseline a control of the student: equal initial weights,
+    equal batches, equally many epochs. The optimizer and its rates may differ, because T^2 scales the gradient of the
+    student only.
     """
     section = {f"student.{key}": getattr(params.student, key) for key in ("hidden", "batch_size", "epochs", "bits")}
     whole = {key: getattr(params, key) for key in ("seed", "arithmetic", "replicas")}
@@ -79,16 +132,37 @@ def named(params, dataset):
     return section | whole | {"prepare.transfer_classes": transfer}
 
 
-def fit(job, params, dataset, shown):
-    """Train on rows of what is `shown`, see `seen`, of the dataset; choose, write the model, return it."""
-    work, log = Work(job, params, shown), logging.getLogger(job.path)
+def fit(job: Job, params: Params, dataset: Dataset, shown: Dataset) -> Model:
+    """Train all networks of a job, select one setting per split by validation loss, save the model and return it.
+
+    Parameters
+    ----------
+    job : Job
+    params : Params
+    dataset : Dataset
+        As it was prepared.
+    shown : Dataset
+        With augmented views, see `seen`; the rows of `job` are rows of it.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    UserError
+        As `kdlib.learning.training.train` and `kdlib.pipeline.plan.plan` do.
+    """
+    work = Work(job, params, shown)
+    log = logging.getLogger(job.path)
     files = {part: Finished(work, part) if params.checkpoint and not part.whole else None for part in plan(work)}
     found = [(part, file.result) for part, file in files.items() if file and file.result]
     missing = [part for part, file in files.items() if not file or not file.result]
     if ranks.current.size > 1:
         log.info("%d ranks share the rows of each batch; NumPy trains", ranks.current.size)
     disable = None if ranks.current.first else True  # None: no bar where stderr is no terminal
-    total, done = (sum(part.recipe.epochs for part in some) for some in (files, dict(found)))  # integers
+    total = sum(part.recipe.epochs for part in files)  # integers
+    done = sum(part.recipe.epochs for part, _ in found)  # integers
     with tqdm(total=total, initial=done, desc=job.path, unit="epoch", disable=disable, dynamic_ncols=True) as bar:
         trained = workers.spread(work, missing, log) if workers.wanted(params) else here(work, missing, bar, log)
         for part, result in trained:
@@ -100,22 +174,46 @@ def fit(job, params, dataset, shown):
     model = chosen(work, dataset, put_together(work, found), log)
     if ranks.current.first:
         save_model(job.path, model, dataset)
-        sweep(job.path)
+        remove_checkpoints(job.path)
     return model
 
 
-def here(work, parts, bar, log):
-    """Yields (part, what `train_part` gives), trained in this process."""
-    every, several = work.params.checkpoint, ranks.current.size > 1  # which compare what they train on there
+def here(work: Work, parts: list[Part], bar: tqdm, log: logging.Logger) -> Iterator[tuple[Part, dict]]:
+    """Train units of work in this process, one after another.
+
+    Yields
+    ------
+    (Part, dict)
+        Each unit with what `train_part` returned.
+    """
+    every = work.params.checkpoint
+    several = ranks.current.size > 1  # ranks compare in `Checkpoint.resume` what they train on
     for part in parts:
         checkpoint = Checkpoint(f"{work.job.path}{part.file}", every) if every or several else None
         yield part, train_part(work, part, Progress(bar, log), checkpoint)
 
 
-def chosen(work, dataset, trained, log):
-    """The `Model` of what `put_together` gave."""
+def chosen(work: Work, dataset: Dataset, trained: dict[int, dict], log: logging.Logger) -> Model:
+    """Select one setting per split by validation loss.
+
+    Parameters
+    ----------
+    work : Work
+    dataset : Dataset
+        As it was prepared, without views.
+    trained : dict
+        As `put_together` returned it; it is emptied.
+    log : logging.Logger
+
+    Returns
+    -------
+    Model
+    """
     job = work.job
-    networks, curves, losses, accuracies = [], [], [], []
+    networks = []
+    curves = []
+    losses = []
+    accuracies = []
     for split, recipe in enumerate(job.recipes):
         own = trained.pop(split)
         network = Network(work.sizes(recipe), len(own["loss"]), ARITHMETICS[work.params.arithmetic])
@@ -135,15 +233,17 @@ def chosen(work, dataset, trained, log):
 
 
 class Progress:
-    """Called after each epoch of a stack: the bar, and a line for each epoch in the log."""
+    """Show the progress of a stack after each epoch: on the bar, and as a line in the log at level DEBUG."""
 
-    def __init__(self, bar, log):
-        self.bar, self.log, self._before = bar, log, None
+    def __init__(self, bar: tqdm, log: logging.Logger):
+        self.bar = bar
+        self.log = log
+        self._before = None
 
-    def __call__(self, epoch, loss, accuracy):
+    def __call__(self, epoch: int, loss: float, accuracy: float) -> None:
         if self._before is None:
             self._before = self.bar.n
-            self.bar.initial = self._before + epoch  # where a checkpoint let it go on
+            self.bar.initial = self._before + epoch  # a checkpoint may have skipped epochs
         self.bar.set_postfix_str(f"loss {loss:.4f}, validation accuracy {accuracy:.4f}")
         self.bar.update(self._before + epoch + 1 - self.bar.n)
         self.log.debug("epoch %d: loss %.4f, validation accuracy %.4f", epoch + 1, loss, accuracy)

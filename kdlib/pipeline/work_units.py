@@ -1,7 +1,8 @@
-"""A stack of networks in parts, which are trained apart and put together: no bit depends on the cut."""
+"""Units of work: parts of a stack of networks, which are trained separately and merged. No bit depends on the cut."""
 
 import math
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from kdlib.backends.arithmetic import ARITHMETICS
+from kdlib.data.dataset import Dataset
 from kdlib.io.atomic import exclusive
 from kdlib.learning.checkpoints import Checkpoint, digest
 from kdlib.learning.lazy_targets import of_rows, one_hot
@@ -17,15 +19,25 @@ from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import CURVES, train
 from kdlib.learning.validation import validate
 from kdlib.numerics.streams import REPLICAS, Streams
+from kdlib.pipeline.schema import Params
 
-STEP = 1 << 20  # products of a step from which on side by side is no quicker than one after the other
+STEP_PRODUCTS = 1 << 20  # in a step of so many products, networks side by side are no faster than one after the other
 
 
 @dataclass(frozen=True)
 class Part:
-    """Networks with this recipe: of these splits, and of the settings and replicas with these numbers.
+    """Some networks of a stack, as one unit of work.
 
-    file: what its checkpoints have behind the output's name. whole: it is a stack that was not cut.
+    Parameters
+    ----------
+    recipe : Recipe
+        How all of them are trained.
+    splits, settings, replicas : tuple of int
+        Numbers of their splits, settings and replicas; every combination is one network.
+    file : str
+        Suffix of the checkpoints' names, behind the path of the output.
+    whole : bool
+        Whether this is a stack that was not cut.
     """
 
     recipe: Recipe
@@ -36,37 +48,58 @@ class Part:
     whole: bool = field(default=True, compare=False)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int, int]:
+        """Numbers of splits, settings and replicas."""
         return len(self.splits), len(self.settings), len(self.replicas)
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What all parts of a training need: a `kdlib.pipeline.jobs.Job`, the `Params` and the `Dataset`."""
+    """What all units of a training share.
+
+    Parameters
+    ----------
+    job : kdlib.pipeline.jobs.Job
+    params : kdlib.pipeline.schema.Params
+    dataset : Dataset
+        With augmented views, if there are any.
+    """
 
     job: object
-    params: object
-    dataset: object
+    params: Params
+    dataset: Dataset
 
-    def sizes(self, recipe):
+    def sizes(self, recipe: Recipe) -> tuple[int, ...]:
+        """Return the widths of a network's layers, from the features to the classes."""
         return self.dataset.x.shape[1], *recipe.hidden, len(self.dataset.class_names)
 
     @cached_property
-    def digest(self):
-        """SHA-256, in hex, of what decides the bytes, and of the code."""
-        job, params = self.job, self.params
+    def digest(self) -> str:
+        """SHA-256, in hex, of everything that decides the bytes of the result, and of the code."""
+        job = self.job
+        params = self.params
         of_job = [job.section, job.rows, job.target, type(job.target).__name__, job.settings]
         return digest([of_job, params.seed, params.arithmetic, self.dataset.digest])
 
 
-def cut(work, stack):
-    """The parts of a `Part`: the replicas of one setting in one split, as many of them as make a step of STEP products.
+def cut(work: Work, stack: Part) -> list[Part]:
+    """Cut a stack into units of work: some replicas of one setting in one split.
 
-    They depend on nothing that may differ when a killed training goes on elsewhere: whatever the number of workers,
-    each finds its checkpoint.
+    A unit has as many replicas as make a step of STEP_PRODUCTS products, at least one. The cut does not depend on the
+    number of workers, so a restarted run finds its checkpoints even with another number, or on another machine.
+
+    Parameters
+    ----------
+    work : Work
+    stack : Part
+
+    Returns
+    -------
+    list of Part
     """
     products = stack.recipe.batch_size * multiply_adds(work.sizes(stack.recipe))
-    size, parts = max(1, STEP // products), []
+    size = max(1, STEP_PRODUCTS // products)
+    parts = []
     for split in stack.splits:
         for setting in stack.settings:
             for start in range(0, len(stack.replicas), size):
@@ -75,12 +108,33 @@ def cut(work, stack):
     return parts
 
 
-def train_part(work, part, progress=None, checkpoint=None):
-    """{name: (networks, ...)}, in a stack's order: parameters, curves, and loss and accuracy on validation at the end.
+def train_part(
+    work: Work, part: Part, progress: Callable | None = None, checkpoint: Checkpoint | None = None
+) -> dict[str, np.ndarray]:
+    """Train the networks of one unit of work, and validate them at the end.
 
-    progress, checkpoint: see `kdlib.learning.training.train`. Raises UserError as that does.
+    Parameters
+    ----------
+    work : Work
+    part : Part
+    progress, checkpoint
+        See `kdlib.learning.training.train`.
+
+    Returns
+    -------
+    dict
+        {name: (networks, ...)} in the order of a stack: `parameters`, the curves, and `loss` and `accuracy` on the
+        validation rows.
+
+    Raises
+    ------
+    UserError
+        As `kdlib.learning.training.train` does.
     """
-    job, params, dataset, splits = work.job, work.params, work.dataset, part.splits
+    job = work.job
+    params = work.params
+    dataset = work.dataset
+    splits = part.splits
     x = [dataset.scaled(job.rows[split], split) for split in splits]
     held_out = [dataset.rows("validation", split) for split in splits]
     validation = [(dataset.scaled(r, s), of_rows(dataset, r, s)) for r, s in zip(held_out, splits, strict=True)]
@@ -89,16 +143,30 @@ def train_part(work, part, progress=None, checkpoint=None):
     recipe = replace(part.recipe, learning_rate=rates * len(splits) if len(rates) > 1 else rates[0])
     replicas = [split * REPLICAS + k for split in splits for _ in part.settings for k in part.replicas]
     objective = job.target.objective(one_hot(dataset, job.rows, splits), splits, settings)
-    streams, survive = Streams(params.seed, job.section, tuple(replicas)), len(job.settings["learning_rate"]) > 1
+    streams = Streams(params.seed, job.section, tuple(replicas))
+    survive = len(job.settings["learning_rate"]) > 1  # a sweep goes on when some of its settings diverge
     network, curve = train(x, objective, validation, recipe, streams, progress, checkpoint, survive)
     with np.errstate(all="ignore"):
         loss, accuracy = validate(network, validation)
     return {"parameters": network.parameters, "loss": loss, "accuracy": accuracy, **curve}
 
 
-def put_together(work, results):
-    """{split: {name: (settings * replicas, ...)}} of [(part, what `train_part` gave)], in any order."""
-    size, whole = (len(work.job.settings["learning_rate"]), work.job.replicas), {}
+def put_together(work: Work, results: Iterable[tuple[Part, dict]]) -> dict[int, dict[str, np.ndarray]]:
+    """Merge the results of all units of work.
+
+    Parameters
+    ----------
+    work : Work
+    results : iterable of (Part, dict)
+        Each unit with what `train_part` returned, in any order.
+
+    Returns
+    -------
+    dict
+        {split: {name: (settings * replicas, ...)}}.
+    """
+    size = len(work.job.settings["learning_rate"]), work.job.replicas
+    whole = {}
     for part, result in results:
         networks = np.ix_(part.settings, part.replicas)
         for name, values in result.items():
@@ -112,37 +180,46 @@ def put_together(work, results):
 
 
 class Finished:
-    """The file of a part that is trained, until the whole is put together. result: as of `train_part`, or None."""
+    """Temporary result file of one finished unit of work; deleted once all units are merged.
 
-    def __init__(self, work, part):
-        path, self._epochs = f"{work.job.path}{part.file}", part.recipe.epochs
-        self._file, self._before = Checkpoint(f"{path}.trained", 1), Checkpoint(path, 1)
+    Attributes
+    ----------
+    result : dict or None
+        What `train_part` returned when the unit was trained; None if there is no such file.
+    """
+
+    def __init__(self, work: Work, part: Part):
+        path = f"{work.job.path}{part.file}"
+        self._epochs = part.recipe.epochs
+        self._file = Checkpoint(f"{path}.trained", 1)
+        self._training = Checkpoint(path, 1)
         networks = math.prod(part.shape)  # integers
         stack = Network(work.sizes(part.recipe), networks, ARITHMETICS[work.params.arithmetic])
         result = {"parameters": stack.parameters, "loss": np.empty(networks), "accuracy": np.empty(networks)}
         result |= {name: np.empty((networks, self._epochs)) for name in CURVES}
         self.result = result if self._file.resume([work.digest, part], result, []) else None
 
-    def keep(self, result):
+    def keep(self, result: dict[str, np.ndarray]) -> None:
+        """Write the result, then remove the checkpoint of the training."""
         self._file.after_epoch(self._epochs, result, [])
-        self._before.remove()
+        self._training.remove()
 
 
-def _left(path):
-    """The names of the checkpoints of the output `path`, of any cut, half written ones with them."""
+def _checkpoint_names(path):
+    """Find the names of the output's checkpoints, of any cut, including half-written ones."""
     path = Path(path)
     name = re.compile(rf"\.?({re.escape(path.name)}(\.[\w.-]+)?\.checkpoint)(\.lock|\.\w+\.tmp)?")
     return {match[1] for file in path.parent.iterdir() if (match := name.fullmatch(file.name))}
 
 
-def begun(path):
-    """Whether there are checkpoints of parts."""
-    return any(re.search(r"\.\d+-\d+-\d+\.", name) for name in _left(path))
+def begun(path: Path | str) -> bool:
+    """Tell whether there are checkpoints of units of work for the output `path`."""
+    return any(re.search(r"\.\d+-\d+-\d+\.", name) for name in _checkpoint_names(path))
 
 
-def sweep(path):
-    """Remove the checkpoints of the output, and what kills left of them."""
-    for name in _left(path):
+def remove_checkpoints(path: Path | str) -> None:
+    """Remove all checkpoints of the output `path`, including those that a killed process left half-written."""
+    for name in _checkpoint_names(path):
         file = Path(path).parent / name
         with exclusive(file):
             file.unlink(missing_ok=True)
