@@ -1,5 +1,6 @@
-"""What the networks of a stack are trained for: plain data, of which an objective is made where they are trained."""
+"""Specifications of training objectives: plain data, from which a worker builds the objective that it trains on."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,34 +9,78 @@ from kdlib.learning.lazy_targets import each, taught
 from kdlib.learning.losses import smooth_labels
 from kdlib.learning.objectives import CrossEntropy, Distillation
 
-SWEPT = "temperature", "alpha"
+SWEPT = "temperature", "alpha"  # options of `Distillation` that may differ between the networks of a stack
 
 
-def fewest(values):
-    """values: one for each network, in the order of `kdlib.learning.stack` -> the fewest entries that say the same."""
+def fewest(values: Sequence) -> Sequence:
+    """Shorten a list that consists of equally long runs of equal values to one value for each run.
+
+    Parameters
+    ----------
+    values : sequence of length R
+        One value for each network, in the order of `kdlib.learning.stack`.
+
+    Returns
+    -------
+    sequence
+        As short as possible: its length divides R, and each of its entries stands for R / length networks in a row.
+    """
     n = len(values)
-    runs = (run for run in range(n, 0, -1) if n % run == 0)
-    return next(values[::run] for run in runs if all(values[k] == values[k - k % run] for k in range(n)))
+    lengths = (length for length in range(n, 0, -1) if n % length == 0)
+    return next(values[::run] for run in lengths if all(values[k] == values[k - k % run] for k in range(n)))
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Of networks that hear the labels alone. smoothing: probability that is spread over all classes."""
+    """Specify training on the labels only.
+
+    Parameters
+    ----------
+    arithmetic : type
+        `Exact` or `Fast` of `kdlib.backends.arithmetic`.
+    smoothing : float
+        Probability that is spread evenly over all classes.
+    """
 
     arithmetic: type
     smoothing: float = 0.0
 
-    def objective(self, one_hot, splits, settings):
-        """one_hot: (splits, rows, classes). settings: {name: a value for each}, the same in each split."""
+    def objective(self, one_hot: np.ndarray, splits: Sequence[int], settings: Mapping[str, Sequence]) -> CrossEntropy:
+        """Build the objective of a stack of networks.
+
+        Parameters
+        ----------
+        one_hot : (splits, rows, classes)
+            Labels; may be a lazy array of `kdlib.learning.lazy_targets`.
+        splits : sequence of int
+            Numbers of the splits in the stack.
+        settings : mapping
+            {name: one value for each network of a split}; the same in each split.
+
+        Returns
+        -------
+        CrossEntropy
+        """
         smooth = each(one_hot, lambda t: smooth_labels(t, self.smoothing), ["smooth", self.smoothing])
         return CrossEntropy(smooth, self.arithmetic)
 
 
 @dataclass(frozen=True)
 class Taught:
-    """Of students. logits: the teacher's, (S, n, classes), and their digest. rows: of each split, indices of examples.
+    """Specify distillation.
 
-    options: of `Distillation`, but those that are SWEPT.
+    Parameters
+    ----------
+    arithmetic : type
+        `Exact` or `Fast` of `kdlib.backends.arithmetic`.
+    logits : np.ndarray, (S, n, classes)
+        The teacher's logits of all n examples, for each split.
+    rows : list of S integer arrays
+        Indices of the examples that the students of each split are trained on.
+    digest : str
+        SHA-256 of `logits`, in hex.
+    options : dict
+        Keyword arguments of `Distillation` except those in SWEPT.
     """
 
     arithmetic: type
@@ -44,8 +89,8 @@ class Taught:
     digest: str
     options: dict = field(default_factory=dict)
 
-    def objective(self, one_hot, splits, settings):
-        """As of `Labels`."""
+    def objective(self, one_hot: np.ndarray, splits: Sequence[int], settings: Mapping[str, Sequence]) -> Distillation:
+        """Build the objective of a stack of students. Parameters as of `Labels.objective`."""
         logits = taught(self.logits, self.rows, splits, self.digest)
         swept = {name: fewest(settings[name] * len(splits)) for name in SWEPT}
         return Distillation(one_hot, logits, self.arithmetic, **swept, **self.options)

@@ -1,4 +1,4 @@
-"""What a training is going to be, checked before it begins."""
+"""Plan a training before it begins: which stacks it has, whether they fit in memory, whether outliers spoil them."""
 
 import logging
 from pathlib import Path
@@ -7,24 +7,45 @@ import numpy as np
 
 from kdlib.backends import ranks
 from kdlib.backends.arithmetic import ARITHMETICS
+from kdlib.data.dataset import Dataset
 from kdlib.learning.budget import estimate
 from kdlib.learning.inputs import CROWDING, outlying
 from kdlib.pipeline import workers
-from kdlib.pipeline.work_units import Part, begun, cut
+from kdlib.pipeline.work_units import Part, Work, begun, cut
 
 
-def plan(work):
-    """The `Part`s of a `work_units.Work`: splits of as many rows are one stack, in parts for workers, or if so begun.
+def plan(work: Work) -> list[Part]:
+    """Group the splits of a training into stacks, log what each stack needs, and warn of outliers.
 
-    Tells what each stack needs. Raises UserError for one that does not fit.
+    Splits with equal numbers of rows and equal recipes are one stack. A stack is cut into smaller parts if workers are
+    to train it, or if checkpoints of such parts exist.
+
+    Parameters
+    ----------
+    work : Work
+
+    Returns
+    -------
+    list of Part
+
+    Raises
+    ------
+    UserError
+        If a stack does not fit in memory or would take too long, see `kdlib.learning.budget.estimate`.
     """
-    job, params, dataset, stacks, log = work.job, work.params, work.dataset, {}, logging.getLogger(work.job.path)
+    job = work.job
+    params = work.params
+    dataset = work.dataset
+    log = logging.getLogger(job.path)
+    stacks = {}
     for split, (own, recipe) in enumerate(zip(job.rows, job.recipes, strict=True)):
         stacks.setdefault((len(own), recipe), []).append(split)
-    parts, apart = [], workers.wanted(params) or (ranks.current.first and params.checkpoint and begun(job.path))
-    apart = bool(ranks.current.told(np.array([bool(apart)]))[0])
+    parts = []
+    apart = workers.wanted(params) or (ranks.current.first and params.checkpoint and begun(job.path))
+    apart = bool(ranks.current.told(np.array([bool(apart)]))[0])  # all ranks do as the first one, which sees the files
     for (rows, recipe), splits in stacks.items():
-        settings, replicas = range(len(job.settings["learning_rate"])), range(job.replicas)
+        settings = range(len(job.settings["learning_rate"]))
+        replicas = range(job.replicas)
         stack = Part(recipe, tuple(splits), tuple(settings), tuple(replicas), f".{splits[0]}" if splits[0] else "")
         networks = len(splits) * len(settings) * len(replicas)
         if apart:
@@ -41,7 +62,19 @@ def plan(work):
     return parts
 
 
-def warn_of_outliers(x, dataset, scaling, log):
+def warn_of_outliers(x: np.ndarray, dataset: Dataset, scaling: str, log: logging.Logger) -> None:
+    """Warn of a feature with values so large that exact arithmetic rounds the other features of these rows away.
+
+    Parameters
+    ----------
+    x : (n, features)
+        Scaled inputs.
+    dataset : Dataset
+        Names the feature.
+    scaling : str
+        `prepare.scaling` of params.yaml, which decides what the message advises.
+    log : logging.Logger
+    """
     if found := outlying(x):
         minmax = scaling == "minmax" or (scaling == "auto" and dataset.image_shape)
         log.warning(
