@@ -1,16 +1,17 @@
-"""A Dask cluster: whether it is there, and whether its workers are as this process is."""
+"""Connect to a Dask cluster, and check that its workers run the same versions as this process."""
 
 import asyncio
 import contextlib
 import functools
 import logging
+from collections.abc import Iterator
 
 import numpy as np
 
 from kdlib.io.errors import UserError
 from kdlib.learning.checkpoints import code_digest
 
-PATIENCE = 5  # s in which a scheduler is to answer
+PATIENCE = 5  # s, timeout for the scheduler's answer and for its first worker
 MISSING = "execution.cluster: needs Dask: pip install -r requirements-cluster.txt"
 SILENT = "execution.cluster: {} does not answer; start `dask scheduler` there, or set null"
 IDLE = "execution.cluster: {} has no workers; start `dask worker {}` on each machine that is to train"
@@ -18,13 +19,28 @@ FOREIGN = "execution.cluster: {} lacks kdlib as it is here ({}); install the sam
 
 
 @functools.cache
-def versions():
-    """What is to be the same in all processes: {name: version}; of kdlib and stages the digest of the code."""
+def versions() -> dict[str, str]:
+    """Return what must be the same in all processes, {name: version}; for kdlib it is a digest of the code."""
     return {"NumPy": np.__version__, "kdlib": code_digest()[:12]}
 
 
-def refuse_others(where, theirs, ours):
-    """Raises UserError if `theirs`, of `versions` or the exception in place of them, are not `ours`."""
+def refuse_others(where: str, theirs: dict[str, str] | Exception, ours: dict[str, str]) -> None:
+    """Refuse a worker with other versions.
+
+    Parameters
+    ----------
+    where : str
+        Name of the worker, for the message.
+    theirs : dict or Exception
+        Its `versions`, or the exception that it raised instead.
+    ours : dict
+        The `versions` of the asking process.
+
+    Raises
+    ------
+    UserError
+        If the versions differ, or if `theirs` is an exception.
+    """
     if isinstance(theirs, Exception):
         raise UserError(FOREIGN.format(f"the worker {where}", theirs))
     if found := [f"{name} {theirs[name]}, not {ours[name]}" for name in ours if theirs[name] != ours[name]]:
@@ -32,10 +48,25 @@ def refuse_others(where, theirs, ours):
 
 
 @contextlib.contextmanager
-def connected(address, data):
-    """The options of joblib's `parallel_config` for the cluster at `address`, each of whose workers has `data`.
+def connected(address: str, data: object) -> Iterator[dict]:
+    """Connect to a cluster and send `data` to each of its workers, as a context manager.
 
-    Raises UserError if there is none, or none that trains to the same bits.
+    Parameters
+    ----------
+    address : str
+        Address of the scheduler, such as tcp://host:8786.
+    data : object
+        What every unit of work needs.
+
+    Yields
+    ------
+    dict
+        Options of joblib's `parallel_config`.
+
+    Raises
+    ------
+    UserError
+        If Dask is not installed, no scheduler or worker answers, a worker has other versions, or workers are killed.
     """
     try:
         from distributed import Client, KilledWorker
@@ -44,14 +75,14 @@ def connected(address, data):
         raise UserError(MISSING) from None
 
     class Backend(DaskDistributedBackend):
-        def effective_n_jobs(self, n_jobs):  # joblib would not send a part to one thread, but train it here
+        def effective_n_jobs(self, n_jobs):  # for one thread joblib would train here, not on the cluster
             return max(2, super().effective_n_jobs(n_jobs))
 
     for name in ("distributed", "distributed.client"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what it says of a lost scheduler is told in a line of ours
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # a lost scheduler is one line of ours, not many of Dask's
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)
-    except (OSError, asyncio.TimeoutError):  # before Python 3.11 that is no OSError
+    except (OSError, asyncio.TimeoutError):  # before Python 3.11 asyncio's TimeoutError is no OSError
         raise UserError(SILENT.format(address)) from None
     with client:
         try:
@@ -61,7 +92,7 @@ def connected(address, data):
             yield {"backend": Backend(client=client, scatter=[data])}
         except (TimeoutError, asyncio.TimeoutError):
             raise UserError(IDLE.format(address, address)) from None
-        except ImportError as error:  # of a worker that came later
+        except ImportError as error:  # raised by a worker that joined later
             raise UserError(FOREIGN.format("a worker", error)) from None
         except KilledWorker as error:
             raise UserError(f"execution.cluster: {error}") from None

@@ -1,11 +1,12 @@
-"""Parts of a stack on other processes, of this machine or of a cluster's, by joblib.
+"""Train units of work in other processes, of this machine or of a cluster, by joblib.
 
-joblib and Dask pass objects between their processes as pickles, of which none is kept: whoever reaches a scheduler runs
+joblib and Dask pass objects between their processes as pickles; no pickle is kept. Whoever reaches a scheduler can run
 code on its workers and here.
 """
 
 import contextlib
 import functools
+import logging
 import mmap
 import os
 import pickle
@@ -14,32 +15,45 @@ import signal
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, CancelledError
 from dataclasses import dataclass
+from pathlib import Path
 
 from kdlib.backends import selection, threads
 from kdlib.io.atomic import temporary
 from kdlib.io.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint
 from kdlib.pipeline import cluster
-from kdlib.pipeline.work_units import Work, train_part
+from kdlib.pipeline.schema import Params
+from kdlib.pipeline.work_units import Part, Work, train_part
 
 KILLED = "execution: workers were killed {} times in a row, perhaps as memory ran out; give each more, or have fewer"
-LOST = 3  # times in a row that workers may end before one of them has finished a part
-MAPPED = 1 << 12  # bytes from which on workers of this machine map an array, in place of a copy for each part
-ALIGNED = 64  # bytes, of which an array's place in the file is a multiple
-_alone = threading.Lock()  # a Dask worker may have several threads, and the back end of kernels is the process's
+LOST = 3  # times in a row that workers may be killed before one of them has finished a unit of work
+MIN_MAPPED_BYTES = 1 << 12  # workers of this machine map arrays of this size or more; smaller ones are copied
+ALIGNMENT = 64  # bytes; each array in the file starts at a multiple of it
+_one_training = threading.Lock()  # a Dask worker may have several threads, but a process has one choice of kernels
 
 
-def wanted(params):
-    """Whether other processes are to train."""
+def wanted(params: Params) -> bool:
+    """Tell whether other processes are to train."""
     return params.execution.workers > 1 or params.execution.cluster is not None
 
 
 @dataclass(frozen=True)
 class Asker:
-    """The process that hands out parts. threads: for each worker. pid, path: its number, and the output as an absolute
-    path, beside which are checkpoints; None if it may be on another machine.
+    """The process that hands out units of work.
+
+    Parameters
+    ----------
+    versions : dict
+        Its `kdlib.pipeline.cluster.versions`, which every worker must share.
+    threads : int or None
+        Threads of each worker; None: all cores.
+    pid : int or None
+        Its process number; None if it may be on another machine.
+    path : str or None
+        Absolute path of the output, beside which the checkpoints are; None if it may be on another machine.
     """
 
     versions: dict
@@ -50,10 +64,19 @@ class Asker:
 
 @dataclass(frozen=True, eq=False)
 class Mapped(Work):
-    """A `Work` that arrives at a process of this machine with its arrays mapped.
+    """A `Work` that arrives at a process of this machine with its arrays memory-mapped.
 
-    joblib would map arrays too, but breaks off where a folder's path is long or not in ASCII, and leaves its files
-    behind when it is killed. file: of the arrays' bytes. places: (start, end) of each there. content: of the rest.
+    joblib would map arrays too, but fails where a folder's path is long or not ASCII, and leaves its files behind when
+    it is killed.
+
+    Parameters
+    ----------
+    file : str
+        Absolute path of the file that holds the arrays' bytes.
+    places : tuple of (int, int)
+        Start and end of each array in the file.
+    content : bytes
+        Pickle of everything else.
     """
 
     file: str
@@ -61,17 +84,18 @@ class Mapped(Work):
     content: bytes
 
     @classmethod
-    def of(cls, work, file):
-        """The `work`, whose arrays are written to `file`."""
-        arrays, places = [], []
-        content = pickle.dumps(work, 5, buffer_callback=lambda a: a.raw().nbytes < MAPPED or arrays.append(a))
+    def of(cls, work: Work, file: Path | str) -> "Mapped":
+        """Write the arrays of `work` to `file`, which must not exist yet."""
+        arrays = []
+        places = []
+        content = pickle.dumps(work, 5, buffer_callback=lambda a: a.raw().nbytes < MIN_MAPPED_BYTES or arrays.append(a))
         with open(file, "xb") as opened:
-            opened.write(bytes(ALIGNED))  # an empty file cannot be mapped
+            opened.write(bytes(ALIGNMENT))  # an empty file cannot be mapped
             for array in arrays:
                 start = opened.tell()
                 opened.write(array.raw())
                 places.append((start, opened.tell()))
-                opened.write(bytes(-opened.tell() % ALIGNED))
+                opened.write(bytes(-opened.tell() % ALIGNMENT))
         return cls(work.job, work.params, work.dataset, os.path.abspath(file), tuple(places), content)
 
     def __reduce__(self):
@@ -80,7 +104,7 @@ class Mapped(Work):
 
 @functools.lru_cache(maxsize=1)
 def _mapped(file, places, content):
-    """The `Work` of a `Mapped`, in a worker, for all parts that it trains."""
+    """Rebuild the `Work` of a `Mapped` in a worker, once for all units of work that it trains."""
     with open(file, "rb") as opened:
         whole = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
     return pickle.loads(content, buffers=[whole[start:end] for start, end in places])
@@ -88,24 +112,24 @@ def _mapped(file, places, content):
 
 @functools.cache
 def _end_with(parent):
-    """This process, one of loky's, ends when the one of this number has ended."""
+    """End this process, a worker of loky's, as soon as the process with the number `parent` has ended."""
 
     def watch():
         while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)
 
-    if os.name != "nt":  # there a process keeps the number of a parent that is dead
+    if os.name != "nt":  # on Windows a process keeps the number of a dead parent
         threading.Thread(target=watch, daemon=True).start()
 
 
 def _train(number, work, part, asker):
-    """(number, what `train_part` gives), in a worker."""
-    if asker.pid not in (None, os.getpid()):  # where loky has no semaphores, joblib calls it here
+    """Train one unit of work in a worker; return its number and what `train_part` returned."""
+    if asker.pid not in (None, os.getpid()):  # where loky has no semaphores, joblib calls this in the asking process
         _end_with(asker.pid)
     cluster.refuse_others(platform.node(), cluster.versions(), asker.versions)
     every = work.params.checkpoint if asker.path else None
-    with _alone:
+    with _one_training:
         selection.choose(work.params.execution.kernels)
         threads.limit(asker.threads)
         checkpoint = Checkpoint(f"{asker.path}{part.file}", every) if every else None
@@ -113,7 +137,7 @@ def _train(number, work, part, asker):
 
 
 def _ignoring_interrupts(call, *arguments):
-    """What the call gives. A terminal sends an interrupt to all: the processes that it starts leave it to this one."""
+    """Call while SIGINT is ignored: the processes started here inherit that, and this one handles it."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return call(*arguments)
@@ -123,7 +147,7 @@ def _ignoring_interrupts(call, *arguments):
 
 @contextlib.contextmanager
 def _pool(work, parts):
-    """(the work as it is to be sent, `Asker`, options of joblib's `parallel_config`) to train so many parts."""
+    """Yield the work to send, the `Asker`, and options of joblib's `parallel_config`, for `parts` units of work."""
     execution = work.params.execution
     if execution.cluster:
         with cluster.connected(execution.cluster, work) as options:
@@ -132,25 +156,42 @@ def _pool(work, parts):
     processes = min(execution.workers, parts)  # loky starts as many as it is told, at once
     share = execution.threads or max(1, threads.available() // processes)
     asker = Asker(cluster.versions(), share, os.getpid(), os.path.abspath(work.job.path))
-    # joblib makes no folder where it maps nothing, but notes its path, which has to be short and in ASCII.
+    # joblib creates no folder if it maps nothing, but it keeps the path, which has to be short and ASCII.
     options = {"backend": "loky", "n_jobs": processes, "temp_folder": os.sep}
     with temporary(work.job.path) as file:
         yield Mapped.of(work, file) if processes > 1 else work, asker, options
-        if os.name == "nt":  # where a file that a process maps cannot be removed
+        if os.name == "nt":  # Windows cannot remove a file that a process maps
             from joblib.externals import loky
 
             loky.get_reusable_executor().shutdown()
 
 
-def spread(work, parts, log):
-    """Yields (part, what `train_part` gives) of all parts as they are trained. Raises UserError as that does.
+def spread(work: Work, parts: list[Part], log: logging.Logger) -> Iterator[tuple[Part, dict]]:
+    """Train units of work in other processes.
 
-    A part whose worker was killed is trained again, by loky's workers from its checkpoint.
+    If a worker is killed, its unit is trained again; loky's workers resume from its checkpoint.
+
+    Parameters
+    ----------
+    work : Work
+    parts : list of Part
+    log : logging.Logger
+
+    Yields
+    ------
+    (Part, dict)
+        Each unit with what `train_part` returned, in the order in which they finish.
+
+    Raises
+    ------
+    UserError
+        As `train_part` does, or if workers were killed LOST times in a row.
     """
     from joblib import Parallel, delayed, parallel_config
 
-    left, failures = dict(enumerate(parts)), 0
-    warnings.filterwarnings("ignore", "[0-9]+ tasks", UserWarning, "joblib")  # what an interrupt leaves unused
+    left = dict(enumerate(parts))
+    failures = 0
+    warnings.filterwarnings("ignore", "[0-9]+ tasks", UserWarning, "joblib")  # joblib warns after an interrupt
     while left:
         try:
             with _pool(work, len(left)) as (sent, asker, options):
@@ -160,7 +201,7 @@ def spread(work, parts, log):
                 for number, result in _ignoring_interrupts(parallel, calls):
                     failures = 0
                     yield left.pop(number), result
-        except (BrokenExecutor, CancelledError):  # of loky; of Dask, where all workers that had the data have ended
+        except (BrokenExecutor, CancelledError):  # the first is loky's; Dask's if all workers with the data have ended
             failures += 1
             if failures == LOST:
                 raise UserError(KILLED.format(LOST)) from None
