@@ -1,4 +1,4 @@
-"""A training over ranks: by an mpiexec that this process starts, or that has started it."""
+"""Train over MPI ranks: start an mpiexec, or be one of the ranks that an mpiexec has started."""
 
 import contextlib
 import importlib.util
@@ -11,44 +11,52 @@ import sys
 import time
 import traceback
 from collections import deque
+from collections.abc import Iterator
 
 from kdlib.backends import ranks, threads
 from kdlib.io.errors import UserError, ending_in_a_line, one_line
 from kdlib.pipeline import mpi_ranks
+from kdlib.pipeline.field_types import Execution
 
-NEEDS = "pip install -r requirements-mpi.txt"
-# For Open MPI: as many ranks as one likes, and none bound to a core, as each keeps to its part of them.
-FREE = {
+INSTALL = "pip install -r requirements-mpi.txt"
+# For Open MPI: allow more ranks than cores, and bind no rank to a core: each rank limits its own threads.
+OPEN_MPI_OPTIONS = {
     "OMPI_MCA_rmaps_base_oversubscribe": "1",
     "OMPI_MCA_hwloc_base_binding_policy": "none",
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
     "PRTE_MCA_hwloc_default_binding_policy": "none",
 }
-OURS = re.compile(r"(\d\d:\d\d:\d\d [A-Z]+ |error: )")  # how lines of the log, and the last one, begin
-LAST = 40  # lines that are kept of others, mpiexec's
-TURN = 10  # s at most in which a rank leaves it to those before it to tell what is wrong
-PASSED_ON = 0.5  # s for mpiexec to read what a rank has told: as it ends the ranks, it drops the rest
+LOG_LINE = re.compile(r"(\d\d:\d\d:\d\d [A-Z]+ |error: )")  # start of a line of the log, and of a final error
+MAX_OTHER_LINES = 40  # last lines that are kept of what else mpiexec prints
+MAX_DELAY = 10  # s; rank r waits r seconds, at most so many, so that the first living rank prints the error
+FLUSH_TIME = 0.5  # s for mpiexec to read what a rank has printed: when it ends the ranks, it drops the rest
 
 
-def start(count):
-    """Run this process's command as so many ranks. Raises UserError where that cannot be, or where one is lost."""
+def start(count: int) -> None:
+    """Run the command of this process as `count` MPI ranks.
+
+    Raises
+    ------
+    UserError
+        If mpiexec or mpi4py is missing, or if a rank is lost.
+    """
     places = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
     mpiexec = shutil.which("mpiexec", path=places)
     missing = "mpiexec" if mpiexec is None else "mpi4py" if importlib.util.find_spec("mpi4py") is None else ""
     if missing:
-        raise UserError(f"execution.ranks: got {count}, and there is no {missing}: {NEEDS}, or set null")
+        raise UserError(f"execution.ranks: got {count}, and there is no {missing}: {INSTALL}, or set null")
     command = [mpiexec, "-n", str(count), sys.executable, *sys.orig_argv[1:]]
     with subprocess.Popen(
-        command, env=FREE | os.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
+        command, env=OPEN_MPI_OPTIONS | os.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
         errors="replace",
     ) as process:  # fmt: skip
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
-            told, others = _passed_on(process)
+            failed, others = _relay(process)
         except KeyboardInterrupt:
             process.terminate()
             raise
-    if process.returncode and not told:
+    if process.returncode and not failed:
         if any(line.startswith("Traceback") for line in others):
             sys.stderr.writelines(others)
         why = one_line(re.sub("[=*]", "", " ".join(others)))[:120]
@@ -60,25 +68,33 @@ def start(count):
         sys.exit(1)
 
 
-def _passed_on(process):
-    """(whether an error was told, the last lines that are not ours) of a process; ours go to stderr, up to an error."""
-    told, others = False, deque(maxlen=LAST)
+def _relay(process):
+    """Copy lines of the log to stderr, up to an error; return whether there was one, and the last other lines."""
+    failed = False
+    others = deque(maxlen=MAX_OTHER_LINES)
     for line in process.stdout:
-        if OURS.match(line):
-            if not told:
+        if LOG_LINE.match(line):
+            if not failed:
                 sys.stderr.write(line)
                 sys.stderr.flush()
-            told |= line.startswith("error: ")
+            failed |= line.startswith("error: ")
         elif line.strip():
             others.append(line)
-    return told, others
+    return failed, others
 
 
 @contextlib.contextmanager
-def joined(execution, rank):
-    """A block in which this process is one of the ranks that an mpiexec has started, of the number `rank`.
+def joined(execution: Execution, rank: int) -> Iterator[None]:
+    """Make this process one of the ranks that an mpiexec has started, as a context manager.
 
-    An error in one ends all. The first rank tells it, or the next one that is still there.
+    An error in one rank ends all. The first rank that is still there prints it.
+
+    Parameters
+    ----------
+    execution : Execution
+        Section of params.yaml.
+    rank : int
+        Number of this process.
     """
     world = None
     try:
@@ -89,16 +105,16 @@ def joined(execution, rank):
             yield
         world.finish()
     except BaseException as error:
-        time.sleep(min(rank, TURN))
+        time.sleep(min(rank, MAX_DELAY))
         with contextlib.suppress(SystemExit):
-            _tell(error)
+            _print_error(error)
         if world is None:
             sys.exit(1)
-        time.sleep(PASSED_ON)
+        time.sleep(FLUSH_TIME)
         world.abort()
 
 
-def _tell(error):
+def _print_error(error):
     with ending_in_a_line():
         if isinstance(error, UserError | OSError | MemoryError | KeyboardInterrupt):
             raise error
