@@ -1,4 +1,4 @@
-"""What the stages share: the paths of their files, options, locks of outputs, the log, and how a run ends."""
+"""What the stages share: paths of their files, options, locks of outputs, the log, and how a run ends."""
 
 import argparse
 import contextlib
@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from kdlib.io.atomic import apart, exclusive
 from kdlib.io.errors import UserError, ending_in_a_line, printable
 from kdlib.pipeline import interrupts
 from kdlib.pipeline.params import load_params
+from kdlib.pipeline.schema import Params
 
 DATASET = "data/dataset.npz"
 ANSWERS = "data/answers.sha256"
@@ -29,13 +31,13 @@ HEADER = "models/student.h"
 PREDICTIONS = "data/predictions.npz"
 METRICS = "metrics"
 PAGE = "metrics/page.html"
-STARTED = {"PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK"}  # in the environment of what an mpiexec has started
-LEFT_OUT = ("quantized",)  # `evaluate --quantized=` with no path: without the column of the integers
+MPI_RANK_VARIABLES = {"PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK"}  # mpiexec sets one of them to the rank
+OPTIONAL_PATHS = ("quantized",)  # `evaluate --quantized=` without a path leaves out the column of the integers
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Of what the stages exchange, relative to the working directory."""
+    """Paths of the files that the stages exchange, relative to the working directory."""
 
     dataset: str = DATASET
     answers: str = ANSWERS
@@ -52,9 +54,20 @@ class Paths:
     metrics: str = METRICS
     page: str = PAGE
 
-    def check(self, config):
-        """Raises UserError for a path whose file has another ending than it has by default, or for two that are one."""
-        given = {name: path for name, path in vars(self).items() if path or name not in LEFT_OUT}
+    def check(self, config: str) -> None:
+        """Refuse paths that cannot be meant.
+
+        Parameters
+        ----------
+        config : str
+            Path of the parameters' file.
+
+        Raises
+        ------
+        UserError
+            If a path has another file extension than its default, or if two paths name the same file.
+        """
+        given = {name: path for name, path in vars(self).items() if path or name not in OPTIONAL_PATHS}
         for name, path in given.items():
             ending = Path(getattr(PATHS, name)).suffix
             if not path.endswith(ending):
@@ -65,8 +78,16 @@ class Paths:
 PATHS = Paths()
 
 
-def parser(description, *names):
-    """The options that every stage has, and one for each path in `names`."""
+def parser(description: str, *names: str) -> argparse.ArgumentParser:
+    """Create a parser with the options that every stage has, and one option for each path in `names`.
+
+    Parameters
+    ----------
+    description : str
+        Help text: the module docstring of the stage.
+    *names : str
+        Fields of `Paths`.
+    """
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument("--config", metavar="FILE", default="params.yaml", help="the parameters (default: %(default)s)")
     result.add_argument("--set", metavar="KEY=VALUE", default=[], action="append", help="in place of the file's")
@@ -75,10 +96,15 @@ def parser(description, *names):
     return result
 
 
-def writes(*names):
-    """Decorator of `main(params, paths)`: as long as it runs, no other process writes what `names` of paths name.
+def writes(*names: str) -> Callable:
+    """Decorate `main(params, paths)`: while it runs, lock its outputs, so that no other process writes them.
 
-    Of several ranks the first one writes.
+    Among several ranks only the first one locks, because only the first one writes.
+
+    Parameters
+    ----------
+    *names : str
+        Fields of `Paths`.
     """
 
     def decorate(main):
@@ -96,17 +122,24 @@ def writes(*names):
 
 
 class _Printable(logging.Formatter):
-    """A record is one line, and a terminal obeys nothing in it."""
+    """Format a record as one line without control characters, which a terminal would obey."""
 
     def format(self, record):
         return printable(super().format(record))
 
 
-def start_logging(params):
+def start_logging(params: Params) -> None:
+    """Log to stderr and to `logging.file`; of several ranks only the first one logs.
+
+    Raises
+    ------
+    UserError
+        If `logging.file` exists and is not a regular file.
+    """
     if not ranks.current.first:
         logging.disable()
         return
-    logging.raiseExceptions = False  # a full disk, too, is told in one line: by what cannot do without it
+    logging.raiseExceptions = False  # a full disk ends in one line of whatever must write, not in the log's traceback
     handlers = [logging.StreamHandler()]
     if file := params.logging.file:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
@@ -119,15 +152,24 @@ def start_logging(params):
     logging.basicConfig(level=params.logging.level, handlers=handlers, force=True)
 
 
-def run(main, arguments, trains=None):
-    """Call `main(params, paths)`; a mistake of the user's or of the system's ends in one line and exit code 1.
+def run(main: Callable, arguments: argparse.Namespace, trains: Callable[[Params], bool] | None = None):
+    """Read the parameters, call `main(params, paths)` and return its result.
 
-    trains: function of params that tells whether main trains a network: that several ranks can do.
+    A mistake of the user's or an error of the system ends in one line and exit code 1.
+
+    Parameters
+    ----------
+    main : callable
+        Of a stage.
+    arguments : argparse.Namespace
+        From `parser`.
+    trains : callable, optional
+        Takes the parameters; returns whether `main` trains a network. Only such a run can use several MPI ranks.
     """
     with ending_in_a_line():
         interrupts.are_exceptions()
-        # Before OpenMP is loaded: its threads wait for each other asleep. Awake, beside other load, they wait for the
-        # cores that they take from each other: fits of 0.3 and 0.9 s took 13 and 80 s.
+        # Before OpenMP is loaded: let its threads sleep while they wait. Busy waiting beside other load takes cores
+        # from the threads that work: fits of 0.3 and 0.9 s took 13 and 80 s.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
@@ -139,10 +181,10 @@ def run(main, arguments, trains=None):
         selection.choose(params.execution.kernels)
         threads.limit(params.execution.threads)
         count = params.execution.ranks or 1
-        started = STARTED & os.environ.keys()
+        started = MPI_RANK_VARIABLES & os.environ.keys()
         context = contextlib.nullcontext()
         if trains and trains(params) and (started or count > 1):
-            from kdlib.pipeline import mpi_launcher  # here: who trains alone needs nothing of it
+            from kdlib.pipeline import mpi_launcher  # here: a run without ranks does not need it
 
             if not started:
                 return mpi_launcher.start(count)

@@ -1,8 +1,8 @@
-"""What a value of `params.yaml` may be, and its smallest sections: beyond these bounds is no meaning, or no end."""
+"""Types of the values in `params.yaml`, and its smallest sections. Values out of bounds mean nothing or never end."""
 
 import re
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import (  # isort: skip
     AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator,
@@ -10,21 +10,25 @@ from pydantic import (  # isort: skip
 
 from kdlib.data.readers import TABLES
 
+if TYPE_CHECKING:
+    from kdlib.learning.augmentation import Views
+    from kdlib.learning.schedules import LinearSchedule
+
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Bits = Literal[8, 4, 2]
-MOST = 1000  # replicas of a split, which `kdlib.numerics.streams` numbers so, and settings of a sweep
+MOST = 1000  # replicas of a split (`kdlib.numerics.streams` numbers networks by it), settings of a sweep, views, ranks
 Replicas = Annotated[int, Field(ge=1, le=MOST)]
-# Beyond it the softened probabilities are one class or all alike, to the last bit that a float has for them.
+# Beyond these bounds the softened probabilities are, to the last bit, one class or all equal.
 Temperature = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
 Beta = Annotated[float, Field(ge=0, le=1e6)]
 
 
 def Swept(kind):  # noqa: N802 - a type
-    """One value or several, as a list."""
+    """Return the type of one value or a list of values, which becomes a list."""
     listed = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
     return Annotated[list[kind], Field(min_length=1), listed]
 
@@ -42,8 +46,9 @@ class Section(BaseModel):
 class Schedule(Section):
     """A number that changes linearly from the first epoch to the last."""
 
-    def schedule(self):
-        from kdlib.learning.schedules import LinearSchedule  # here, as in `Training.recipe`
+    def schedule(self) -> "LinearSchedule":
+        """Return the schedule of these keys."""
+        from kdlib.learning.schedules import LinearSchedule  # here: `prepare` depends on no learning
 
         return LinearSchedule(self.start, self.end)
 
@@ -58,17 +63,33 @@ class AlphaSchedule(Schedule):
     end: Fraction
 
 
-KINDS = "number", "schedule"  # in the places that pydantic's errors name
+KINDS = "number", "schedule"  # tags of the two types of `Scheduled`; pydantic's errors name them among the keys
 
 
 def Scheduled(number, schedule):  # noqa: N802 - a type
-    """A number, or keys and values of a schedule."""
+    """Return the type of a number, or of the keys and values of a schedule."""
     one_of = Annotated[number, Tag("number")] | Annotated[schedule, Tag("schedule")]
     return Annotated[one_of, Discriminator(lambda value: KINDS[isinstance(value, dict | Section)])]
 
 
-def tracked(path):
-    """`path`, of what may be a file. DVC hashes `data/raw`, and would not see that a file elsewhere has changed."""
+def tracked(path: str) -> str:
+    """Refuse a file outside of data/raw: DVC hashes that folder, and would not see that a file elsewhere has changed.
+
+    Parameters
+    ----------
+    path : str
+        May be something else than a file, such as the name of a dataset.
+
+    Returns
+    -------
+    str
+        `path`.
+
+    Raises
+    ------
+    ValueError
+        If `path` ends as a file of data does and is not in data/raw.
+    """
     parts = PurePosixPath(path).parts
     if path.lower().endswith((".npz", ROWS, *TABLES)) and (parts[:2] != ("data", "raw") or ".." in parts):
         raise ValueError(
@@ -82,7 +103,7 @@ Source = Annotated[str, AfterValidator(tracked)]
 
 
 def _in_logs(file):
-    """A log goes on behind what a file holds: any other would be damaged."""
+    """Refuse a file outside of logs/: a log is appended to its file, which would damage any other file."""
     parts = PureWindowsPath(file).parts
     if parts[:1] != ("logs",) or len(parts) < 2 or ".." in parts or not file.isprintable():
         raise ValueError(f"got {file!r}; a log must be in logs/, such as logs/app.log")
@@ -106,8 +127,9 @@ class Augment(Section):
             raise ValueError("views is of random ones, with affine or elastic; shift alone has them all")
         return self
 
-    def numbered(self):
-        from kdlib.learning.augmentation import Views  # here, as in `Training.recipe`
+    def numbered(self) -> "Views":
+        """Return the views of an image, numbered."""
+        from kdlib.learning.augmentation import Views  # here: `prepare` depends on no learning
 
         return Views(self.shift, self.views, float(self.affine), float(self.elastic))
 

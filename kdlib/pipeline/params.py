@@ -1,6 +1,8 @@
-"""Reading `params.yaml`: its values, or one line that says what is wrong with them."""
+"""Read `params.yaml`: return validated parameters, or raise one line that says what is wrong."""
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import get_args
 
 import yaml
@@ -14,14 +16,14 @@ from kdlib.pipeline.schema import Params
 
 
 def _sections(kind):
-    """The models of sections that are in a type."""
+    """List the sections' classes that occur in a type."""
     if isinstance(kind, type) and issubclass(kind, Section):
         return [kind]
     return [section for of in get_args(kind) for section in _sections(of)]
 
 
 def _section(parts):
-    """The model of the section that the key with these parts names."""
+    """Find the class of the section that the key with these parts names."""
     section = Params
     for part in parts:
         if part in section.model_fields:
@@ -30,6 +32,7 @@ def _section(parts):
 
 
 def _explain(error):
+    """Turn an error of pydantic's into one line: key, what was found, what is allowed."""
     key = ".".join(str(part) for part in error["loc"] if part not in KINDS)
     key = re.sub(r"\.(temperature|alpha|learning_rate)\.\d+(?=\.|$)", r".\1", key)
     if error["type"] == "extra_forbidden":
@@ -57,10 +60,24 @@ def _change(content, change):
         raise UserError(f"--set {change}: {value!r} is not YAML") from None
 
 
-def load_params(path, changes=()):
-    """`Params` of the YAML file at `path`, with `changes` such as "student.epochs=20".
+def load_params(path: Path | str, changes: Sequence[str] = ()) -> Params:
+    """Read and validate a file of parameters.
 
-    Raises UserError, naming the key, what it got and what is allowed.
+    Parameters
+    ----------
+    path : Path or str
+        A YAML file.
+    changes : sequence of str
+        Values that replace the file's, such as "student.epochs=20".
+
+    Returns
+    -------
+    Params
+
+    Raises
+    ------
+    UserError
+        Names the key, what was found and what is allowed.
     """
     try:
         with npz_reader.opened(path) as file:

@@ -1,6 +1,6 @@
-"""The keys of `params.yaml` and what each may be. What each means stands there, beside it."""
+"""The keys of `params.yaml` and the values that each allows. What a key means is explained in that file, beside it."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -31,6 +31,10 @@ from kdlib.pipeline.field_types import (
     Transfer,
     tracked,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from kdlib.learning.recipe import Recipe
+    from kdlib.learning.schedules import LinearSchedule
 
 
 class Prepare(Section):
@@ -91,8 +95,9 @@ class Training(Section):
     augment: Augment | None
     patience: Count | None
 
-    def recipe(self):
-        from kdlib.learning.recipe import Recipe  # here: the stage prepare reads params, and depends on no learning
+    def recipe(self) -> "Recipe":
+        """Return the recipe of these keys; of several learning rates it has the first."""
+        from kdlib.learning.recipe import Recipe  # here: the stage prepare reads params, but depends on no learning
 
         keys = {key: getattr(self, key) for key in Training.model_fields if key not in ("hidden", "augment")}
         keys |= {"learning_rate": self.learning_rate[0]} if isinstance(self.learning_rate, list) else {}
@@ -127,10 +132,13 @@ class Distill(Section):
     smoothing: BelowOne
     standardize_logits: bool
 
-    def settings(self):
-        """{name: of each setting a number or a `LinearSchedule`} of temperature and alpha."""
+    def settings(self) -> "dict[str, list[float | LinearSchedule]]":
+        """Return all values to try, {name: list} of temperature and alpha."""
         given = {"temperature": self.temperature, "alpha": self.alpha}
-        return {name: [v.schedule() if isinstance(v, Schedule) else v for v in of] for name, of in given.items()}
+        return {
+            name: [value.schedule() if isinstance(value, Schedule) else value for value in values]
+            for name, values in given.items()
+        }
 
 
 class Deploy(Section):

@@ -1,35 +1,36 @@
-"""YAML as a `params.yaml` needs it, with limits: what is small in a file stays small in memory, and in an error."""
+"""Load YAML with limits: what is small in a file stays small in memory, and in an error message."""
 
 import re
 
 import yaml
 
-BYTES = 1 << 16
-DEPTH = 20
-NODES = 10_000  # aliases count as what they stand for
-INTEGER = 1 << 64
+BYTES = 1 << 16  # of a file, at most
+MAX_LEVELS = 20  # of nesting
+MAX_NODES = 10_000  # values; an alias counts as what it stands for
+MAX_INTEGER = 1 << 64  # all magnitudes are below it
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader without what expands, nests without end, or is said twice."""
+    """SafeLoader that refuses what expands or nests beyond the limits, and a key that occurs twice."""
 
     def __init__(self, text):
         super().__init__(text)
-        self._depth, self._sizes = 0, {}
+        self._depth = 0
+        self._sizes = {}
 
     def compose_node(self, parent, index):
         alias = self.check_event(yaml.AliasEvent)
         self._depth += 1
-        if self._depth > DEPTH:
-            raise yaml.YAMLError(f"more than {DEPTH} levels")
+        if self._depth > MAX_LEVELS:
+            raise yaml.YAMLError(f"more than {MAX_LEVELS} levels")
         node = super().compose_node(parent, index)
         self._depth -= 1
         if not alias:
             pairs = node.value if isinstance(node.value, list) else []
             children = [child for pair in pairs for child in (pair if isinstance(pair, tuple) else (pair,))]
             self._sizes[id(node)] = 1 + sum(self._sizes[id(child)] for child in children)  # integers
-        if self._sizes.get(id(node), NODES + 1) > NODES:  # an alias inside of what it stands for has no size
-            raise yaml.YAMLError(f"more than {NODES} values, aliases written out")
+        if self._sizes.get(id(node), MAX_NODES + 1) > MAX_NODES:  # an alias inside of what it stands for has no size
+            raise yaml.YAMLError(f"more than {MAX_NODES} values, aliases written out")
         return node
 
     def construct_mapping(self, node, deep=False):
@@ -42,13 +43,13 @@ class _Loader(yaml.SafeLoader):
 
     def construct_yaml_int(self, node):
         value = super().construct_yaml_int(node)
-        if abs(value) >= INTEGER:
+        if abs(value) >= MAX_INTEGER:
             raise yaml.YAMLError("an integer of more than 64 bits")
         return value
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
-# YAML 1.2's floats: PyYAML, of 1.1, takes 1e-05 for text, which is how DVC writes 0.00001.
+# Floats of YAML 1.2: PyYAML implements 1.1 and reads 1e-05 as text, but DVC writes 0.00001 like this.
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
@@ -56,8 +57,24 @@ _Loader.add_implicit_resolver(
 )
 
 
-def load(text):
-    """The value of the YAML `text`, a string or bytes in UTF-8. Raises yaml.YAMLError for any that is not plain."""
+def load(text: str | bytes) -> object:
+    """Load a YAML document.
+
+    Parameters
+    ----------
+    text : str or bytes
+        Bytes are UTF-8.
+
+    Returns
+    -------
+    object
+        Nested dicts, lists and plain values.
+
+    Raises
+    ------
+    yaml.YAMLError
+        If the text is not plain YAML or exceeds a limit.
+    """
     if len(text) > BYTES:
         raise yaml.YAMLError(f"more than {BYTES} bytes")
     try:
@@ -68,5 +85,5 @@ def load(text):
             loader.dispose()
     except (yaml.YAMLError, MemoryError):
         raise
-    except Exception as error:  # of malformed numbers, dates and escapes PyYAML raises half a dozen kinds
+    except Exception as error:  # PyYAML raises half a dozen kinds for malformed numbers, dates and escapes
         raise yaml.YAMLError(f"{type(error).__name__}: {error}") from None
