@@ -1,9 +1,9 @@
-"""Compute the committed results again and compare them with dvc.lock and with what the remote holds.
+"""Compute the committed results again, and compare them with dvc.lock and with what the remote holds.
 
-In a temporary clone of the last commit every stage runs, from what lies in data/raw/ here: without a cache, a run cache
-or a pull. Then the MD5 of each output that came out stands beside the one in dvc.lock and the one of the bytes that the
-remote has, or git where DVC keeps no copy. Nothing is written here. Exit code 0 if all are equal; else 1, and one line
-names the first that differs.
+Every stage runs in a temporary clone of the last commit, on the files that are in data/raw/ here: without a cache, a
+run cache or a pull. A table shows the MD5 of each output as it was computed here, as dvc.lock has it, and of the bytes
+in the remote, or in git where DVC keeps no copy. Nothing is written here. Exit code 0 if all are equal; else 1, and one
+line names the first that differs.
 """
 
 import argparse
@@ -12,39 +12,64 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from kdlib.io.errors import UserError, ending_in_a_line, printable
 from kdlib.pipeline import interrupts
 from kdlib.pipeline.lockfile import RAW, claims, held, md5
 
-DIGITS = 12  # of a hash that are shown
-HEAD = ("stage", "output", "here", "dvc.lock", "remote or git", "")
+SHOWN_DIGITS = 12  # of a hash
+HEADER = ("stage", "output", "here", "dvc.lock", "remote or git", "")
 
 
-def git(*arguments):
+def git(*arguments: str) -> str:
+    """Run git and return what it prints. Raises UserError if it fails."""
     process = subprocess.run(["git", *arguments], capture_output=True, text=True, encoding="utf-8", errors="replace")
     if process.returncode:
         raise UserError(f"git {arguments[0]}: {process.stderr.strip() or process.returncode}")
     return process.stdout.removesuffix("\n")
 
 
-def run_again(clone):
-    """Run every stage in the fresh `clone`, with this Python. Raises UserError if one fails."""
+def run_again(clone: Path) -> None:
+    """Run every stage in the fresh clone, with this Python.
+
+    Raises
+    ------
+    UserError
+        If a stage fails.
+    """
     if os.path.isdir(RAW):
         shutil.copytree(RAW, clone / RAW, dirs_exist_ok=True)
     own = {"PYTHONPATH": str(clone), "DVC_SITE_CACHE_DIR": str(clone.parent / "site")}
     own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     command = [sys.executable, "-m", "dvc", "repro", "--force", "--no-commit"]
-    code = subprocess.run(command, cwd=clone, env=os.environ | own, stdout=2).returncode  # stdout has the table alone
+    code = subprocess.run(command, cwd=clone, env=os.environ | own, stdout=2).returncode  # stdout is for the table only
     if code:
         raise UserError(f"`dvc repro --force` in a clone of the commit: exit code {code}; what it says stands above")
 
 
-def compare(remote):
-    """({(stage, output): its hashes here, in dvc.lock, in the remote or git, "" if not read}, inputs that differ).
+def compare(remote: str | None) -> tuple[dict, list]:
+    """Compute all results of the commit again, and collect their hashes from everywhere.
 
-    The hashes of what is not there are "absent"; the inputs are (stage, name).
+    Parameters
+    ----------
+    remote : str or None
+        Name of the DVC remote; None: the default one.
+
+    Returns
+    -------
+    hashes : dict
+        {(stage, output): (here, in dvc.lock, in the remote or git)}; "absent" if there is no such output, "" if it was
+        not read.
+    stale : list of (stage, name)
+        Inputs that differ from those in dvc.lock.
+
+    Raises
+    ------
+    UserError
+        If the project is not the root of its git repository or is not as committed, or as `run_again` and
+        `kdlib.pipeline.lockfile.held` do.
     """
     from fsspec.implementations.local import LocalFileSystem
 
@@ -68,21 +93,29 @@ def compare(remote):
     return {name: (here[name], claimed.get(name, "absent"), there.get(name[1], "")) for name in names}, stale
 
 
-def differ(hashes):
+def differ(hashes: Sequence[str]) -> bool:
+    """Tell whether the hashes that were read differ."""
     return len(set(filter(None, hashes))) > 1
 
 
-def table(compared):
-    rows = [HEAD]
+def table(compared: dict) -> str:
+    """Format the hashes of `compare` as a table."""
+    rows = [HEADER]
     for name, hashes in compared.items():
-        cells = (*name, *(value[:DIGITS] for value in hashes), "differs" if differ(hashes) else "")
+        cells = (*name, *(value[:SHOWN_DIGITS] for value in hashes), "differs" if differ(hashes) else "")
         rows.append(tuple(map(printable, cells)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def audit(remote=None):
-    """Print the table. Raises UserError if anything in it differs."""
+def audit(remote: str | None = None) -> None:
+    """Print the table of `compare`.
+
+    Raises
+    ------
+    UserError
+        If anything in the table differs, or as `compare` does.
+    """
     compared, stale = compare(remote)
     print(table(compared))
     if stale:
@@ -96,7 +129,8 @@ def audit(remote=None):
     print(f"{len(compared)} outputs, all equal{f'; {len(unread)} in no remote, as none is set' if unread else ''}")
 
 
-def main():
+def main() -> None:
+    """Read the command line and run the audit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--remote", metavar="NAME", help="one of `dvc remote list` (default: the default remote)")
     arguments = parser.parse_args()

@@ -1,23 +1,46 @@
-"""What a commit says of its results: by dvc.lock, and by the bytes that git and the remote have of them."""
+"""Hashes of a commit's results: those in dvc.lock, and those of the bytes that git and the remote have."""
 
 import hashlib
 import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from tqdm import tqdm
 
 from kdlib.io.errors import UserError
 
-RAW = "data/raw"  # whose files may each have a .dvc file beside it
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+RAW = "data/raw"  # a file in it may have a .dvc file beside it
+CHUNK_BYTES = 1 << 20  # read at a time
 
 
-def claims(folder):
-    """(outputs, inputs) that dvc.lock and the .dvc files of raw data in `folder` tell, each {(stage, name): value}.
+def claims(folder: Path) -> tuple[dict, dict]:
+    """Read dvc.lock and the .dvc files of raw data.
 
-    Outputs are MD5s by path; inputs are the command, MD5s of dependencies and values of parameters. Raises UserError
-    for what is no such file, and for an output that is not in `folder`.
+    Parameters
+    ----------
+    folder : Path
+        Root of the project.
+
+    Returns
+    -------
+    outputs : dict
+        {(stage, path): MD5}.
+    inputs : dict
+        {(stage, name): value} of the command, the MD5s of dependencies and the values of parameters.
+
+    Raises
+    ------
+    UserError
+        If a file is missing or not as DVC writes it, or if an output is not in `folder`.
     """
-    outputs, inputs, root = {}, {}, folder.resolve()
+    outputs = {}
+    inputs = {}
+    root = folder.resolve()
     lock = folder / "dvc.lock"
     for file in (lock, *sorted((folder / RAW).rglob("*.dvc"))):
         name = file.relative_to(folder).as_posix()
@@ -42,8 +65,20 @@ def claims(folder):
     return outputs, inputs
 
 
-def md5(files, path):
-    """The hash in hex that DVC has for `path` in the fsspec file system `files`; "absent" for what is not there."""
+def md5(files: "AbstractFileSystem", path: str) -> str:
+    """Compute the hash that DVC gives to a file or folder.
+
+    Parameters
+    ----------
+    files : AbstractFileSystem
+        File system of fsspec.
+    path : str
+
+    Returns
+    -------
+    str
+        In hex; "absent" if there is no such file.
+    """
     if files.isdir(path):
         below = {file[len(path) + 1 :]: md5(files, file) for file in files.find(path)}
         listing = [{"md5": below[name], "relpath": name} for name in sorted(below)]
@@ -51,18 +86,36 @@ def md5(files, path):
     result = hashlib.md5()
     try:
         with files.open(path, "rb") as file:
-            while block := file.read(1 << 20):
+            while block := file.read(CHUNK_BYTES):
                 result.update(block)
     except FileNotFoundError:
         return "absent"
     return result.hexdigest()
 
 
-def held(folder, paths, remote, cache):
-    """{path: MD5} of what git, in a fresh check-out of it in `folder`, and the remote, None for the default one, have.
+def held(folder: Path, paths: Sequence[str], remote: str | None, cache: Path) -> dict[str, str]:
+    """Compute the MD5s of the bytes that git and the remote have.
 
-    cache: an empty folder, so that the user's own cache answers for nothing. Where no remote is configured, files that
-    only one could have are left out. Raises UserError if it cannot be read.
+    Parameters
+    ----------
+    folder : Path
+        A fresh check-out of git.
+    paths : sequence of str
+        Outputs; what is not in git is read from the remote.
+    remote : str or None
+        Name of the remote; None: the default one.
+    cache : Path
+        An empty folder, so that the user's own cache is not read in place of the remote.
+
+    Returns
+    -------
+    dict
+        {path: MD5}. If no remote is configured, files that only a remote could have are left out.
+
+    Raises
+    ------
+    UserError
+        If the remote cannot be read.
     """
     from dvc.api import DVCFileSystem
     from dvc.repo import Repo
@@ -70,7 +123,7 @@ def held(folder, paths, remote, cache):
 
     found = {path: md5(LocalFileSystem(), (folder / path).as_posix()) for path in paths if (folder / path).exists()}
     try:
-        # Where there is none, the file system would take the user's own cache for one.
+        # Without a remote the file system would read the user's own cache.
         if not (remote := remote or Repo().config["core"].get("remote")):
             return found
         files = DVCFileSystem(".", rev="HEAD", remote=remote, config={"cache": {"dir": str(cache)}})
