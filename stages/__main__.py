@@ -1,16 +1,18 @@
-"""All eight stages in one process, without DVC: the same files, with the same bytes.
+"""Run all eight stages in one process, without DVC: the same files, with the same bytes.
 
 Reads params.yaml (or --config) and writes data/, models/ and metrics/ in the working directory.
 """
 
 from kdlib.io.artifacts import write_json
 from kdlib.io.errors import UserError
-from kdlib.pipeline.command_line import PATHS, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.schema import Params
 from stages import distill, evaluate, export, page, prepare, quantize, train_baseline, train_teacher
 
 
 @writes(*vars(PATHS))
-def main(params, paths=PATHS):
+def main(params: Params, paths: Paths = PATHS) -> dict:
+    """Run all stages and return the report of `evaluate`."""
     for stage in (prepare, train_teacher, train_baseline, distill, quantize, export):
         stage.main(params, paths)
     result = evaluate.main(params, paths)
@@ -25,6 +27,7 @@ if __name__ == "__main__":
     arguments = options.parse_args()
 
     def main_and_output(params, paths):
+        """Run all stages, then write the report to --output, if it was given."""
         if arguments.output and not arguments.output.endswith(".json"):
             raise UserError(f"--output: got {arguments.output!r}; needs the path of a .json")
         result = main(params, paths)

@@ -2,22 +2,42 @@
 
 import logging
 
+import numpy as np
 from tqdm import tqdm
 
 from kdlib.backends.arithmetic import ARITHMETICS
 from kdlib.data.dataset import Dataset
 from kdlib.io.errors import UserError
-from kdlib.learning.model_file import load_model, split_logits
+from kdlib.learning.model_file import Model, load_model, split_logits
 from kdlib.learning.sweeps import grid
-from kdlib.pipeline.command_line import PATHS, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
 from kdlib.pipeline.jobs import Job, fit, labeled_only, named, seen, transfer_sets
 from kdlib.pipeline.objective_specs import SWEPT, Labels, Taught
+from kdlib.pipeline.schema import Params
 
 log = logging.getLogger("distill")
 
 
-def answers(teacher, dataset, shown):
-    """The teacher's logits on all rows of what is `shown`, (S, n, classes). Raises UserError if it cannot be asked."""
+def answers(teacher: Model, dataset: Dataset, shown: Dataset) -> np.ndarray:
+    """Return the teacher's logits of all rows of `shown`.
+
+    Parameters
+    ----------
+    teacher : Model
+    dataset : Dataset
+        The rows for which the teacher's file holds logits.
+    shown : Dataset
+        `dataset` itself, or `dataset` with augmented views, of which the teacher's network computes the logits.
+
+    Returns
+    -------
+    np.ndarray, (S, n, classes)
+
+    Raises
+    ------
+    UserError
+        If there are views, and the teacher is not a network.
+    """
     if shown is dataset:
         return teacher.logits
     if teacher.network is None:
@@ -33,29 +53,43 @@ def answers(teacher, dataset, shown):
 
 
 @writes("student")
-def main(params, paths=PATHS):
+def main(params: Params, paths: Paths = PATHS) -> None:
+    """Run the stage.
+
+    Raises
+    ------
+    UserError
+        If `dkd` is to train on rows without a label, or as `answers`, `seen` and `fit` do.
+    """
     dataset = Dataset.load(paths.dataset)
     teacher = load_model(paths.teacher, dataset, teaches=params.distill.loss != "ls")
-    arithmetic, rates = ARITHMETICS[params.arithmetic], params.student.learning_rate
-    options, asked = params.distill.model_dump(exclude={"smoothing", *SWEPT}), params.distill.settings()
+    arithmetic = ARITHMETICS[params.arithmetic]
+    rates = params.student.learning_rate
+    options = params.distill.model_dump(exclude={"smoothing", *SWEPT})
     shown = seen("student", params, dataset)
     rows = transfer_sets(params, shown)
-    recipes, heard = [params.student.recipe()] * dataset.splits, ""
-    labeled, control = labeled_only(shown, rows, recipes[0])
-    if params.distill.loss == "ls":
-        rows, recipes, settings = labeled, control, grid(learning_rate=rates)
+    recipes = [params.student.recipe()] * dataset.splits
+    labeled, control_recipes = labeled_only(shown, rows, recipes[0])
+    if params.distill.loss == "ls":  # label smoothing needs no teacher
+        rows = labeled
+        recipes = control_recipes
+        teacher_digest = ""
+        settings = grid(learning_rate=rates)
         target = Labels(arithmetic, params.distill.smoothing)
     else:
-        if params.distill.loss == "dkd" and any(len(a) < len(b) for a, b in zip(labeled, rows, strict=True)):
+        if params.distill.loss == "dkd" and any(
+            len(known) < len(own) for known, own in zip(labeled, rows, strict=True)
+        ):
             raise UserError(
                 "distill.loss: dkd needs every label; set prepare.labeled_fraction to 1 and prepare.transfer to null,"
                 " or choose kd or mse"
             )
-        heard, settings = teacher.digest(), grid(**asked, learning_rate=rates)
-        target = Taught(arithmetic, answers(teacher, dataset, shown), rows, heard, options)
+        teacher_digest = teacher.digest()
+        settings = grid(**params.distill.settings(), learning_rate=rates)
+        target = Taught(arithmetic, answers(teacher, dataset, shown), rows, teacher_digest, options)
     job = Job(
         "student", paths.student, rows, recipes, target, settings, params.replicas,
-        named=named(params, dataset), teacher=heard,
+        named=named(params, dataset), teacher=teacher_digest,
     )  # fmt: skip
     parameters = fit(job, params, dataset, shown).network.parameters.shape[1]
     if teacher.network and parameters * dataset.splits >= teacher.network.parameters.size:

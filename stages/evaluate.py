@@ -12,8 +12,9 @@ from kdlib.evaluation import heldout, metrics
 from kdlib.io.artifacts import rounded, write_csv, write_json, write_npz, write_text
 from kdlib.io.chunks import Converted
 from kdlib.io.errors import UserError
-from kdlib.learning.model_file import load_model
-from kdlib.pipeline.command_line import PATHS, parser, run, writes
+from kdlib.learning.model_file import Model, load_model
+from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.schema import Params
 from kdlib.reporting import csv_tables, plots, report
 from kdlib.reporting.table import gain_line, table
 
@@ -21,12 +22,28 @@ log = logging.getLogger("evaluate")
 EXPORTED = ("quantized", "deployed", "integers")  # `--quantized=` with no path: without the column of the integers
 
 
-def refuse_mixed(models, params, paths, dataset):
-    """Raises UserError for a student of another teacher or transfer set, or a baseline that is no control of it."""
+def refuse_mixed(models: dict[str, Model], params: Params, paths: Paths, dataset: Dataset) -> None:
+    """Refuse models that do not belong together.
+
+    Parameters
+    ----------
+    models : dict
+        {network: Model} of teacher, baseline and student.
+    params : Params
+    paths : Paths
+        Where they were read from, for the message.
+    dataset : Dataset
+
+    Raises
+    ------
+    UserError
+        If the student had another teacher or another transfer set, or if the baseline is not a control of the student.
+    """
     for name in ("baseline", "student"):
         if not models[name].network or not models[name].recipe:
             raise UserError(f"{getattr(paths, name)}: lacks weights_0 or recipe; train it again")
-    student, baseline = models["student"], models["baseline"]
+    student = models["student"]
+    baseline = models["baseline"]
     teacher = models["teacher"].digest()
     if baseline.teacher:
         raise UserError(f"{paths.baseline}: names a teacher, as a student does; a baseline has heard none")
@@ -35,7 +52,8 @@ def refuse_mixed(models, params, paths, dataset):
             f"{paths.student}: its teacher has the logits {student.teacher[:12]}, {paths.teacher} has {teacher[:12]};"
             " run distill again with this teacher"
         )
-    transfer, own = sorted(set(params.prepare.transfer_classes or dataset.class_names)), dict(student.recipe)
+    transfer = sorted(set(params.prepare.transfer_classes or dataset.class_names))
+    own = dict(student.recipe)
     classes = own.pop("prepare.transfer_classes", None)
     if classes != transfer:
         raise UserError(
@@ -50,8 +68,8 @@ def refuse_mixed(models, params, paths, dataset):
             )
 
 
-def settings(params, dataset):
-    """{key: value} of what an advice may name, as `kdlib.evaluation.collapse.advice` takes them."""
+def settings(params: Params, dataset: Dataset) -> dict:
+    """Return the parameters that `kdlib.evaluation.collapse.advice` looks at, {key of params.yaml: value}."""
     scaling = params.prepare.scaling
     scaling = "standard" if scaling == "auto" and not dataset.image_shape else scaling
     return {
@@ -62,7 +80,14 @@ def settings(params, dataset):
 
 
 @writes("predictions", "metrics")
-def main(params, paths=PATHS):
+def main(params: Params, paths: Paths = PATHS) -> dict:
+    """Run the stage and return the report, which it also writes.
+
+    Raises
+    ------
+    UserError
+        If models or exported files do not belong together.
+    """
     dataset = Dataset.load(paths.dataset)
     models = {name: load_model(getattr(paths, name), dataset, name == "teacher") for name in heldout.NETWORKS}
     refuse_mixed(models, params, paths, dataset)
@@ -75,7 +100,8 @@ def main(params, paths=PATHS):
             if load(path).about != About.of(dataset, models["student"]):
                 raise UserError(f"{path}: not of this student; run the stage quantize again")
             result[name]["bytes_on_disk"] = os.path.getsize(path)
-    losses, accuracies = (csv_tables.curve_rows(models, name) for name in ("validation_loss", "validation_accuracy"))
+    losses = csv_tables.curve_rows(models, "validation_loss")
+    accuracies = csv_tables.curve_rows(models, "validation_accuracy")
     reliability = csv_tables.reliability_rows(said)
     summary = csv_tables.summary_rows(result)
     sweep = csv_tables.sweep_rows(models)
@@ -95,8 +121,8 @@ def main(params, paths=PATHS):
     stacks = {f"{name}_{part}": of for name, parts in said.logits.items() for part, of in parts.items()}
     named = {f"{key}_{split}": stack for key, of in stacks.items() for split, stack in enumerate(of)}
     predictions = {name: Converted(array, np.float32) for name, array in named.items()}
-    shown = table(rounded(result))  # as details.json has it
-    # All is made before anything is written, so that a mistake leaves the old files.
+    shown = table(rounded(result))  # the numbers as details.json has them
+    # Everything is computed before anything is written, so that an error leaves the old files as they are.
     for name, own in tables.items():
         write_csv(f"{paths.metrics}/{name}.csv", own)
     for name, text in drawn.items():

@@ -1,4 +1,4 @@
-"""Stage export: the network that leaves, for others than kdlib -> models/student.onnx, student_int8.onnx, student.h"""
+"""Stage export: write the deployed network for other programs -> models/student.onnx, student_int8.onnx, student.h"""
 
 import logging
 
@@ -6,17 +6,23 @@ from kdlib.deployment.c_source import c_source
 from kdlib.deployment.model_file import load
 from kdlib.deployment.onnx_export import onnx_file
 from kdlib.io.artifacts import write_bytes, write_text
-from kdlib.pipeline.command_line import PATHS, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.schema import Params
 
 log = logging.getLogger("export")
 
 
 @writes("onnx", "onnx_int8", "header")
-def main(params, paths=PATHS):
-    floats, integers = load(paths.deployed), load(paths.integers)
-    source, models = c_source(integers), [onnx_file(of) for of in (floats, integers)]
-    for path, content in zip((paths.onnx, paths.onnx_int8), models, strict=True):
-        write_bytes(path, content)
+def main(params: Params, paths: Paths = PATHS) -> None:
+    """Run the stage."""
+    floats = load(paths.deployed)
+    integers = load(paths.integers)
+    # Everything is computed before anything is written, so that an error leaves the old files as they are.
+    source = c_source(integers)
+    onnx_floats = onnx_file(floats)
+    onnx_integers = onnx_file(integers)
+    write_bytes(paths.onnx, onnx_floats)
+    write_bytes(paths.onnx_int8, onnx_integers)
     write_text(paths.header, source)
     log.info("%s, %s, %s", paths.onnx, paths.onnx_int8, paths.header)
 

@@ -1,4 +1,4 @@
-"""Stage page: what was trained, to look at and to train again in a browser -> metrics/page.html, one file"""
+"""Stage page: show what was trained, and train it again in a browser -> metrics/page.html, one file"""
 
 import logging
 
@@ -12,15 +12,16 @@ from kdlib.learning.model_file import load_model
 from kdlib.page.assembly import page
 from kdlib.page.browser_training import lesson
 from kdlib.page.content import content, room, worth
-from kdlib.pipeline.command_line import PATHS, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.schema import Params
 from kdlib.reporting.table import table
 
 log = logging.getLogger("page")
 PICTURES = ("summary.svg", "sweep.svg")
 
 
-def written(path):
-    """The text that the stage evaluate wrote."""
+def written(path: str) -> str:
+    """Read a text that the stage evaluate wrote. Raises UserError if there is none, or if it is not UTF-8."""
     try:
         with npz_reader.opened(path) as file:
             return file.read().decode()
@@ -30,8 +31,8 @@ def written(path):
         raise UserError(f"{path}: not UTF-8; run the stage evaluate again") from None
 
 
-def measured(path):
-    """The report that the stage evaluate wrote, which the page shows as a table."""
+def measured(path: str) -> dict:
+    """Read the report that the stage evaluate wrote. Raises UserError if it cannot be shown as a table."""
     text = written(path)
     try:
         details = read_json(text)
@@ -42,10 +43,18 @@ def measured(path):
 
 
 @writes("page")
-def main(params, paths=PATHS):
+def main(params: Params, paths: Paths = PATHS) -> None:
+    """Run the stage.
+
+    Raises
+    ------
+    UserError
+        If files of earlier stages are missing or do not belong together.
+    """
     dataset = Dataset.load(paths.dataset)
     models = {name: load_model(getattr(paths, name), dataset, name == "teacher") for name in NETWORKS}
-    integers, predictions = model_file.load(paths.integers), read_npz(paths.predictions)
+    integers = model_file.load(paths.integers)
+    predictions = read_npz(paths.predictions)
     for name, model in models.items():
         if model.sweep is None and name != "teacher":
             raise UserError(f"{getattr(paths, name)}: lacks weights_0; train it again")
@@ -55,7 +64,7 @@ def main(params, paths=PATHS):
     pictures = {name: written(f"{paths.metrics}/{name}") for name in PICTURES}
     tried = models["student"].sweep.settings
     if max(len(set(tried.get(name, ()))) for name in ("temperature", "alpha")) < 2:
-        del pictures["sweep.svg"]  # one point
+        del pictures["sweep.svg"]  # it would be one point
     asked = params.distill.model_dump() | params.distill.settings() | {"seed": params.seed, "replicas": params.replicas}
     asked["transfer_classes"] = params.prepare.transfer_classes
     taught = lesson(dataset, models, params.student.recipe(), asked, room(dataset))

@@ -9,7 +9,8 @@ from kdlib.data.dataset import Dataset
 from kdlib.io import npz_reader
 from kdlib.io.artifacts import write_text
 from kdlib.io.errors import UserError
-from kdlib.pipeline.command_line import PATHS, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.schema import Params
 from kdlib.preparation import sources
 from kdlib.preparation.build import prepare
 from kdlib.preparation.transfer import extended, read_unlabeled
@@ -17,11 +18,11 @@ from kdlib.preparation.transfer import extended, read_unlabeled
 log = logging.getLogger("prepare")
 
 
-def digest_of_answers(model):
+def digest_of_answers(model: str) -> str:
     """Hash the file that `teacher.model` may name.
 
-    The stage train_teacher depends on this hash. In dvc.yaml it could depend on the whole folder of the file alone, and
-    would run again for any other file there.
+    The stage train_teacher depends on this hash. In dvc.yaml it could depend only on the whole folder of that file, and
+    would run again for any other file in the folder.
 
     Parameters
     ----------
@@ -43,11 +44,19 @@ def digest_of_answers(model):
 
 
 @writes("dataset", "answers")
-def main(params, paths=PATHS):
+def main(params: Params, paths: Paths = PATHS) -> Dataset:
+    """Run the stage and return the dataset.
+
+    Raises
+    ------
+    UserError
+        If the dataset cannot be read or used.
+    """
     source = params.prepare.model_dump(include={"target", "drop", "categories", "missing"})
     examples = sources.load(params.prepare.dataset, **source)
     options = params.prepare.model_dump(exclude={"dataset", "transfer_classes", "transfer", *source})
-    dataset, more = prepare(examples, params.seed, **options), params.prepare.transfer
+    dataset = prepare(examples, params.seed, **options)
+    more = params.prepare.transfer
     if more:
         unlabeled = read_unlabeled(more.rows, examples) if more.rows else None
         dataset = extended(dataset, unlabeled, more.synthesis, more.times, params.seed)
@@ -69,9 +78,10 @@ if __name__ == "__main__":
     arguments = options.parse_args()
 
     def main_and_export(params, paths):
+        """Run the stage, then write the rows to --export, if it was given."""
         main(params, paths)
         if arguments.export:
-            from kdlib.teachers.external import export  # here: the stage itself depends on no teachers
+            from kdlib.teachers.external import export  # here: the stage itself does not depend on kdlib.teachers
 
             export(arguments.export, Dataset.load(paths.dataset), params.teacher.folds, params.seed)
 

@@ -1,4 +1,4 @@
-"""Stage quantize: the student's networks as integers, and the one that leaves -> models/quantized.npz, deployed*.npz"""
+"""Stage quantize: the student's networks as integers, and the deployed one -> models/quantized.npz, deployed*.npz"""
 
 import logging
 from itertools import chain
@@ -13,26 +13,31 @@ from kdlib.io.errors import UserError
 from kdlib.learning.model_file import load_model
 from kdlib.learning.network import Network
 from kdlib.learning.stack import parts
-from kdlib.pipeline.command_line import PATHS, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.schema import Params
 
 log = logging.getLogger("quantize")
 
 
 @writes("quantized", "deployed", "integers")
-def main(params, paths=PATHS):
-    dataset, bits = Dataset.load(paths.dataset), params.deploy.bits
+def main(params: Params, paths: Paths = PATHS) -> None:
+    """Run the stage. Raises UserError if the student's file lacks the network to deploy."""
+    dataset = Dataset.load(paths.dataset)
+    bits = params.deploy.bits
     model = load_model(paths.student, dataset)
     if model.deployed is None:
         raise UserError(f"{paths.student}: lacks deployed, the network that leaves; train it again")
     stacks = enumerate(parts(dataset.splits, model.network.replicas))
     networks = [quantized(model.network.part(own), dataset, split, bits) for split, own in stacks]
-    leaving, about = Network(model.network.sizes, 1, Exact), About.of(dataset, model)
-    leaving.parameters[:] = model.deployed
-    (integers,) = quantized(leaving, dataset, about.split, bits)
-    both = deployed(FloatNetwork(leaving), about, dataset), deployed(integers, about, dataset)
+    network = Network(model.network.sizes, 1, Exact)
+    about = About.of(dataset, model)
+    network.parameters[:] = model.deployed
+    (integers,) = quantized(network, dataset, about.split, bits)
+    deployed_floats = deployed(FloatNetwork(network), about, dataset)
+    deployed_integers = deployed(integers, about, dataset)
     save_stack(paths.quantized, list(chain.from_iterable(networks)), model.network)
-    for made, path in zip(both, (paths.deployed, paths.integers), strict=True):
-        made.save(path)
+    deployed_floats.save(paths.deployed)
+    deployed_integers.save(paths.integers)
     log.info("%s: replica %d of split %d, %s", paths.deployed, about.replica, about.split, about.setting)
 
 

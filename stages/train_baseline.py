@@ -1,19 +1,22 @@
-"""Stage train_baseline: train the student's network on the labels alone, as the control -> models/baseline.npz"""
+"""Stage train_baseline: train the student's network on the labels only, as the control -> models/baseline.npz"""
 
 from kdlib.backends.arithmetic import ARITHMETICS
 from kdlib.data.dataset import Dataset
 from kdlib.learning.sweeps import grid
-from kdlib.pipeline.command_line import PATHS, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
 from kdlib.pipeline.jobs import Job, fit, labeled_only, named, seen, transfer_sets
 from kdlib.pipeline.objective_specs import Labels
+from kdlib.pipeline.schema import Params
 
 
 @writes("baseline")
-def main(params, paths=PATHS):
+def main(params: Params, paths: Paths = PATHS) -> None:
+    """Run the stage. Raises UserError as `seen` and `fit` do."""
     dataset = Dataset.load(paths.dataset)
     shown = seen("student", params, dataset)
     rows, recipes = labeled_only(shown, transfer_sets(params, shown), params.student.recipe())
-    target, names = Labels(ARITHMETICS[params.arithmetic]), named(params, dataset)
+    target = Labels(ARITHMETICS[params.arithmetic])
+    names = named(params, dataset)
     settings = grid(learning_rate=params.student.learning_rate)
     job = Job("student", paths.baseline, rows, recipes, target, settings, params.replicas, named=names)
     fit(job, params, dataset, shown)

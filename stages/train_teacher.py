@@ -4,6 +4,7 @@ import json
 import logging
 import time
 
+import numpy as np
 from tqdm import tqdm
 
 from kdlib.backends.arithmetic import ARITHMETICS
@@ -11,41 +12,65 @@ from kdlib.data.dataset import Dataset
 from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model, save_model
-from kdlib.pipeline.command_line import PATHS, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
 from kdlib.pipeline.jobs import Job, fit, seen
 from kdlib.pipeline.objective_specs import Labels
+from kdlib.pipeline.schema import Params
 
 log = logging.getLogger("train_teacher")
-SILENCE = 10  # s at most without a line, if no model takes longer
+LOG_INTERVAL = 10  # s after which the next fitted model is logged
 
 
 class Fits:
-    """Called after each model that is fitted: the bar, and a line in the log if there was none for a while."""
+    """Count fitted models: move the bar after each, and write a line to the log every LOG_INTERVAL seconds at most."""
 
-    def __init__(self, bar):
-        self._bar, self._fitted, self._told = bar, 0, time.monotonic()
+    def __init__(self, bar: tqdm):
+        self._bar = bar
+        self._fitted = 0  # a disabled bar does not count
+        self._logged = time.monotonic()
 
-    def __call__(self):
+    def __call__(self) -> None:
         self._fitted += 1
-        self._bar.update()  # a bar that nobody sees does not count
-        if time.monotonic() - self._told >= SILENCE:
-            self._told = time.monotonic()
+        self._bar.update()
+        if time.monotonic() - self._logged >= LOG_INTERVAL:
+            self._logged = time.monotonic()
             log.info("%d of %d models fitted", self._fitted, self._bar.total)
 
 
-def plain(options):
-    """The options as JSON has them, in which `models/teacher.npz` names them. Raises UserError for others."""
+def plain(options: dict) -> dict:
+    """Convert the options to what JSON can hold, because `models/teacher.npz` names them in JSON.
+
+    Raises
+    ------
+    UserError
+        If JSON cannot hold them.
+    """
     try:
         return json.loads(json.dumps(options))
     except (TypeError, ValueError) as error:
         raise UserError(f"teacher.options: needs numbers, text, true, false, null, lists and keys: {error}") from None
 
 
-def fitted_out_of_fold(params, dataset, path):
-    """(logits, origin) of a classifier of scikit-learn. path: of the teacher, which the bar names."""
+def fitted_out_of_fold(params: Params, dataset: Dataset, path: str) -> tuple[np.ndarray, dict]:
+    """Fit a classifier of scikit-learn out of fold.
+
+    Parameters
+    ----------
+    params : Params
+    dataset : Dataset
+    path : str
+        Of the teacher's file; the progress bar shows it.
+
+    Returns
+    -------
+    logits : np.ndarray, (S, n, classes)
+    origin : dict
+        What the teacher's file says of the model: name, options, folds, seed, bytes.
+    """
     from kdlib.teachers import classifiers
 
-    name, options = params.teacher.model, plain(params.teacher.options or {})
+    name = params.teacher.model
+    options = plain(params.teacher.options or {})
     folds = params.teacher.folds
     count = classifiers.fits(dataset, folds, params.seed)
     with tqdm(total=count, desc=path, unit="model", disable=None, dynamic_ncols=True) as bar:
@@ -53,9 +78,22 @@ def fitted_out_of_fold(params, dataset, path):
     return logits, {"model": name, "options": options, "folds": folds, "seed": params.seed, "bytes": size}
 
 
-def ask(params, dataset, path):
-    """`Model` of a teacher that is no network of ours, without weights."""
-    from kdlib.teachers import external  # here: a network of ours does not need it
+def ask(params: Params, dataset: Dataset, path: str) -> Model:
+    """Get the logits of a teacher that is not one of our networks; warn if it was fitted on the rows that it teaches.
+
+    Parameters
+    ----------
+    params : Params
+    dataset : Dataset
+    path : str
+        Of the teacher's file.
+
+    Returns
+    -------
+    Model
+        Without weights.
+    """
+    from kdlib.teachers import external  # here: a teacher that is our network does not need it
 
     name = params.teacher.model
     if name.endswith(".npz"):
@@ -71,8 +109,14 @@ def ask(params, dataset, path):
     return Model(None, {}, logits, origin=origin)
 
 
-def refuse_to_replace(path):
-    """Raises UserError for a teacher at `path` that no run of this stage wrote."""
+def refuse_to_replace(path: str) -> None:
+    """Refuse to overwrite a teacher that no run of this stage wrote.
+
+    Raises
+    ------
+    UserError
+        If the file at `path` holds logits without weights and without an origin.
+    """
     try:
         held = set(read_npz(path))
     except UserError:  # absent or damaged
@@ -85,14 +129,24 @@ def refuse_to_replace(path):
 
 
 @writes("teacher")
-def main(params, paths=PATHS):
+def main(params: Params, paths: Paths = PATHS) -> None:
+    """Run the stage.
+
+    Raises
+    ------
+    UserError
+        As `refuse_to_replace`, `ask`, `seen` and `fit` do.
+    """
     refuse_to_replace(paths.teacher)
-    dataset, teacher = Dataset.load(paths.dataset), params.teacher
+    dataset = Dataset.load(paths.dataset)
+    teacher = params.teacher
     if teacher.model != "mlp":
         return save_model(paths.teacher, ask(params, dataset, paths.teacher), dataset)
-    shown, target = seen("teacher", params, dataset), Labels(ARITHMETICS[params.arithmetic])
+    shown = seen("teacher", params, dataset)
+    target = Labels(ARITHMETICS[params.arithmetic])
     rows = [shown.labeled(split) for split in range(dataset.splits)]
-    recipes, settings = [teacher.recipe()] * dataset.splits, {"learning_rate": (teacher.learning_rate,)}
+    recipes = [teacher.recipe()] * dataset.splits
+    settings = {"learning_rate": (teacher.learning_rate,)}
     fit(Job("teacher", paths.teacher, rows, recipes, target, settings, teacher.members, True), params, dataset, shown)
 
 
