@@ -1,1 +1,1 @@
-"""What trained stacks are worth: measures, verdicts, tables and pictures."""
+"""Measure trained networks on held-out examples: metrics, statistics, detection of collapsed trainings."""

@@ -1,12 +1,15 @@
-"""What the networks say of the examples that each split holds out, with the labels."""
+"""Logits of the networks for the validation and test examples of each split, with the labels."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from kdlib.data.dataset import Dataset
 from kdlib.data.scaled import blocks
 from kdlib.io.chunks import all_finite, scratch
 from kdlib.io.errors import UserError
+from kdlib.learning.model_file import Model
 from kdlib.learning.stack import parts
 
 NETWORKS = ("teacher", "baseline", "student")
@@ -15,11 +18,19 @@ EVALUATED = ("validation", "test")
 
 @dataclass(frozen=True)
 class Answers:
-    """logits: {network: {part: [(R, n, classes), of each split]}}; the teacher's R is 1. labels: {part: [(n,), ...]}.
-    Besides NETWORKS there is `quantized` where the student was.
+    """Logits and labels of the held-out examples.
 
-    shown: of each split, the validation examples of the transfer set's classes, (n,) bool. new: of each split, the test
-    examples that no split before it tests on, (n,) bool.
+    Parameters
+    ----------
+    logits : dict
+        {network: {subset: [S arrays (R, n, classes)]}} for the networks in NETWORKS, and `quantized` if the student was
+        quantized. The teacher has R = 1.
+    labels : dict
+        {subset: [S arrays (n,)]}.
+    shown : list of S arrays, (n,) bool
+        Which validation examples have a class of the transfer set.
+    new : list of S arrays, (n,) bool
+        Which test examples are in no earlier split's test set.
     """
 
     logits: dict
@@ -28,68 +39,110 @@ class Answers:
     new: list
 
     @property
-    def splits(self):
+    def splits(self) -> int:
+        """Number of splits, S."""
         return len(self.shown)
 
-    def measured(self, network, part, measure):
-        """[(R,), of each split], by a function of logits and labels."""
+    def measured(self, network: str, part: str, measure: Callable) -> list[np.ndarray]:
+        """Apply a function of logits and labels to each split.
+
+        Parameters
+        ----------
+        network : str
+        part : str
+            `validation` or `test`.
+        measure : callable
+            (R, n, classes), (n,) -> (R,); see `kdlib.evaluation.metrics`.
+
+        Returns
+        -------
+        list of S arrays
+        """
         return [measure(*pair) for pair in zip(self.logits[network][part], self.labels[part], strict=True)]
 
     @property
-    def test_examples(self):
-        """How many different ones the splits test on together."""
+    def test_examples(self) -> int:
+        """Number of different test examples of all splits together."""
         return int(np.count_nonzero(np.concatenate(self.new)))
 
-    def pooled(self, network):
-        """(logits (1, N, classes), labels (N,)) of each test example once, by its first split's first network."""
+    def pooled(self, network: str) -> tuple[np.ndarray, np.ndarray]:
+        """Pool the test examples of all splits, each once: as the first replica of its first split predicts it.
+
+        Returns
+        -------
+        logits : np.ndarray, (1, N, classes)
+        labels : np.ndarray, (N,)
+        """
         stacks = zip(self.logits[network]["test"], self.labels["test"], self.new, strict=True)
         logits, labels = zip(*((stack[:1, new], own[new]) for stack, own, new in stacks), strict=True)
         return np.concatenate(logits, axis=1), np.concatenate(labels)
 
 
-def _filled(rows, answer):
-    """(R, n, classes): `answer` of some of the rows, (m,) -> (R, m, classes), block by block, as a `scratch` array."""
-    found = None
+def _in_blocks(rows, logits_of):
+    """Apply `logits_of`, rows (m,) -> (R, m, classes), to blocks of rows; return (R, n, classes), a `scratch` array."""
+    result = None
     for block in blocks(len(rows)):
-        said = answer(rows[block])
-        if found is None:
-            found = scratch((len(said), len(rows), said.shape[-1]), said.dtype)
-        found[:, block] = said
-    return found
+        logits = logits_of(rows[block])
+        if result is None:
+            result = scratch((len(logits), len(rows), logits.shape[-1]), logits.dtype)
+        result[:, block] = logits
+    return result
 
 
-def _asking(dataset, split, answer):
-    """Function of rows to the `answer` of their inputs."""
-    return lambda rows: answer(dataset.inputs(rows, split))
+def _of_rows(dataset, split, logits_of_inputs):
+    """Turn a function of inputs into a function of rows."""
+    return lambda rows: logits_of_inputs(dataset.inputs(rows, split))
 
 
-def answers(dataset, models, transfer_classes=None, quantized=()):
-    """`Answers` of {network: Model}; the teacher's are the logits of its artifact.
+def answers(
+    dataset: Dataset,
+    models: dict[str, Model],
+    transfer_classes: Sequence[str] | None = None,
+    quantized: Sequence = (),
+) -> Answers:
+    """Compute the logits of all networks for the held-out examples.
 
-    quantized: the student's networks as integers, one after another, each with a function `logits` of its inputs.
+    Parameters
+    ----------
+    dataset : Dataset
+    models : dict
+        {network: Model}. The teacher's logits are those in its file.
+    transfer_classes : sequence of str, optional
+        Classes of the transfer set; None: all.
+    quantized : sequence, optional
+        The student's networks as integers, in the order of its stack. Each has a method `logits` of inputs.
+
+    Returns
+    -------
+    Answers
+
+    Raises
+    ------
+    UserError
+        If a network's logits are not finite.
     """
     rows = {part: [dataset.rows(part, split) for split in range(dataset.splits)] for part in EVALUATED}
     named = (*NETWORKS, "quantized") if quantized else NETWORKS
     logits = {name: {part: [] for part in EVALUATED} for name in named}
     for part, of_splits in rows.items():
         for split, own in enumerate(of_splits):
-            taught = models["teacher"].logits[split]
-            logits["teacher"][part].append(_filled(own, lambda of, taught=taught: taught[of][None]))
+            from_file = models["teacher"].logits[split]
+            logits["teacher"][part].append(_in_blocks(own, lambda some, of=from_file: of[some][None]))
             for name in NETWORKS[1:]:
                 network = models[name].network
                 stack = network.part(parts(dataset.splits, network.replicas)[split])
                 with np.errstate(all="ignore"):
-                    said = _filled(own, _asking(dataset, split, stack.logits))
-                if not all_finite(said):
+                    computed = _in_blocks(own, _of_rows(dataset, split, stack.logits))
+                if not all_finite(computed):
                     raise UserError(f"the {name}'s logits on the {part} split are not finite: train it again")
-                logits[name][part].append(said)
+                logits[name][part].append(computed)
             if quantized:
                 stack = quantized[parts(dataset.splits, len(quantized))[split]]
-                asking = _asking(dataset, split, lambda x, stack=stack: np.stack([one.logits(x) for one in stack]))
-                logits["quantized"][part].append(_filled(own, asking))
+                of_rows = _of_rows(dataset, split, lambda x, stack=stack: np.stack([one.logits(x) for one in stack]))
+                logits["quantized"][part].append(_in_blocks(own, of_rows))
     labels = {part: [dataset.y[own] for own in of_splits] for part, of_splits in rows.items()}
-    taught = np.isin(dataset.class_names, transfer_classes or dataset.class_names)
-    shown = [taught[own] for own in labels["validation"]]
+    in_transfer = np.isin(dataset.class_names, transfer_classes or dataset.class_names)
+    shown = [in_transfer[own] for own in labels["validation"]]
     first = np.unique(np.concatenate(rows["test"]), return_index=True)[1]
     ends = np.cumsum([len(own) for own in rows["test"]])[:-1]  # integers
     new = np.split(np.isin(np.arange(len(np.concatenate(rows["test"]))), first), ends)

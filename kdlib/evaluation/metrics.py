@@ -1,8 +1,10 @@
-"""What is measured. Logits are (R, n, classes), labels (n,); results are (R,), one for each replica, in float64.
+"""Metrics of logits (R, n, classes) against labels (n,): one float64 result for each of R replicas.
 
 All sums are exact (`kdlib.numerics.exact`), whatever arithmetic trained the network. Logits may be larger than memory:
-of (R, n, classes) a block of rows is in work at a time.
+only a block of rows is converted at a time.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from kdlib.learning import losses
 from kdlib.numerics import exact
 
 CALIBRATION_BINS = 15
-BLOCK = 1 << 18  # logits that are in work at a time
+BLOCK = 1 << 18  # logits in a block
 
 
 def _blocks(logits):
@@ -20,18 +22,20 @@ def _blocks(logits):
 
 
 def _each(function, logits, *others):
-    """(R, n): a function of float64 logits (R, m, classes), and of the same m of the others, (..., m, ?)."""
-    found = [function(logits[:, b].astype(np.float64), *(other[b] for other in others)) for b in _blocks(logits)]
-    return np.concatenate(found, axis=1)
+    """Apply a function (R, m, classes), ... -> (R, m) to blocks of m rows, in float64; return (R, n)."""
+    results = [
+        function(logits[:, block].astype(np.float64), *(other[block] for other in others)) for block in _blocks(logits)
+    ]
+    return np.concatenate(results, axis=1)
 
 
-def predictions(logits):
-    """Class of the largest logit, the first one if several are. (R, n) int64."""
+def predictions(logits: np.ndarray) -> np.ndarray:
+    """Return the class of the largest logit, the first one if several are largest: (R, n) int64."""
     return np.argmax(logits, axis=-1)
 
 
-def accuracy(logits, labels):
-    """Fraction of examples whose prediction is the label."""
+def accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the fraction of examples whose prediction is the label, (R,)."""
     return exact.mean((predictions(logits) == labels).astype(np.float64), axis=1)
 
 
@@ -39,8 +43,23 @@ def _one_hot(labels, classes):
     return (labels[:, None] == np.arange(classes)).astype(np.float64)
 
 
-def negative_log_likelihood(logits, labels, changed=lambda block: block):
-    """Mean of - log p(label), in nats. changed: a function of blocks of the logits, (R, m, classes) float64."""
+def negative_log_likelihood(
+    logits: np.ndarray, labels: np.ndarray, changed: Callable[[np.ndarray], np.ndarray] = lambda block: block
+) -> np.ndarray:
+    """Return the mean of - log p(label).
+
+    Parameters
+    ----------
+    logits : np.ndarray, (R, n, classes)
+    labels : np.ndarray, (n,)
+    changed : callable, optional
+        Applied to each block of the logits first, (R, m, classes) float64.
+
+    Returns
+    -------
+    np.ndarray, (R,)
+        In nats.
+    """
 
     def loss(logits, labels):
         return losses.cross_entropy(changed(logits), _one_hot(labels, logits.shape[-1]), Exact)
@@ -48,8 +67,13 @@ def negative_log_likelihood(logits, labels, changed=lambda block: block):
     return exact.mean(_each(loss, logits, labels), axis=1)
 
 
-def brier_score(logits, labels):
-    """Mean over the examples of sum_i (p_i - t_i)^2, between 0 and 2. Brier (1950)."""
+def brier_score(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the mean over the examples of sum_i (p_i - t_i)^2, between 0 and 2: (R,).
+
+    References
+    ----------
+    Brier, "Verification of Forecasts Expressed in Terms of Probability" (1950).
+    """
 
     def score(logits, labels):
         difference = losses.softmax(logits, Exact) - _one_hot(labels, logits.shape[-1])
@@ -58,14 +82,30 @@ def brier_score(logits, labels):
     return exact.mean(_each(score, logits, labels), axis=1)
 
 
-def reliability(logits, labels):
-    """(count, confidence, accuracy) by bin of confidence, each (R, 15): sums over the bin's examples, of equal widths.
+def reliability(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sum confidence and accuracy in 15 bins of confidence, of equal widths.
 
-    Reference: Guo et al., "On Calibration of Modern Neural Networks" (2017), section 2.
+    Parameters
+    ----------
+    logits : np.ndarray, (R, n, classes)
+    labels : np.ndarray, (n,)
+
+    Returns
+    -------
+    count : np.ndarray, (R, 15)
+        Examples in each bin.
+    confidence : np.ndarray, (R, 15)
+        Sum of their largest probabilities.
+    accuracy : np.ndarray, (R, 15)
+        How many of them are predicted correctly.
+
+    References
+    ----------
+    Guo et al., "On Calibration of Modern Neural Networks" (2017), section 2.
     """
     confidence = _each(lambda block: np.maximum.reduce(losses.softmax(block, Exact), axis=-1), logits)
     correct = (predictions(logits) == labels).astype(np.float64)
-    # The bin (k / 15, (k + 1) / 15] has the number k.
+    # Bin k is (k / 15, (k + 1) / 15].
     bins = np.minimum(np.maximum(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0), CALIBRATION_BINS - 1)
     return tuple(
         np.stack([exact.sum((bins == k) * values, axis=1) for k in range(CALIBRATION_BINS)], axis=1)
@@ -73,27 +113,52 @@ def reliability(logits, labels):
     )
 
 
-def expected_calibration_error(logits, labels):
-    """Sum over 15 bins of |accuracy - confidence| weighted by the bin's share of the examples. Guo et al. (2017)."""
+def expected_calibration_error(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the mean of |accuracy - confidence| over 15 bins, weighted by their shares of the examples: (R,).
+
+    References
+    ----------
+    Guo et al., "On Calibration of Modern Neural Networks" (2017), section 2.
+    """
     count, confidence, correct = reliability(logits, labels)
     return exact.sum(np.abs(correct - confidence), axis=1) / exact.sum(count, axis=1)
 
 
-def confusion(logits, labels):
-    """Counts (R, classes, classes) by label and prediction."""
+def confusion(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Count examples by label and prediction: (R, classes, classes)."""
     classes = logits.shape[-1]
     cells = labels * classes + predictions(logits)
     return np.stack([np.bincount(row, minlength=classes * classes).reshape(classes, classes) for row in cells])
 
 
-def agreement(logits, logits_teacher):
-    """Fraction of examples on which both predict the same class. Stanton et al., "Does Knowledge Distillation Really
-    Work?" (2021), equation 3. logits_teacher: (n, classes)."""
+def agreement(logits: np.ndarray, logits_teacher: np.ndarray) -> np.ndarray:
+    """Return the fraction of examples on which student and teacher predict the same class.
+
+    Parameters
+    ----------
+    logits : np.ndarray, (R, n, classes)
+    logits_teacher : np.ndarray, (n, classes)
+
+    Returns
+    -------
+    np.ndarray, (R,)
+
+    References
+    ----------
+    Stanton et al., "Does Knowledge Distillation Really Work?" (2021), equation 3.
+    """
     return exact.mean((predictions(logits) == predictions(logits_teacher)).astype(np.float64), axis=1)
 
 
-def teacher_divergence(logits, logits_teacher):
-    """Mean of KL(teacher || student) at temperature 1, in nats. Stanton et al. (2021), equation 4."""
+def teacher_divergence(logits: np.ndarray, logits_teacher: np.ndarray) -> np.ndarray:
+    """Return the mean of KL(teacher || student) at temperature 1, in nats.
+
+    Parameters and result as of `agreement`.
+
+    References
+    ----------
+    Stanton et al., "Does Knowledge Distillation Really Work?" (2021), equation 4.
+    """
 
     def divergence(logits, teacher):
         return losses.kd_divergence(logits, losses.softmax(teacher.astype(np.float64)[None], Exact), 1.0, Exact)
@@ -101,19 +166,33 @@ def teacher_divergence(logits, logits_teacher):
     return exact.mean(_each(divergence, logits, logits_teacher), axis=1)
 
 
-def bias_shift(logits, labels, absent):
-    """The number that, added to the logits of the `absent` classes, leaves the fewest errors, (R,) float64.
+def bias_shift(logits: np.ndarray, labels: np.ndarray, absent: np.ndarray) -> np.ndarray:
+    """Return the number that leaves the fewest errors when it is added to the logits of the absent classes.
 
-    absent: (classes,) bool, such as those that the transfer set lacks, some but not all. Of equally good numbers it is
-    the middle of the widest range. Reference: Hinton, Vinyals and Dean (2015), section 3.
+    Parameters
+    ----------
+    logits : np.ndarray, (R, n, classes)
+    labels : np.ndarray, (n,)
+    absent : np.ndarray, (classes,) bool
+        Some classes but not all, such as those that the transfer set lacks.
+
+    Returns
+    -------
+    np.ndarray, (R,)
+        float64. If several numbers are equally good, it is the middle of the widest range of them.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), section 3.
     """
     shifts = []
     for replica in logits.astype(np.float64):
-        inside, outside = (np.where(mask, -np.inf, replica) for mask in (absent, ~absent))
-        # An example goes to an absent class where the shift is greater than its margin.
-        margin = np.max(inside, axis=1) - np.max(outside, axis=1)
+        of_present = np.where(absent, -np.inf, replica)
+        of_absent = np.where(~absent, -np.inf, replica)
+        # An absent class is predicted if the shift is greater than the margin of the example.
+        margin = np.max(of_present, axis=1) - np.max(of_absent, axis=1)
         order = np.argsort(margin, kind="stable")
-        gained = (np.argmax(outside, axis=1) == labels).astype(int) - (np.argmax(inside, axis=1) == labels)
+        gained = (np.argmax(of_absent, axis=1) == labels).astype(int) - (np.argmax(of_present, axis=1) == labels)
         correct = np.concatenate([[0], np.cumsum(gained[order])])  # integers
         edges = np.concatenate([[margin[order[0]] - 1], margin[order], [margin[order[-1]] + 1]])
         widths = np.where(correct == np.max(correct), np.diff(edges), -1)
