@@ -1,1 +1,1 @@
-"""What people look at: the report, its tables and its pictures."""
+"""Show the measures to people: the report, its tables and its plots."""

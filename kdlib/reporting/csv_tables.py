@@ -1,25 +1,48 @@
-"""What is plotted, as rows for CSV: learning curves, reliability, confusion, accuracy and size."""
+"""Rows of the CSV files that are plotted: learning curves, reliability, confusion, accuracy and size, the sweep."""
+
+from collections.abc import Iterator
 
 import numpy as np
 
+from kdlib.data.dataset import Dataset
 from kdlib.evaluation import metrics
-from kdlib.evaluation.heldout import NETWORKS
+from kdlib.evaluation.heldout import NETWORKS, Answers
 from kdlib.evaluation.intervals import wilson_interval
 from kdlib.evaluation.statistics import mean_and_std, over_splits
+from kdlib.learning.model_file import Model
 from kdlib.numerics import exact
 
 SWEPT = ("temperature", "alpha", "learning_rate")
 
 
-def spread(curve):
-    """(mean, std) over the replicas that still run, each (epochs,). curve: (R, epochs), NaN where one has stopped."""
+def spread(curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute mean and standard deviation of each epoch, over the replicas that are still trained.
+
+    Parameters
+    ----------
+    curve : np.ndarray, (R, epochs)
+        NaN where a replica has stopped.
+
+    Returns
+    -------
+    mean, std : np.ndarray, (epochs,)
+        Up to the last epoch that a replica was trained for.
+    """
     columns = [column[np.isfinite(column)] for column in curve.T]
     pairs = [mean_and_std(column) for column in columns if column.size]
     return np.array([p["mean"] for p in pairs]), np.array([p.get("std", 0.0) for p in pairs])
 
 
-def curve_rows(models, name):
-    """One row an epoch: epoch, and mean and std of each network's curve, empty after its end."""
+def curve_rows(models: dict[str, Model], name: str) -> list[dict]:
+    """Return one row an epoch: its number, and mean and std of each network's curve, empty after the curve's end.
+
+    Parameters
+    ----------
+    models : dict
+        {network: Model}.
+    name : str
+        Of the curve, such as `validation_loss`.
+    """
     spreads = {network: spread(models[network].curve[name]) for network in NETWORKS if name in models[network].curve}
     rows = []
     for epoch in range(max(len(mean) for mean, _ in spreads.values())):
@@ -34,38 +57,47 @@ def curve_rows(models, name):
     return rows
 
 
-def reliability_rows(answers):
-    """Accuracy against mean confidence by bin, over all splits' test rows, without empty bins.
+def reliability_rows(answers: Answers) -> list[dict]:
+    """Return accuracy against mean confidence by bin, over the test rows of all splits, without empty bins.
 
-    low, high: of the accuracy, Wilson's 95 % interval. Replicas answer the same examples: they add nothing to its n.
+    `low` and `high` are Wilson's 95 % interval of the accuracy. Replicas predict the same examples: they are averaged
+    and add nothing to its n.
     """
     rows = []
     for network in NETWORKS:
-        found = [
-            tuple(exact.mean(v.T, axis=1) for v in s) for s in answers.measured(network, "test", metrics.reliability)
+        by_split = [
+            tuple(exact.mean(sums.T, axis=1) for sums in of_split)
+            for of_split in answers.measured(network, "test", metrics.reliability)
         ]
-        count, confidence, correct = (exact.sum(np.stack(values), axis=0) for values in zip(*found, strict=True))
-        for n, conf, corr in zip(count, confidence, correct, strict=True):
+        counts, confidences, corrects = (exact.sum(np.stack(sums), axis=0) for sums in zip(*by_split, strict=True))
+        for n, confidence, correct in zip(counts, confidences, corrects, strict=True):
             if n:
-                low, high = wilson_interval(float(corr), float(n))
-                measures = {"confidence": float(conf / n), "accuracy": float(corr / n), "low": low, "high": high}
-                rows.append({"network": network, **measures, "examples": float(n)})
+                low, high = wilson_interval(float(correct), float(n))
+                measures = {"confidence": float(confidence / n), "accuracy": float(correct / n)}
+                rows.append({"network": network, **measures, "low": low, "high": high, "examples": float(n)})
     return rows
 
 
-def confusion_rows(dataset, answers):
-    """A row for each example that a split tests on: label, and prediction of a student, as class names; an iterator."""
-    names, (logits, labels) = dataset.class_names, answers.pooled("student")
+def confusion_rows(dataset: Dataset, answers: Answers) -> Iterator[dict]:
+    """Yield a row for each pooled test example: label, and prediction of a student, as class names."""
+    names = dataset.class_names
+    logits, labels = answers.pooled("student")
     pairs = zip(labels, metrics.predictions(logits)[0], strict=True)
     return ({"label": names[label], "predicted": names[predicted]} for label, predicted in pairs)
 
 
-def summary_rows(result):
-    """One row a network: test accuracy with Wilson's 95 % interval, parameters and bytes, empty if it has no weights.
+def summary_rows(result: dict) -> list[dict]:
+    """Return one row a network: test accuracy with Wilson's 95 % interval, parameters, bytes.
 
-    result: of `report.report`.
+    Parameters and bytes are empty for a network without weights.
+
+    Parameters
+    ----------
+    result : dict
+        Of `kdlib.reporting.report.report`.
     """
-    rows, n = [], result["examples"]["test"]
+    rows = []
+    n = result["examples"]["test"]
     for network in NETWORKS:
         accuracy = result[network]["test"]["accuracy"]["mean"]
         low, high = wilson_interval(accuracy * n, n)
@@ -74,22 +106,25 @@ def summary_rows(result):
     return rows
 
 
-def sweep_rows(models):
-    """One row a setting of baseline and student: validation loss and accuracy, and how many splits chose it.
+def sweep_rows(models: dict[str, Model]) -> list[dict]:
+    """Return one row a setting of baseline and student: validation loss and accuracy, and how many splits chose it.
 
-    Means, and the std over splits, or over the replicas of one; empty of a setting that has diverged. The deployed
-    setting has the least mean loss.
+    Loss and accuracy are means. `std` is over splits, or over the replicas of a single split. All three are empty for a
+    setting that has diverged. The deployed setting is the one with the least mean loss.
     """
     rows = []
     for network in NETWORKS[1:]:
         sweep = models[network].sweep
-        chosen, deployed, diverged = sweep.chosen(), sweep.deployed(), sweep.diverged()
+        chosen = sweep.chosen()
+        deployed = sweep.deployed()
+        diverged = sweep.diverged()
         for setting in range(sweep.loss.shape[1]):
             row = {"network": network}
             row |= {key: sweep.settings[key][setting] if key in sweep.settings else "" for key in SWEPT}
-            loss, accuracy = sweep.loss[:, setting], sweep.accuracy[:, setting]
-            spread = {} if diverged[setting] else over_splits(list(loss))
-            row |= {"validation_loss": spread.get("mean", ""), "std": spread.get("std", "")}
+            loss = sweep.loss[:, setting]
+            accuracy = sweep.accuracy[:, setting]
+            over = {} if diverged[setting] else over_splits(list(loss))
+            row |= {"validation_loss": over.get("mean", ""), "std": over.get("std", "")}
             row["validation_accuracy"] = "" if diverged[setting] else over_splits(list(accuracy))["mean"]
             row |= {"chosen": int(np.count_nonzero(chosen == setting)), "deployed": int(setting == deployed)}
             rows.append(row | {"diverged": int(diverged[setting])})

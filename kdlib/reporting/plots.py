@@ -1,44 +1,70 @@
-"""The charts of the stage evaluate, as SVG text."""
+"""Plots of the stage evaluate, as SVG text."""
 
 import math
+from collections.abc import Sequence
 from itertools import cycle
 
 from kdlib.learning.schedules import LinearSchedule
 from kdlib.reporting.svg_axes import COLORS, HEIGHT, WIDTH, Panel, document, svg, text
 
-FEWEST = 5  # examples of a bin that is drawn
-LONGEST = 24  # letters of a class name
-MOST = 40  # classes in a confusion matrix: a picture of 1,000 has 100 MB
+MIN_BIN_EXAMPLES = 5  # bins with fewer are not drawn
+MAX_NAME_LENGTH = 24  # characters of a class name that are drawn
+MAX_CLASSES = 40  # in a confusion matrix: a picture of 1,000 classes has 100 MB
 
 
-def curves(title_rows):
-    """Learning curves with the spread over replicas. title_rows: (title, y label, rows of `rows.curve_rows`) each."""
+def curves(title_rows: Sequence[tuple[str, str, list[dict]]]) -> str:
+    """Draw learning curves with their standard deviations over replicas.
+
+    Parameters
+    ----------
+    title_rows : sequence of (str, str, list of dict)
+        For each panel the title, the label of the y axis, and rows of `csv_tables.curve_rows`.
+
+    Returns
+    -------
+    str
+        Text of an SVG file.
+    """
     panels = []
     for title, label, rows in title_rows:
-        series = {name: [r for r in rows if r.get(name, "") != ""] for name in COLORS}
-        lows = [r[n] - r[f"{n}_std"] for n, kept in series.items() for r in kept]
-        highs = [r[n] + r[f"{n}_std"] for n, kept in series.items() for r in kept]
+        series = {name: [row for row in rows if row.get(name, "") != ""] for name in COLORS}
+        lows = [row[name] - row[f"{name}_std"] for name, kept in series.items() for row in kept]
+        highs = [row[name] + row[f"{name}_std"] for name, kept in series.items() for row in kept]
         margin = 0.05 * (max(highs) - min(lows)) or 0.05
         panel = Panel(title, "epoch", label, (0.5, len(rows) + 0.5), (min(lows) - margin, max(highs) + margin))
         for name, kept in series.items():
             if kept:
-                epochs, mean = [r["epoch"] for r in kept], [r[name] for r in kept]
-                std = [r[f"{name}_std"] for r in kept]
-                lower, upper = ([m + sign * s for m, s in zip(mean, std, strict=True)] for sign in (-1, 1))
+                epochs = [row["epoch"] for row in kept]
+                mean = [row[name] for row in kept]
+                std = [row[f"{name}_std"] for row in kept]
+                lower = [m - s for m, s in zip(mean, std, strict=True)]
+                upper = [m + s for m, s in zip(mean, std, strict=True)]
                 panel.band(epochs, lower, upper, COLORS[name])
                 panel.line(epochs, mean, COLORS[name], name)
         panels.append(panel)
     return document(panels)
 
 
-def reliability(rows):
-    """Reliability diagram: rows of `rows.reliability_rows`, those that are of enough examples to say something."""
-    title = f"reliability, test split: bins of {FEWEST} examples or more"
+def reliability(rows: list[dict]) -> str:
+    """Draw the reliability diagram, without bins of fewer than MIN_BIN_EXAMPLES examples.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Of `csv_tables.reliability_rows`.
+
+    Returns
+    -------
+    str
+        Text of an SVG file.
+    """
+    title = f"reliability, test split: bins of {MIN_BIN_EXAMPLES} examples or more"
     panel = Panel(title, "mean confidence of the bin", "accuracy in the bin, 95 % interval", (0, 1), (0, 1))
     panel.line([0, 1], [0, 1], "#222", dashed=True)
     for name, color in COLORS.items():
-        kept = [r for r in rows if r["network"] == name and r["examples"] >= FEWEST]
-        xs, ys = [r["confidence"] for r in kept], [r["accuracy"] for r in kept]
+        kept = [row for row in rows if row["network"] == name and row["examples"] >= MIN_BIN_EXAMPLES]
+        xs = [row["confidence"] for row in kept]
+        ys = [row["accuracy"] for row in kept]
         panel.line(xs, ys, color)
         for row in kept:
             panel.bar(row["confidence"], row["low"], row["high"], color)
@@ -46,9 +72,23 @@ def reliability(rows):
     return document([panel])
 
 
-def summary(rows, verdict):
-    """What came of it: rows of `rows.summary_rows`, and below them `verdict`, a line for each side of ": "."""
-    low, high = min(r["low"] for r in rows), max(r["high"] for r in rows)
+def summary(rows: list[dict], verdict: str) -> str:
+    """Draw the accuracy of each network, with the verdict below.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Of `csv_tables.summary_rows`.
+    verdict : str
+        Of `table.gain_line`. It is split at its last ": " into two lines.
+
+    Returns
+    -------
+    str
+        Text of an SVG file.
+    """
+    low = min(row["low"] for row in rows)
+    high = max(row["high"] for row in rows)
     margin = 0.1 * (high - low) or 0.05
     names = [
         [row["network"], *(f"{row[key]:,} {key}" for key in ("parameters", "bytes") if row[key] != "")] for row in rows
@@ -66,32 +106,45 @@ def summary(rows, verdict):
 
 
 def _shortened(name):
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    return name if len(name) <= MAX_NAME_LENGTH else f"{name[: MAX_NAME_LENGTH - 1]}…"
 
 
 def _pixels(name):
-    """At most so wide is a name in letters of size 11."""
+    """Bound the width of a name in letters of size 11."""
     return 7 * len(name) + 4 * len([letter for letter in name if not (letter.islower() or letter.isdigit())])
 
 
-def confusion(counts, names):
-    """Confusion matrix with the share of each label's examples. counts: (classes, classes) by label and prediction.
+def confusion(counts: list[list[int]], names: Sequence) -> str:
+    """Draw the confusion matrix, in percent of each label's examples.
 
-    Of more than MOST classes it has those that are most often not recognised.
+    Of more than MAX_CLASSES classes it shows those with the most errors.
+
+    Parameters
+    ----------
+    counts : list of lists of int, (classes, classes)
+        By label and prediction.
+    names : sequence
+        Of the classes.
+
+    Returns
+    -------
+    str
+        Text of an SVG file.
     """
-    totals, note = [sum(row) for row in counts], ""  # integers
-    if len(names) > MOST:
-        note = f"; the {MOST} of {len(names):,} classes with most errors"
-        kept = sorted(sorted(range(len(names)), key=lambda k: counts[k][k] - totals[k])[:MOST])
-        names, totals, counts = (
-            [names[k] for k in kept],
-            [totals[k] for k in kept],
-            [[counts[i][j] for j in kept] for i in kept],
-        )
+    totals = [sum(row) for row in counts]  # integers
+    note = ""
+    if len(names) > MAX_CLASSES:
+        note = f"; the {MAX_CLASSES} of {len(names):,} classes with most errors"
+        kept = sorted(sorted(range(len(names)), key=lambda k: counts[k][k] - totals[k])[:MAX_CLASSES])
+        names = [names[k] for k in kept]
+        totals = [totals[k] for k in kept]
+        counts = [[counts[i][j] for j in kept] for i in kept]
     names = [_shortened(str(name)) for name in names]
-    side, around = max(34, 160 // len(names)), max(map(_pixels, names))
-    upright = around > side
-    left, top = 40 + around, 56 + (around if upright else 12)
+    side = max(34, 160 // len(names))
+    name_width = max(map(_pixels, names))
+    upright = name_width > side
+    left = 40 + name_width
+    top = 56 + (name_width if upright else 12)
     size = side * len(names)
     width = max(left + size + 20, 300)
     parts = [
@@ -100,7 +153,8 @@ def confusion(counts, names):
         text(18, top + size / 2, "label", extra=f' transform="rotate(-90 18 {top + size / 2:.1f})"'),
     ]
     for i, name in enumerate(names):
-        x, y = left + side * (i + 0.5), top - 6
+        x = left + side * (i + 0.5)
+        y = top - 6
         turn = f' transform="rotate(-90 {x + 4:.1f} {y})"' if upright else ""
         parts.append(text(x + 4 if upright else x, y, name, "start" if upright else "middle", 11, turn))
         parts.append(text(left - 6, top + side * (i + 0.5) + 4, name, "end", size=11))
@@ -116,44 +170,58 @@ def confusion(counts, names):
     return svg(width, top + size + 34, parts)
 
 
-LINES = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")  # Okabe and Ito's
+# Colours of Okabe and Ito, which colour-blind people can tell apart.
+LINE_COLORS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
 
 
-def sweep(rows):
-    """Validation loss of the student against temperature, a line for each alpha: rows of `rows.sweep_rows`.
+def sweep(rows: list[dict]) -> str:
+    """Draw the student's validation loss against the temperature, one line for each alpha.
 
-    Of several learning rates each point has the best one. What has no single temperature is a dashed line: the control,
-    and a temperature that follows a schedule.
+    Of several learning rates each point shows the best one. What has no single temperature is a dashed line: the
+    baseline, and a temperature that follows a schedule.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Of `csv_tables.sweep_rows`.
+
+    Returns
+    -------
+    str
+        Text of an SVG file.
     """
-    best, control = {}, min(r["validation_loss"] for r in rows if r["network"] == "baseline" and r["chosen"])
+    baseline = min(row["validation_loss"] for row in rows if row["network"] == "baseline" and row["chosen"])
+    best = {}
     for row in rows:
         if row["network"] == "student" and row["validation_loss"] != "":
             key = row["alpha"] or 0.0, row["temperature"] or 1.0
             best[key] = min(best.get(key, row), row, key=lambda r: r["validation_loss"])
-    lows, highs = ([r["validation_loss"] + sign * (r["std"] or 0.0) for r in best.values()] for sign in (-1, 1))
-    low, high = min(*lows, control), max(*highs, control)
-    margin, found = 0.08 * (high - low) or 0.05, sorted({t for _, t in best}, key=_from)
-    temperatures = [t for t in found if not isinstance(t, LinearSchedule)]
-    shown = temperatures or [value for t in found for value in (t.start, t.end)]
+    low = min(*[row["validation_loss"] - (row["std"] or 0.0) for row in best.values()], baseline)
+    high = max(*[row["validation_loss"] + (row["std"] or 0.0) for row in best.values()], baseline)
+    margin = 0.08 * (high - low) or 0.05
+    temperatures_and_schedules = sorted({t for _, t in best}, key=_start_and_end)
+    temperatures = [t for t in temperatures_and_schedules if not isinstance(t, LinearSchedule)]
+    shown = temperatures or [value for t in temperatures_and_schedules for value in (t.start, t.end)]
     ends = min(shown) / 1.3, max(shown) * 1.3
     panel = Panel(
         "validation loss by temperature", "temperature", "nats", ends, (low - margin, high + margin), log_x=True
     )
-    panel.line(ends, [control] * 2, COLORS["baseline"], "baseline", dashed=True)
-    for color, alpha in zip(cycle(LINES), sorted({a for a, _ in best}, key=_from)):
+    panel.line(ends, [baseline] * 2, COLORS["baseline"], "baseline", dashed=True)
+    for color, alpha in zip(cycle(LINE_COLORS), sorted({alpha for alpha, _ in best}, key=_start_and_end)):
         points = [(t, best[alpha, t]) for t in temperatures if (alpha, t) in best]
-        xs, kept = [t for t, _ in points], [r for _, r in points]
-        ys, errors = [r["validation_loss"] for r in kept], [r["std"] or 0.0 for r in kept]
+        xs = [t for t, _ in points]
+        ys = [row["validation_loss"] for _, row in points]
+        errors = [row["std"] or 0.0 for _, row in points]
         name = f"alpha {alpha}" if isinstance(alpha, LinearSchedule) else f"alpha {alpha:g}"
         if points:
             panel.line(xs, ys, color)
             panel.points(xs, ys, color, name, errors)
-        for t in found:
+        for t in temperatures_and_schedules:
             if isinstance(t, LinearSchedule) and (alpha, t) in best:
                 panel.line(ends, [best[alpha, t]["validation_loss"]] * 2, color, f"{name}, T {t}", dashed=True)
     return document([panel])
 
 
-def _from(value):
-    """Where a setting starts and ends, by which its kind is sorted."""
+def _start_and_end(value):
+    """Return start and end of a number or schedule, as a key to sort by."""
     return (value.start, value.end) if isinstance(value, LinearSchedule) else (value, value)

@@ -1,11 +1,15 @@
-"""The measures of teacher, baseline and student: the content of details.json, and of metrics.json its head."""
+"""The report: measures of teacher, baseline and student, for details.json; and its headline, for metrics.json."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from kdlib.data.dataset import Dataset
 from kdlib.evaluation import collapse, metrics
-from kdlib.evaluation.heldout import EVALUATED, NETWORKS
+from kdlib.evaluation.heldout import EVALUATED, NETWORKS, Answers
 from kdlib.evaluation.intervals import mcnemar, wilson_interval
 from kdlib.evaluation.statistics import corrected_resampled_gain, over_splits, paired_gain
+from kdlib.learning.model_file import Model
 from kdlib.learning.network import multiply_adds, parameter_count
 from kdlib.numerics import exact
 
@@ -14,18 +18,41 @@ BETTER = {("accuracy", "higher"): "better", ("accuracy", "lower"): "worse"}
 BETTER |= {("nll", "higher"): "worse", ("nll", "lower"): "better"}
 
 
-def cost(sizes, members=1):
-    """Parameters, bytes of the float32 weights and multiply-adds for one example, of `members` networks together."""
+def cost(sizes: Sequence[int], members: int = 1) -> dict[str, int]:
+    """Count parameters, bytes of the float32 weights, and multiply-adds for one example.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Widths of the layers.
+    members : int, optional
+        Number of such networks that predict together.
+    """
     parameters = members * parameter_count(sizes)
     products = members * multiply_adds(sizes)
     return {"parameters": parameters, "bytes": FLOAT32_BYTES * parameters, "multiply_adds": products}
 
 
-def measure_absent(answers, network, absent):
-    """Accuracy on the absent classes, and with their biases shifted by what is best on each split's validation rows.
+def measure_absent(
+    answers: Answers, network: str, absent: np.ndarray
+) -> tuple[dict[str, dict[str, list[np.ndarray]]], list[np.ndarray]]:
+    """Measure the accuracy on absent classes, as it is and with these classes' biases shifted.
 
-    absent: (classes,) bool, those that the transfer set lacks.
-    Returns ({part: {name: [(R,) of each split]}}, shifts [(R,) in nats]).
+    The shift is the best one on each split's validation rows, see `kdlib.evaluation.metrics.bias_shift`.
+
+    Parameters
+    ----------
+    answers : Answers
+    network : str
+    absent : np.ndarray, (classes,) bool
+        Classes that the transfer set lacks.
+
+    Returns
+    -------
+    measures : dict
+        {subset: {name: [S arrays (R,)]}}.
+    shifts : list of S arrays, (R,)
+        In nats.
     """
     shifts = answers.measured(network, "validation", lambda *pair: metrics.bias_shift(*pair, absent))
     result = {part: {} for part in EVALUATED}
@@ -44,18 +71,38 @@ def measure_absent(answers, network, absent):
     return result, shifts
 
 
-def gain(answers, part, key, train_examples, pair=("student", "baseline")):
-    """Of the first of a pair over the second: over splits if there are several, over replicas of one otherwise."""
-    ours, theirs = (answers.measured(name, part, metrics.MEASURES[key]) for name in pair)
+def gain(
+    answers: Answers, part: str, key: str, train_examples: int, pair: Sequence[str] = ("student", "baseline")
+) -> dict[str, float | str]:
+    """Compare the first network of a pair with the second: over splits if there are several, else over replicas.
+
+    Parameters
+    ----------
+    answers : Answers
+    part : str
+        `validation` or `test`.
+    key : str
+        Of `kdlib.evaluation.metrics.MEASURES`.
+    train_examples : int
+        Of one split.
+    pair : sequence of two str, optional
+
+    Returns
+    -------
+    dict
+        See `kdlib.evaluation.statistics.paired_gain`.
+    """
+    first, second = (answers.measured(name, part, metrics.MEASURES[key]) for name in pair)
     if answers.splits == 1:
-        return paired_gain(ours[0], theirs[0])
-    differences = [exact.mean((s - b)[None], axis=1)[0] for s, b in zip(ours, theirs, strict=True)]
+        return paired_gain(first[0], second[0])
+    differences = [exact.mean((one - other)[None], axis=1)[0] for one, other in zip(first, second, strict=True)]
     return corrected_resampled_gain(np.array(differences), train_examples, len(answers.labels[part][0]))
 
 
-def pooled(answers):
-    """Over the test examples of all splits, each once: accuracy with Wilson's interval, calibration, McNemar's p."""
-    result, right = {}, {}
+def pooled(answers: Answers) -> dict:
+    """Measure on the test examples of all splits, each once: accuracy with interval, calibration, McNemar's p."""
+    result = {}
+    right = {}
     for name in NETWORKS:
         logits, labels = answers.pooled(name)
         right[name] = metrics.predictions(logits)[0] == labels
@@ -63,14 +110,16 @@ def pooled(answers):
         low, high = wilson_interval(correct, len(labels))
         result[name] = {"accuracy": correct / len(labels), "low": low, "high": high}
         result[name]["ece"] = float(metrics.expected_calibration_error(logits, labels)[0])
-    ours, theirs = right["student"], right["baseline"]
-    result["mcnemar_p"] = mcnemar(int(np.count_nonzero(ours & ~theirs)), int(np.count_nonzero(theirs & ~ours)))
+    only_student = int(np.count_nonzero(right["student"] & ~right["baseline"]))
+    only_baseline = int(np.count_nonzero(right["baseline"] & ~right["student"]))
+    result["mcnemar_p"] = mcnemar(only_student, only_baseline)
     return result
 
 
-def of_quantized(answers, quantized, train_examples):
-    """Measures of the student's networks as integers, fidelity to the teacher and to the networks that they round."""
-    logits, result = answers.logits, {"bits": quantized[0].bits}
+def of_quantized(answers: Answers, quantized: Sequence, train_examples: int) -> dict:
+    """Measure the quantized student: its metrics, and its fidelity to the teacher and to the float student."""
+    logits = answers.logits
+    result = {"bits": quantized[0].bits}
     for part in EVALUATED:
         values = {key: answers.measured("quantized", part, measure) for key, measure in metrics.MEASURES.items()}
         for key, measure in metrics.FIDELITY.items():
@@ -87,11 +136,27 @@ def of_quantized(answers, quantized, train_examples):
     return result | cost(quantized[0].sizes) | {"bytes": size}
 
 
-def report(dataset, models, answers, transfer_classes=None, quantized=(), settings=()):
-    """The content of details.json. models: {network: Model}. quantized: as for `answers`. settings: as for
-    `kdlib.evaluation.collapse.advice`.
+def report(
+    dataset: Dataset,
+    models: dict[str, Model],
+    answers: Answers,
+    transfer_classes: Sequence[str] | None = None,
+    quantized: Sequence = (),
+    settings: Mapping | Sequence = (),
+) -> dict:
+    """Compute the content of details.json; its units are fractions, nats and bytes.
 
-    Its units: fractions, nats, bytes.
+    Parameters
+    ----------
+    dataset : Dataset
+    models : dict
+        {network: Model}.
+    answers : Answers
+        Of these models.
+    transfer_classes, quantized
+        As for `kdlib.evaluation.heldout.answers`.
+    settings : dict, optional
+        As for `kdlib.evaluation.collapse.advice`.
     """
     examples = {"validation": len(answers.labels["validation"][0]), "test": answers.test_examples}
     trained_on = int(np.count_nonzero(dataset.y[dataset.rows("train")] >= 0))
@@ -127,8 +192,8 @@ def report(dataset, models, answers, transfer_classes=None, quantized=(), settin
     result["gain"] = {
         p: {k: gain(answers, p, k, result["train_examples"]) for k in ("accuracy", "nll")} for p in EVALUATED
     }
-    of_rounding = result["quantized"]["gain"].values() if quantized else ()
-    for gains in (*result["gain"].values(), *of_rounding):
+    quantized_gains = result["quantized"]["gain"].values() if quantized else ()
+    for gains in (*result["gain"].values(), *quantized_gains):
         for key, found in gains.items():
             found["verdict"] = BETTER.get((key, found["verdict"]), found["verdict"])
             if {"baseline", "student"} & collapsed.keys():
@@ -136,9 +201,10 @@ def report(dataset, models, answers, transfer_classes=None, quantized=(), settin
     return result | {"pooled": pooled(answers)}
 
 
-def headline(result):
-    """The content of metrics.json, of `report`'s: what one looks at first."""
-    test, gained = {name: result[name]["test"] for name in NETWORKS}, result["gain"]["test"]["accuracy"]
+def headline(result: dict) -> dict:
+    """Select the content of metrics.json from that of `report`: what one looks at first."""
+    test = {name: result[name]["test"] for name in NETWORKS}
+    gained = result["gain"]["test"]["accuracy"]
     head = {f"{name}_accuracy": test[name]["accuracy"]["mean"] for name in NETWORKS}
     head |= {f"{name}_nll": test[name]["nll"]["mean"] for name in NETWORKS[1:]}
     head |= {"gain": gained["mean"], "verdict": gained["verdict"]}

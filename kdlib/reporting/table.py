@@ -1,4 +1,6 @@
-"""The report as a table and verdicts to read."""
+"""The report as a table and sentences to read."""
+
+from collections.abc import Sequence
 
 from kdlib.evaluation.heldout import EVALUATED, NETWORKS
 from kdlib.evaluation.intervals import wilson_interval
@@ -10,23 +12,36 @@ def _cell(value, factor=1.0, digits=2):
     return f"{factor * value['mean']:.{digits}f}{spread}"
 
 
+# Of each measure the name, the factor to its unit, the unit, and the decimals.
 GAINS = {"accuracy": ("accuracy", 100, " points", 2), "nll": ("NLL", 1, " nats", 4)}
 
 
-def gain_line(result, split, key, pair=("student", "baseline")):
-    """What the first of a pair gained by a measure, a key of GAINS, over the second, and the verdict in words."""
+def gain_line(result: dict, split: str, key: str, pair: Sequence[str] = ("student", "baseline")) -> str:
+    """Return a line with the gain of one network over another, its standard error, and the verdict in words.
+
+    Parameters
+    ----------
+    result : dict
+        Of `kdlib.reporting.report.report`, or its part `quantized`.
+    split : str
+        The subset, `validation` or `test`.
+    key : str
+        Of GAINS.
+    pair : sequence of two str, optional
+        Names of the networks.
+    """
     name, factor, unit, digits = GAINS[key]
     gain = result["gain"][split][key]
     verdict = f"the {pair[0]} is {gain['verdict']}" if gain["verdict"] in ("better", "worse") else gain["verdict"]
-    equal = gain["verdict"] == EQUAL  # a standard error of 0 would look like certainty
+    equal = gain["verdict"] == EQUAL  # then the standard error is left out: 0 would look like certainty
     error = f" ± {factor * gain['standard_error']:.{digits}f}" if "standard_error" in gain and not equal else ""
     verdict += "; NLL has finer steps" if equal and key == "accuracy" and "nll" in result["gain"][split] else ""
     mean = round(factor * gain["mean"], digits) + 0.0
     return f"{split} {name}, {pair[0]} - {pair[1]}: {mean:+.{digits}f}{error}{unit}: {verdict}"
 
 
-def table(result):
-    """The result in Markdown, which reads as well on a terminal."""
+def table(result: dict) -> str:
+    """Format the report of `kdlib.reporting.report.report` in Markdown, readable on a terminal too."""
     quantized = result.get("quantized")
     columns = [result[name] for name in NETWORKS] + [quantized] * bool(quantized)
     head = ("", *NETWORKS, *([f"int{quantized['bits']}"] if quantized else []))
@@ -68,7 +83,8 @@ def table(result):
         lines.append(
             "compression: " + ", ".join(f"{v:.1f} x fewer {k.replace('_', '-')}" for k, v in sorted(ratios.items()))
         )
-    n, splits = result["examples"]["test"], result["splits"]
+    n = result["examples"]["test"]
+    splits = result["splits"]
     over = f"over {splits} splits, by the corrected resampled t-test" if splits > 1 else "over replicas on one split"
     lines.append(f"± in the table is the std, below it the standard error, {over};")
     low, high = wilson_interval(result["student"]["test"]["accuracy"]["mean"] * n, n)
