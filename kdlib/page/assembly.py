@@ -1,13 +1,14 @@
-"""One HTML file of the folder `web` and the content. It asks for nothing from elsewhere."""
+"""Build one HTML file from the folder `web` and the content. The file loads nothing from elsewhere."""
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from kdlib.deployment.c_template import filled
 
 WEB = Path(__file__).parent / "web"
-# Each imports from those before it alone. What a worker needs comes first.
+# Each module imports only from those before it. Those that a worker needs come first.
 KERNEL = (
     "floats", "elementary", "exact", "grids", "streams", "sha256", "losses", "dense", "network", "momentum", "training",
     "worker",
@@ -18,8 +19,16 @@ PAGE = (
 )  # fmt: skip
 
 
-def joined(names):
-    """The modules as one script, each a function of its own that returns what it exports to the object `modules`."""
+def joined(names: Sequence[str]) -> str:
+    """Bundle JavaScript modules into one script.
+
+    Each module becomes a function that returns its exports, which are kept in the object `modules`.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of files in `web`, without the suffix.
+    """
     parts = []
     for name in names:
         text = (WEB / f"{name}.mjs").read_text(encoding="utf-8")
@@ -30,13 +39,19 @@ def joined(names):
     return "".join(parts)
 
 
-def inert(value):
-    """JSON that ends no script element."""
+def inert(value: object) -> str:
+    """Return JSON that cannot end a script element."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def page(content):
-    """The text of the page. content: for JSON."""
+def page(content: dict) -> str:
+    """Return the text of the page.
+
+    Parameters
+    ----------
+    content : dict
+        What JSON can hold, see `kdlib.page.content.content`.
+    """
     return filled(
         (WEB / "page.html").read_text(encoding="utf-8"),
         STYLE=(WEB / "page.css").read_text(encoding="utf-8"), CONTENT=inert(content),

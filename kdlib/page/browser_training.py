@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kdlib.backends.arithmetic import Exact
-from kdlib.learning.network import multiply_adds
+from kdlib.data.dataset import Dataset
+from kdlib.learning.model_file import Model
+from kdlib.learning.network import Network, multiply_adds
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
@@ -13,24 +15,42 @@ from kdlib.learning.training import train
 from kdlib.numerics.grids import PART
 from kdlib.numerics.streams import REPLICAS, Streams
 
-# What the page's JavaScript trains by. A student of another recipe has a plainer one here.
+# All that the page's JavaScript implements. A student with another recipe is trained by a plainer one here.
 PLAIN = {
     "optimizer": "sgd", "weight_decay": 0.0, "input_dropout": 0.0, "dropout": 0.0, "max_norm": None, "views": 1,
     "patience": None, "bits": None,
 }  # fmt: skip
 OBJECTIVE = {"loss": "kd", "standardize_logits": False}
-RATE, MOMENTUM, BATCH, HIDDEN = 0.1, 0.9, 64, (32,)  # in place of what suits another optimizer, or is too large
-LARGEST = 2**16  # multiply-adds of an example
-NETWORKS = 4  # replicas at most
+# These replace values that suit another optimizer, or are too large.
+LEARNING_RATE = 0.1
+MOMENTUM = 0.9
+BATCH_SIZE = 64
+HIDDEN = (32,)
+MAX_MULTIPLY_ADDS = 2**16  # of one example
+MAX_REPLICAS = 4
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """rows: (n,) indices of the examples, as are `validation` and `labeled`, those that the control hears.
+    """A training that the browser repeats.
 
-    recipe, control: a `Recipe` each. setting: `temperature`, `alpha` and `scale_by_t2` of the student's objective; in
-    place of a schedule the number at its end.
-    split, streams: of its networks. changed: the keys of params.yaml in whose place something plainer is.
+    Parameters
+    ----------
+    rows : np.ndarray, (n,)
+        Indices of the examples that the student is trained on.
+    labeled : np.ndarray
+        Indices of those that the control is trained on.
+    validation : np.ndarray
+        Indices of the validation examples.
+    recipe, control : Recipe
+        Of the student and of its control.
+    setting : dict
+        `temperature`, `alpha` and `scale_by_t2` of the student's objective. A schedule is replaced by its end.
+    split : int
+    streams : Streams
+        Of the networks in this split.
+    changed : tuple of str
+        Keys of params.yaml whose values were replaced by plainer ones.
     """
 
     rows: np.ndarray
@@ -47,50 +67,84 @@ class Lesson:
         held_out = dataset.inputs(self.validation, self.split), dataset.one_hot(self.validation, self.split)
         return train(dataset.scaled(rows, self.split), objective, held_out, recipe, self.streams, survive=True)
 
-    def student(self, dataset, logits):
-        """(network, curve), as of `train`. logits: the teacher's, (n, classes) of all examples."""
+    def student(self, dataset: Dataset, logits: np.ndarray) -> tuple[Network, dict[str, np.ndarray]]:
+        """Train the student; return network and curves as `kdlib.learning.training.train` does.
+
+        Parameters
+        ----------
+        dataset : Dataset
+        logits : np.ndarray, (n, classes)
+            The teacher's, of all examples of the dataset.
+        """
         one_hot = dataset.one_hot(self.rows, self.split)
         objective = Distillation(one_hot, logits[self.rows], Exact, **self.setting)
         return self._train(dataset, self.rows, objective, self.recipe)
 
-    def baseline(self, dataset):
-        """(network, curve) of the control, which hears the labels alone."""
+    def baseline(self, dataset: Dataset) -> tuple[Network, dict[str, np.ndarray]]:
+        """Train the control, on the labels only; return network and curves."""
         objective = CrossEntropy(dataset.one_hot(self.labeled, self.split), Exact)
         return self._train(dataset, self.labeled, objective, self.control)
 
 
-def plain(recipe, features, classes):
-    """(recipe, names of what has changed): by SGD alone, not too large, and with sums of at most PART terms."""
+def plain(recipe: Recipe, features: int, classes: int) -> tuple[Recipe, set[str]]:
+    """Simplify a recipe: plain SGD, not too large, and sums of at most PART terms.
+
+    Returns
+    -------
+    recipe : Recipe
+    changed : set of str
+        Names of the fields that have other values than before.
+    """
     changes = {name: value for name, value in PLAIN.items() if getattr(recipe, name) != value}
     if "optimizer" in changes:
-        changes |= {"learning_rate": RATE, "momentum": MOMENTUM, "nesterov": False}
+        changes |= {"learning_rate": LEARNING_RATE, "momentum": MOMENTUM, "nesterov": False}
     sizes = features, *recipe.hidden, classes
-    if multiply_adds(sizes) > LARGEST or max(sizes) > PART:
+    if multiply_adds(sizes) > MAX_MULTIPLY_ADDS or max(sizes) > PART:
         changes["hidden"] = HIDDEN
     if recipe.batch_size > PART:
-        changes["batch_size"] = BATCH
+        changes["batch_size"] = BATCH_SIZE
     return replace(recipe, **changes), {name for name, value in changes.items() if getattr(recipe, name) != value}
 
 
-def lesson(dataset, models, recipe, asked, room):
-    """`Lesson` on the split, and by the setting, of the network that is deployed; None for more features than PART.
+def lesson(dataset: Dataset, models: dict[str, Model], recipe: Recipe, asked: dict, room: int) -> Lesson | None:
+    """Plan the training in the browser, on the split and with the setting of the deployed network.
 
-    recipe: of the student. asked: {key of params.yaml without its section: value}. room: for how many examples.
+    Parameters
+    ----------
+    dataset : Dataset
+    models : dict
+        {network: Model}.
+    recipe : Recipe
+        Of the student.
+    asked : dict
+        {key of params.yaml without its section: value}.
+    room : int
+        Number of examples, at most.
+
+    Returns
+    -------
+    Lesson or None
+        None if there are more features or classes than PART, or room for fewer than two examples.
     """
-    features, classes = dataset.x.shape[1], len(dataset.class_names)
+    features = dataset.x.shape[1]
+    classes = len(dataset.class_names)
     if max(features, classes) > PART or room < 2:
         return None
-    student, baseline = models["student"].sweep, models["baseline"].sweep
+    student = models["student"].sweep
+    baseline = models["baseline"].sweep
     setting, split, _ = student.deployed_network()
     chosen = {name: values[setting] for name, values in student.settings.items()}
-    rates = chosen["learning_rate"], baseline.settings["learning_rate"][baseline.chosen()[split]]
+    control_rate = baseline.settings["learning_rate"][baseline.chosen()[split]]
     recipe, changed = plain(recipe, features, classes)
-    recipe, control = (recipe if "optimizer" in changed else replace(recipe, learning_rate=rate) for rate in rates)
+    control = recipe
+    if "optimizer" not in changed:
+        control = replace(recipe, learning_rate=control_rate)
+        recipe = replace(recipe, learning_rate=chosen["learning_rate"])
     objective = {name: chosen.get(name, asked[name][0]) for name in ("temperature", "alpha")}
     scheduled = {name: value for name, value in objective.items() if isinstance(value, LinearSchedule)}
     objective |= {name: value.end for name, value in scheduled.items()} | {"scale_by_t2": asked["scale_by_t2"]}
     rows, labeled, validation = _thinned(dataset, split, asked["transfer_classes"], room)
-    numbers = tuple(split * REPLICAS + k for k in range(min(asked["replicas"], NETWORKS)))
+    numbers = tuple(split * REPLICAS + k for k in range(min(asked["replicas"], MAX_REPLICAS)))
     return Lesson(
         rows, labeled, validation, recipe, control.lengthened(len(rows), len(labeled)),
         objective, split, Streams(asked["seed"], "student", numbers), _keys(changed, scheduled, asked),
@@ -98,16 +152,17 @@ def lesson(dataset, models, recipe, asked, room):
 
 
 def _thinned(dataset, split, transfer_classes, room):
-    """(rows, those with a label, validation rows), evenly from all of the split: as many as there is room for."""
-    train, validation = dataset.transfer_set(transfer_classes, split), dataset.rows("validation", split)
-    step = -(-(len(train) + len(validation)) // room)
-    known = np.isin(train, dataset.labeled(split))
-    labeled = train[known][::step]
-    return np.sort(np.concatenate([labeled, train[~known][::step]])), labeled, validation[::step]
+    """Choose rows evenly from the split, as many as there is room for: all, those with a label, validation rows."""
+    transfer = dataset.transfer_set(transfer_classes, split)
+    validation = dataset.rows("validation", split)
+    step = -(-(len(transfer) + len(validation)) // room)
+    known = np.isin(transfer, dataset.labeled(split))
+    labeled = transfer[known][::step]
+    return np.sort(np.concatenate([labeled, transfer[~known][::step]])), labeled, validation[::step]
 
 
 def _keys(changed, scheduled, asked):
-    """The keys of params.yaml of what has changed, and of what the objective leaves out."""
+    """List the keys of params.yaml that were changed, or that the objective leaves out."""
     student = {f"student.{'augment' if name == 'views' else name}" for name in changed}
     left_out = {name for name, value in OBJECTIVE.items() if asked[name] != value}
     distill = {f"distill.{name}" for name in (*left_out, *scheduled)}

@@ -1,18 +1,22 @@
-"""What the page shows, for JSON: arrays of the artifacts, pruned to what there is room for."""
+"""The content of the page, for JSON: arrays from the artifacts, thinned to limited sizes."""
 
 import base64
 import hashlib
 
 import numpy as np
 
+from kdlib.data.dataset import Dataset
+from kdlib.deployment.model_file import Deployed
 from kdlib.evaluation.heldout import NETWORKS
 from kdlib.io.chunks import pieces, positive_zeros
 from kdlib.io.errors import UserError
+from kdlib.learning.model_file import Model
 from kdlib.learning.stack import parts
+from kdlib.page.browser_training import Lesson
 from kdlib.reporting.table import table
 
-ROOM = 340_000  # bytes of the examples that are shown, as many of those that are trained on
-WEIGHTS = 300_000  # bytes of a network's weights
+ROOM = 340_000  # bytes of the examples that are shown, at most; as many for those that are trained on
+WEIGHTS = 300_000  # bytes of a network's weights, at most
 KINDS = ("uint8", "int8", "int32", "float32", "float64")
 
 
@@ -20,14 +24,15 @@ def _bytes(array):
     return positive_zeros(array).astype(array.dtype.newbyteorder("<")).tobytes()
 
 
-def packed(array):
-    """{type, shape, data}: little-endian, in base64."""
+def packed(array: np.ndarray) -> dict:
+    """Encode an array: {type, shape, data}, little-endian, in base64."""
     if array.dtype.name not in KINDS:
         array = array.astype(np.int32 if array.dtype.kind in "biu" else np.float64)
     return {"type": array.dtype.name, "shape": list(array.shape), "data": base64.b64encode(_bytes(array)).decode()}
 
 
-def sha256(array):
+def sha256(array: np.ndarray) -> str:
+    """Hash the bytes of an array, little-endian and without negative zeros; in hex."""
     return hashlib.sha256(_bytes(array)).hexdigest()
 
 
@@ -36,51 +41,74 @@ def _are_bytes(x):
 
 
 def _raw(dataset, rows):
-    """Rows as loaded, in bytes where these hold all of the dataset, else in float64."""
+    """Return rows as they were loaded: in bytes if these can hold the whole dataset, else in float64."""
     x = dataset.x
     bytes_hold = x.dtype == np.uint8 or all(_are_bytes(piece) for piece in pieces(x))
     return x[rows].astype(np.uint8 if bytes_hold else np.float64)
 
 
-def room(dataset):
-    """For how many examples there is room, each with three networks' logits."""
+def room(dataset: Dataset) -> int:
+    """Return how many examples fit, each with the logits of three networks."""
     return ROOM // (_raw(dataset, [0]).nbytes + 4 * len(NETWORKS) * len(dataset.class_names))
 
 
 def _shown(dataset, predictions, most):
-    """(rows, {network: logits (n, classes)}): test examples once, of their first split's first networks."""
+    """Choose test examples, each once; return their rows, and {network: logits (n, classes)} of the first replica."""
     rows = np.concatenate([dataset.rows("test", split) for split in range(dataset.splits)])
     first = np.unique(rows, return_index=True)[1]
     kept = first[:: max(1, -(-len(first) // max(1, most)))]
-    said = {}
+    logits = {}
     for name in NETWORKS:
-        of = [np.atleast_1d(predictions.get(f"{name}_test_{split}", 0))[:1] for split in range(dataset.splits)]
+        own = [np.atleast_1d(predictions.get(f"{name}_test_{split}", 0))[:1] for split in range(dataset.splits)]
         shapes = [(1, len(dataset.rows("test", split)), len(dataset.class_names)) for split in range(dataset.splits)]
-        if [a.shape for a in of] != shapes or not all(a.dtype == np.float32 and np.isfinite(a).all() for a in of):
+        if [a.shape for a in own] != shapes or not all(a.dtype == np.float32 and np.isfinite(a).all() for a in own):
             raise UserError(f"predictions: those of the {name} are not of this dataset; run the stage evaluate again")
-        said[name] = np.concatenate([a[0] for a in of])[kept]
-    return rows[kept], said
+        logits[name] = np.concatenate([a[0] for a in own])[kept]
+    return rows[kept], logits
 
 
-def content(dataset, models, integers, predictions, lesson):
-    """models: {network: Model}. integers: a `Deployed`. predictions: of the stage evaluate. lesson: a `Lesson` or None.
+def content(
+    dataset: Dataset,
+    models: dict[str, Model],
+    integers: Deployed,
+    predictions: dict[str, np.ndarray],
+    lesson: Lesson | None,
+) -> dict:
+    """Collect what the page shows; train the networks of the lesson for comparison with the browser's.
 
-    All rows of examples are places in `x` and `y`.
+    All indices of examples are positions in the content's `x` and `y`.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    models : dict
+        {network: Model}.
+    integers : Deployed
+        The deployed student as integers.
+    predictions : dict
+        Arrays of the stage evaluate's file.
+    lesson : Lesson or None
+
+    Raises
+    ------
+    UserError
+        If `predictions` belong to another dataset.
     """
-    rows, said = _shown(dataset, predictions, room(dataset))
+    rows, logits_shown = _shown(dataset, predictions, room(dataset))
     used = [lesson.rows, lesson.validation] if lesson else []
     all_rows = np.unique(np.concatenate([rows, *used]))
 
     def places(of):
         return packed(np.searchsorted(all_rows, of).astype(np.int32))
 
-    split, logits = integers.about.split, models["teacher"].logits
+    split = integers.about.split
+    logits = models["teacher"].logits
     scaling = {name: packed(getattr(dataset, name)[split]) for name in ("offset", "scale")}
     found = {
         "classes": dataset.class_names, "features": [] if dataset.image_shape else dataset.feature_names,
         "image": list(dataset.image_shape), "dataset": dataset.digest, "highest": float(np.max(dataset.x)),
         "x": packed(_raw(dataset, all_rows)), "y": packed(dataset.y[all_rows].astype(np.int32)), "scaling": scaling,
-        "shown": {"rows": places(rows)} | {name: packed(values) for name, values in said.items()},
+        "shown": {"rows": places(rows)} | {name: packed(values) for name, values in logits_shown.items()},
         "teacher": _teacher(models["teacher"], dataset.splits, split), "integers": _integers(integers),
         "deployed": sha256(models["student"].deployed), "lesson": None,
     }  # fmt: skip
@@ -97,8 +125,9 @@ def content(dataset, models, integers, predictions, lesson):
 
 
 def _lesson(dataset, lesson, logits):
-    """The lesson's recipes, and what Python makes of them: curves, and the SHA-256 of each network's parameters."""
-    trained, found = {"student": lesson.student(dataset, logits), "baseline": lesson.baseline(dataset)}, {}
+    """Train the lesson's networks; return recipes, curves, and the SHA-256 of each network's parameters."""
+    trained = {"student": lesson.student(dataset, logits), "baseline": lesson.baseline(dataset)}
+    found = {}
     for name, recipe in (("student", lesson.recipe), ("baseline", lesson.control)):
         network, curve = trained[name]
         found[name] = {key: packed(values) for key, values in curve.items()}
@@ -112,7 +141,7 @@ def _lesson(dataset, lesson, logits):
 
 
 def _integers(deployed):
-    """The network of integers, with the SHA-256 of its arrays as int32, one after another; None if it is too large."""
+    """Encode the integer network, with the SHA-256 of its concatenated int32 arrays; None if it is too large."""
     network = deployed.network
     layers = [array for layer in network.layers for array in layer]
     if sum(array.nbytes for array in layers) > WEIGHTS:  # integers
@@ -127,15 +156,23 @@ def _integers(deployed):
 
 
 def _teacher(model, splits, split):
-    """The weights of a split's members, (R, parameters) float32; None if it has none, or they are too large."""
+    """Encode the weights of a split's members, (R, parameters) float32; None if there are none, or too large ones."""
     own = model.network.part(parts(splits, model.network.replicas)[split]) if model.network else None
     if own is None or own.parameters.nbytes > WEIGHTS:
         return None
     return {"sizes": list(own.sizes), "parameters": packed(own.parameters)}
 
 
-def worth(details, pictures):
-    """The report's table, without the validation split, and the lines below it. pictures: {name: SVG text}."""
+def worth(details: dict, pictures: dict[str, str]) -> dict:
+    """Convert the report to the page's section of results: its table without the validation rows, and the lines below.
+
+    Parameters
+    ----------
+    details : dict
+        Of `kdlib.reporting.report.report`.
+    pictures : dict
+        {name: SVG text}.
+    """
     lines = table(details).replace(";\n", "; ").splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     return {
