@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -13,11 +14,33 @@ from kdlib.io.errors import UserError, ending_in_a_line, printable
 from kdlib.learning.model_file import load_model
 from kdlib.learning.network import Network, parameter_count
 
-ROUNDS, SECONDS = 200, 5.0  # of each model and batch, whichever is over first
+# Timing of a model with a batch ends at the first of these limits.
+ROUNDS = 200
+SECONDS = 5.0
 
 
-def network(path, arrays):
-    """(what it is, function to be timed, features): of a teacher all members of a split, of others one network."""
+def network(path: str, arrays: dict[str, np.ndarray]) -> tuple[str, Callable, int]:
+    """Prepare networks for timing: all members of one split for a teacher, else one network.
+
+    Parameters
+    ----------
+    path : str
+        Of the model's file, for messages.
+    arrays : dict
+        Content of the file.
+
+    Returns
+    -------
+    description : str
+    answer : callable
+        The function to be timed.
+    features : int
+
+    Raises
+    ------
+    UserError
+        If the arrays are not those of a model.
+    """
     try:
         stack = Network.from_arrays(arrays, Fast)
     except (LookupError, ValueError) as error:
@@ -34,8 +57,24 @@ def network(path, arrays):
     return f"{members} x {'-'.join(map(str, own.sizes))}, {count:,} parameters", own.logits, own.sizes[0]
 
 
-def classifier(path, dataset):
-    """The same of a classifier of scikit-learn, fitted again as its recipe says: no model is kept as a pickle."""
+def classifier(path: str, dataset: str) -> tuple[str, Callable, int]:
+    """Prepare a classifier of scikit-learn for timing: fit it again, because no model is kept as a pickle.
+
+    Parameters
+    ----------
+    path, dataset : str
+        Files of the teacher and of the dataset.
+
+    Returns
+    -------
+    description, answer, features
+        As of `network`.
+
+    Raises
+    ------
+    UserError
+        If the file holds answers of a model that cannot be fitted here.
+    """
     from kdlib.teachers.classifiers import refitted
 
     data = Dataset.load(dataset)
@@ -46,10 +85,11 @@ def classifier(path, dataset):
     return f"{recipe['model']}, {recipe['bytes']:,} bytes", model.predict_proba, data.x.shape[1]
 
 
-def timed(answer, rows, features):
-    """Quartiles of the microseconds that `answer` takes for so many random rows, (3,)."""
+def timed(answer: Callable, rows: int, features: int) -> np.ndarray:
+    """Measure how long `answer` takes for a batch of random rows: quartiles in microseconds, (3,)."""
     x = np.random.default_rng(0).random((rows, features), dtype=np.float32)
-    times, begun = [], time.perf_counter()
+    times = []
+    begun = time.perf_counter()
     while len(times) < ROUNDS and (len(times) < 3 or time.perf_counter() - begun < SECONDS):
         start = time.perf_counter()
         answer(x)
@@ -57,8 +97,23 @@ def timed(answer, rows, features):
     return np.quantile(times[len(times) // 10 :], (0.25, 0.5, 0.75))
 
 
-def latency(path, batch, dataset):
-    """Print the time of one example and of a batch through one model of `path`, in float32: median and quartiles."""
+def latency(path: str, batch: int, dataset: str) -> None:
+    """Print the time of one model in float32, for one example and for a batch: median and quartiles.
+
+    Parameters
+    ----------
+    path : str
+        Of the model's file.
+    batch : int
+        Number of examples.
+    dataset : str
+        File of the dataset, on which a classifier of scikit-learn is fitted again.
+
+    Raises
+    ------
+    UserError
+        If the file holds neither weights nor the recipe of a classifier.
+    """
     arrays = read_npz(path)
     if "weights_0" not in arrays and "origin" not in arrays:
         raise UserError(f"{path}: holds neither weights nor the recipe of a classifier")
@@ -70,8 +125,8 @@ def latency(path, batch, dataset):
         print(f"  {rows:5d} examples: {median:9.1f} us, quartiles {low:.1f} to {high:.1f}{each}")
 
 
-def page():
-    """Run the stage page, in a folder with params.yaml."""
+def page() -> None:
+    """Run the stage page, in a folder with params.yaml. Raises UserError if a package is missing."""
     try:
         from kdlib.pipeline.command_line import parser, run
         from stages import page
@@ -80,7 +135,8 @@ def page():
     run(page.main, parser(page.__doc__).parse_args([]))
 
 
-def main():
+def main() -> None:
+    """Read the command line and run the command."""
     parser = argparse.ArgumentParser(prog="python -m kdlib", description=__doc__)
     commands = parser.add_subparsers(required=True, dest="command")
     command = commands.add_parser("predict", help="class and probabilities of each row of a file, as CSV")

@@ -1,6 +1,7 @@
 """Distillation behind scikit-learn's interface: `DistilledClassifier`."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kdlib.backends.arithmetic import ARITHMETICS, Exact
 from kdlib.data.mapped_rows import equal_rows
@@ -28,7 +29,7 @@ try:
     from sklearn.utils.validation import check_is_fitted
 except ImportError:
     raise UserError("kdlib.estimator needs scikit-learn: pip install 'kdlib[sklearn]'") from None
-# A method of estimators before 1.6.
+# Before scikit-learn 1.6 it is a private method of estimators.
 validate_data = getattr(validation, "validate_data", lambda own, *data, **options: own._validate_data(*data, **options))
 TEACHER = Recipe((128,), epochs=40, learning_rate=0.003, optimizer="adam", dropout=0.3)
 SEED = Interval(0, 2**32, "[)", whole=True)
@@ -45,18 +46,53 @@ CONSTRAINTS = {name: recipe.CONSTRAINTS[name] for name in ("hidden", *RECIPE)} |
 
 
 class DistilledClassifier(ClassifierMixin, BaseEstimator):
-    """A small network that another classifier teaches (Hinton, Vinyals and Dean 2015), with scikit-learn's methods.
+    """Train a small network on the outputs of a teacher, with scikit-learn's methods.
 
-    teacher: None, for `members` networks by the recipe TEACHER of this module; a `Recipe`, for others; a classifier
-    that is not fitted: clones of it answer the training rows out of `folds` folds; or a fitted one, whose answers are
-    taken as they are: of rows that it was fitted on they are worth little. hidden to schedule: the student's, see
-    `Recipe`. loss, temperature, alpha: see `kdlib.learning.objectives.Distillation`; temperature and alpha are a number
-    or a `kdlib.learning.schedules.LinearSchedule`. scaling: of the networks' inputs, see
-    `kdlib.preparation.scaling.fit_scaling`; a classifier is given X as it is. unlabeled: None, or the y of rows
-    without a label, such as -1: there alpha is 1. arithmetic: `exact` or `fast`. random_state: the seed of all draws;
-    the same seed and rows give the same bytes as the pipeline's first replica of its first split.
+    Parameters
+    ----------
+    teacher : None, Recipe or classifier
+        None: `members` networks by the recipe TEACHER of this module. A `Recipe`: networks by that. A classifier that
+        is not fitted: clones of it predict the training rows out of `folds` folds. A fitted classifier: its
+        probabilities are taken as they are; those of rows that it was fitted on are worth little.
+    hidden, epochs, learning_rate, batch_size, optimizer, weight_decay, schedule
+        Of the student, see `kdlib.learning.recipe.Recipe`.
+    temperature, alpha : float or LinearSchedule
+        See `kdlib.learning.objectives.Distillation`.
+    loss : str
+        See `kdlib.learning.objectives.Distillation`.
+    members : int
+        Networks of the teacher, if it is one of networks.
+    folds : int
+        For a teacher that is not fitted.
+    scaling : {"auto", "minmax", "standard", "none"}
+        Of the networks' inputs, see `kdlib.preparation.scaling.fit_scaling`. A classifier is given X unscaled.
+    unlabeled : optional
+        The y of rows without a label, such as -1; for these alpha is 1. None: every row has a label.
+    arithmetic : {"exact", "fast"}
+    random_state : int, RandomState or None
+        Seed of all draws. The same seed and rows give the same bytes as the pipeline's first replica of its first
+        split.
 
-    Attributes: classes_, n_features_in_, feature_names_in_, teacher_ (fitted, or None), network_.
+    Attributes
+    ----------
+    classes_ : np.ndarray, (classes,)
+        Sorted.
+    n_features_in_ : int
+    feature_names_in_ : np.ndarray
+        Only if X has names of columns.
+    teacher_ : Network, classifier or None
+        Fitted; None if `fit` was given its probabilities.
+    network_ : Network
+        The student.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015).
+
+    Examples
+    --------
+    >>> model = DistilledClassifier(RandomForestClassifier(), hidden=(8,)).fit(x, y)  # doctest: +SKIP
+    >>> model.predict(x)  # doctest: +SKIP
     """
 
     def __init__(
@@ -65,22 +101,60 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         optimizer="adam", weight_decay=Recipe.weight_decay, schedule=Recipe.schedule, members=5, folds=5,
         scaling="standard", unlabeled=None, arithmetic="exact", random_state=0,
     ):  # fmt: skip
-        self.teacher, self.hidden, self.temperature, self.alpha, self.loss = teacher, hidden, temperature, alpha, loss
-        self.epochs, self.learning_rate, self.batch_size, self.optimizer = epochs, learning_rate, batch_size, optimizer
-        self.weight_decay, self.schedule, self.members, self.folds = weight_decay, schedule, members, folds
-        self.scaling, self.unlabeled, self.arithmetic, self.random_state = scaling, unlabeled, arithmetic, random_state
+        self.teacher = teacher
+        self.hidden = hidden
+        self.temperature = temperature
+        self.alpha = alpha
+        self.loss = loss
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.members = members
+        self.folds = folds
+        self.scaling = scaling
+        self.unlabeled = unlabeled
+        self.arithmetic = arithmetic
+        self.random_state = random_state
 
-    def fit(self, X, y, X_transfer=None, teacher_proba=None):  # noqa: N803 - scikit-learn's names
-        """X: (n, features) numbers. y: (n,) classes. X_transfer: (m, features), rows that only the teacher speaks of.
+    def fit(
+        self,
+        X: ArrayLike,  # noqa: N803 - scikit-learn's names
+        y: ArrayLike,
+        X_transfer: ArrayLike | None = None,  # noqa: N803
+        teacher_proba: ArrayLike | None = None,
+    ) -> "DistilledClassifier":
+        """Fit the teacher, if it is not fitted yet, and train the student.
 
-        teacher_proba: what a teacher says, (n + m, classes) in the order of the sorted classes, in place of `teacher`.
-        Raises ValueError for an argument of the constructor that is not allowed, before anything is trained.
+        Parameters
+        ----------
+        X : array-like, (n, features)
+            Numbers.
+        y : array-like, (n,)
+            Classes.
+        X_transfer : array-like, (m, features), optional
+            Rows without labels, on which the student learns from the teacher only.
+        teacher_proba : array-like, (n + m, classes), optional
+            The teacher's probabilities, in the order of the sorted classes, in place of `teacher`.
+
+        Returns
+        -------
+        DistilledClassifier
+            self
+
+        Raises
+        ------
+        ValueError
+            If an argument of the constructor is not allowed, before anything is trained; or if the data are not.
         """
         check(CONSTRAINTS, vars(self))
         self._check_teacher()
         x, y = validate_data(self, unmasked(X), y, dtype=np.float64)
         check_classification_targets(y)
-        x, known = positive_zeros(x), np.ones(len(y), bool) if self.unlabeled is None else y != self.unlabeled
+        x = positive_zeros(x)
+        known = np.ones(len(y), bool) if self.unlabeled is None else y != self.unlabeled
         self.classes_, labels = np.unique(y[known], return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y has {len(self.classes_)} class; at least 2 classes are needed")
@@ -91,11 +165,14 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             )
         codes = np.full(len(x), -1)
         codes[np.flatnonzero(known)] = labels.reshape(-1)
-        draws = isinstance(self.random_state, int | np.integer)
-        if draws:
+        is_seed = isinstance(self.random_state, int | np.integer)
+        if is_seed:
             check({"random_state": (SEED,)}, vars(self))
-        seed = int(self.random_state if draws else check_random_state(self.random_state).randint(1 << 31))
-        logits = self._taught(x, codes, seed) if teacher_proba is None else self._given(teacher_proba, codes)
+        seed = int(self.random_state if is_seed else check_random_state(self.random_state).randint(1 << 31))
+        if teacher_proba is None:
+            logits = self._teacher_logits(x, codes, seed)
+        else:
+            logits = self._logits_of_given(teacher_proba, codes)
         student = Recipe(self.hidden, **{name: getattr(self, name) for name in RECIPE})
         options = {"loss": self.loss, "temperature": self.temperature, "alpha": self.alpha}
         objective = Distillation(self._one_hot(codes), logits, ARITHMETICS[self.arithmetic], **options)
@@ -103,8 +180,8 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _check_teacher(self):
-        known = self.teacher is None or isinstance(self.teacher, Recipe)
-        if not known and (isinstance(self.teacher, type) or not hasattr(self.teacher, "fit")):
+        of_networks = self.teacher is None or isinstance(self.teacher, Recipe)
+        if not of_networks and (isinstance(self.teacher, type) or not hasattr(self.teacher, "fit")):
             raise UserError(
                 f"teacher: got {self.teacher!r}; needs None, a Recipe, or a classifier, such as GaussianNB()"
             )
@@ -117,23 +194,27 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
 
     @staticmethod
     def _trained(x, objective, recipe, streams):
-        network, _ = train(x, objective, (x[:1], objective.one_hot[:1]), recipe, streams)  # chooses nothing
+        any_validation = x[:1], objective.one_hot[:1]  # `train` needs one, but its curve is not used
+        network, _ = train(x, objective, any_validation, recipe, streams)
         return Network.from_arrays(network.arrays(), Exact)
 
-    def _given(self, probabilities, codes):
-        p, shape = np.asarray(probabilities), (len(codes), len(self.classes_))
+    def _logits_of_given(self, probabilities, codes):
+        """Check the probabilities that `fit` was given; return their logits, (n, classes)."""
+        p = np.asarray(probabilities)
+        shape = len(codes), len(self.classes_)
         if p.shape != shape or p.dtype.kind not in "fiu":
             raise ValueError(f"teacher_proba: got {p.dtype} {p.shape}; needs probabilities {shape}, rows and classes")
         check_probabilities(p, "teacher_proba")
         self.teacher_ = None
         return logits_of(p, np.count_nonzero(codes >= 0))
 
-    def _taught(self, x, codes, seed):
-        """The teacher's logits of all rows, (n, classes)."""
+    def _teacher_logits(self, x, codes, seed):
+        """Fit the teacher, if it is not fitted yet; return its logits of all rows, (n, classes)."""
         known = np.flatnonzero(codes >= 0)
         if self.teacher is None or isinstance(self.teacher, Recipe):
             objective = CrossEntropy(self._one_hot(codes[known]), ARITHMETICS[self.arithmetic])
-            streams, inputs = Streams(seed, "teacher", tuple(range(self.members))), self._inputs(x)
+            streams = Streams(seed, "teacher", tuple(range(self.members)))
+            inputs = self._inputs(x)
             self.teacher_ = self._trained(inputs[known], objective, self.teacher or TEACHER, streams)
             return ensemble_logits(self.teacher_.logits(inputs))
         try:
@@ -148,26 +229,40 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         return logits_of(self._teacher_proba(x), len(known))
 
     def _teacher_proba(self, x):
-        """(n, classes) of the fitted teacher."""
+        """Return the probabilities of the fitted teacher, (n, classes)."""
         if isinstance(self.teacher_, Network):
             return losses.softmax(ensemble_logits(self.teacher_.logits(self._inputs(x))).astype(np.float64), Exact)
         if self.teacher_ is self.teacher and not np.array_equal(self.teacher_.classes_, self.classes_):
             raise ValueError(f"teacher: its classes are {self.teacher_.classes_}, those of y {self.classes_}")
         return self.teacher_.predict_proba(x)
 
-    def predict_proba(self, X):  # noqa: N803
-        """(n, classes) float64. A row has the same probabilities alone and beside any others."""
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+        """Return the student's probabilities, (n, classes) float64. Those of a row do not depend on the other rows."""
         check_is_fitted(self)
         x = positive_zeros(validate_data(self, unmasked(X), dtype=np.float64, reset=False))
         return losses.softmax(self.network_.logits(self._inputs(x))[0], Exact)
 
-    def predict(self, X):  # noqa: N803
-        """(n,) the most probable class."""
-        found = np.argmax(self.predict_proba(X), axis=1)
-        return self.classes_[found]
+    def predict(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+        """Return the student's most probable classes, (n,)."""
+        codes = np.argmax(self.predict_proba(X), axis=1)
+        return self.classes_[codes]
 
-    def fidelity(self, X):  # noqa: N803
-        """Share of the rows on which student and teacher predict the same class (Stanton et al. 2021, equation 3)."""
+    def fidelity(self, X: ArrayLike) -> float:  # noqa: N803
+        """Return the fraction of rows on which student and teacher predict the same class.
+
+        Parameters
+        ----------
+        X : array-like, (n, features)
+
+        Raises
+        ------
+        ValueError
+            If `fit` was given the teacher's probabilities and not the teacher.
+
+        References
+        ----------
+        Stanton et al., "Does Knowledge Distillation Really Work?" (2021), equation 3.
+        """
         probabilities = self.predict_proba(X)
         if self.teacher_ is None:
             raise ValueError("fidelity needs the teacher, and fit was given its probabilities alone")
