@@ -27,7 +27,7 @@ def answers(teacher: Model, dataset: Dataset, shown: Dataset) -> np.ndarray:
     dataset : Dataset
         The rows for which the teacher's file holds logits.
     shown : Dataset
-        `dataset` itself, or `dataset` with augmented views, of which the teacher's network computes the logits.
+        `dataset` itself, or `dataset` with augmented views; the teacher's network computes the logits of views.
 
     Returns
     -------

@@ -92,9 +92,9 @@ def main(params: Params, paths: Paths = PATHS) -> dict:
     models = {name: load_model(getattr(paths, name), dataset, name == "teacher") for name in heldout.NETWORKS}
     refuse_mixed(models, params, paths, dataset)
     quantized = load_stack(paths.quantized, models["student"].network) if paths.quantized else []
-    said = heldout.answers(dataset, models, params.prepare.transfer_classes, quantized)
     transfer = params.prepare.transfer_classes
-    result = report.report(dataset, models, said, transfer, quantized, settings(params, dataset))
+    answers = heldout.answers(dataset, models, transfer, quantized)
+    result = report.report(dataset, models, answers, transfer, quantized, settings(params, dataset))
     if quantized:
         for name, path in (("student", paths.deployed), ("quantized", paths.integers)):
             if load(path).about != About.of(dataset, models["student"]):
@@ -102,14 +102,14 @@ def main(params: Params, paths: Paths = PATHS) -> dict:
             result[name]["bytes_on_disk"] = os.path.getsize(path)
     losses = csv_tables.curve_rows(models, "validation_loss")
     accuracies = csv_tables.curve_rows(models, "validation_accuracy")
-    reliability = csv_tables.reliability_rows(said)
+    reliability = csv_tables.reliability_rows(answers)
     summary = csv_tables.summary_rows(result)
     sweep = csv_tables.sweep_rows(models)
     tables = {
         "validation_loss": losses, "validation_accuracy": accuracies, "reliability": reliability,
-        "confusion": csv_tables.confusion_rows(dataset, said), "summary": summary, "sweep": sweep,
+        "confusion": csv_tables.confusion_rows(dataset, answers), "summary": summary, "sweep": sweep,
     }  # fmt: skip
-    counts = metrics.confusion(*said.pooled("student"))[0].tolist()
+    counts = metrics.confusion(*answers.pooled("student"))[0].tolist()
     charts = [("validation loss", "nats", losses), ("validation accuracy", "fraction", accuracies)]
     drawn = {
         "learning_curves": plots.curves(charts),
@@ -118,9 +118,12 @@ def main(params: Params, paths: Paths = PATHS) -> dict:
         "confusion": plots.confusion(counts, dataset.class_names),
         "sweep": plots.sweep(sweep),
     }
-    stacks = {f"{name}_{part}": of for name, parts in said.logits.items() for part, of in parts.items()}
-    named = {f"{key}_{split}": stack for key, of in stacks.items() for split, stack in enumerate(of)}
-    predictions = {name: Converted(array, np.float32) for name, array in named.items()}
+    predictions = {
+        f"{name}_{subset}_{split}": Converted(logits, np.float32)
+        for name, subsets in answers.logits.items()
+        for subset, of_splits in subsets.items()
+        for split, logits in enumerate(of_splits)
+    }
     shown = table(rounded(result))  # the numbers as details.json has them
     # Everything is computed before anything is written, so that an error leaves the old files as they are.
     for name, own in tables.items():

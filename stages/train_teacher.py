@@ -65,7 +65,7 @@ def fitted_out_of_fold(params: Params, dataset: Dataset, path: str) -> tuple[np.
     -------
     logits : np.ndarray, (S, n, classes)
     origin : dict
-        What the teacher's file says of the model: name, options, folds, seed, bytes.
+        Description of the model for the teacher's file: name, options, folds, seed, bytes.
     """
     from kdlib.teachers import classifiers
 

@@ -152,7 +152,7 @@ def lesson(dataset: Dataset, models: dict[str, Model], recipe: Recipe, asked: di
 
 
 def _thinned(dataset, split, transfer_classes, room):
-    """Choose rows evenly from the split, as many as there is room for: all, those with a label, validation rows."""
+    """Choose at most about `room` rows evenly from the split: all for training, those with a label, for validation."""
     transfer = dataset.transfer_set(transfer_classes, split)
     validation = dataset.rows("validation", split)
     step = -(-(len(transfer) + len(validation)) // room)

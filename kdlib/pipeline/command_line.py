@@ -109,14 +109,14 @@ def writes(*names: str) -> Callable:
 
     def decorate(main):
         @functools.wraps(main)
-        def alone(params, paths=PATHS):
+        def locked(params, paths=PATHS):
             with contextlib.ExitStack() as stack:
                 for name in names if ranks.current.first else ():
                     path = getattr(paths, name)
                     stack.enter_context(exclusive(f"{path}/metrics.json" if name == "metrics" else path))
                 return main(params, paths)
 
-        return alone
+        return locked
 
     return decorate
 
@@ -152,7 +152,7 @@ def start_logging(params: Params) -> None:
     logging.basicConfig(level=params.logging.level, handlers=handlers, force=True)
 
 
-def run(main: Callable, arguments: argparse.Namespace, trains: Callable[[Params], bool] | None = None):
+def run(main: Callable, arguments: argparse.Namespace, trains: Callable[[Params], bool] | None = None) -> object:
     """Read the parameters, call `main(params, paths)` and return its result.
 
     A mistake of the user's or an error of the system ends in one line and exit code 1.

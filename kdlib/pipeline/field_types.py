@@ -27,7 +27,7 @@ Temperature = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
 Beta = Annotated[float, Field(ge=0, le=1e6)]
 
 
-def Swept(kind):  # noqa: N802 - a type
+def Swept(kind: object) -> object:  # noqa: N802 - a type
     """Return the type of one value or a list of values, which becomes a list."""
     listed = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
     return Annotated[list[kind], Field(min_length=1), listed]
@@ -40,6 +40,8 @@ ROWS = ".npy"
 
 
 class Section(BaseModel):
+    """A section of params.yaml: frozen, without conversions between types, without unknown keys."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
@@ -54,11 +56,15 @@ class Schedule(Section):
 
 
 class TemperatureSchedule(Schedule):
+    """A schedule of temperatures."""
+
     start: Temperature
     end: Temperature
 
 
 class AlphaSchedule(Schedule):
+    """A schedule of alphas."""
+
     start: Fraction
     end: Fraction
 
@@ -66,7 +72,7 @@ class AlphaSchedule(Schedule):
 KINDS = "number", "schedule"  # tags of the two types of `Scheduled`; pydantic's errors name them among the keys
 
 
-def Scheduled(number, schedule):  # noqa: N802 - a type
+def Scheduled(number: object, schedule: object) -> object:  # noqa: N802 - a type
     """Return the type of a number, or of the keys and values of a schedule."""
     one_of = Annotated[number, Tag("number")] | Annotated[schedule, Tag("schedule")]
     return Annotated[one_of, Discriminator(lambda value: KINDS[isinstance(value, dict | Section)])]
@@ -114,6 +120,8 @@ LogFile = Annotated[str, AfterValidator(_in_logs)]
 
 
 class Augment(Section):
+    """Section `augment` of a training: shifted or distorted views of images."""
+
     shift: Annotated[int, Field(ge=0, le=1000)] = 0
     views: Annotated[int, Field(ge=2, le=MOST)] = 16
     affine: Fraction = 0.0
@@ -135,6 +143,8 @@ class Augment(Section):
 
 
 class Transfer(Section):
+    """Section `prepare.transfer`: further rows for the student, without labels."""
+
     rows: Source | None = None
     synthesis: Literal["mixup", "munge"] | None = None
     times: Annotated[int, Field(ge=1, le=100)] = 8
@@ -147,6 +157,8 @@ class Transfer(Section):
 
 
 class Logging(Section):
+    """Section `logging`."""
+
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
     file: LogFile | None
 
@@ -158,6 +170,8 @@ def _scheduler(address):
 
 
 class Execution(Section):
+    """Section `execution`: what changes the speed and not the bytes."""
+
     kernels: Literal["auto", "numpy", "numba"]
     threads: Count | None
     ranks: Annotated[int, Field(ge=1, le=MOST)] | None

@@ -28,7 +28,7 @@ OPEN_MPI_OPTIONS = {
 }
 LOG_LINE = re.compile(r"(\d\d:\d\d:\d\d [A-Z]+ |error: )")  # start of a line of the log, and of a final error
 MAX_OTHER_LINES = 40  # last lines that are kept of what else mpiexec prints
-MAX_DELAY = 10  # s; rank r waits r seconds, at most so many, so that the first living rank prints the error
+MAX_DELAY = 10  # s; rank r waits min(r, MAX_DELAY) seconds, so that the first living rank prints the error
 FLUSH_TIME = 0.5  # s for mpiexec to read what a rank has printed: when it ends the ranks, it drops the rest
 
 

@@ -18,7 +18,7 @@ MAX_CORES = 4096  # of a machine; cores with larger numbers share the entries of
 EAGER_TESTS = 100  # tests of a request before the first pause
 PAUSE = 1e-4  # s between two tests: other processes may need the core
 MAX_COUNTED = 1.0  # s of waiting that count between two tests: a process may have been stopped for longer
-WAITING_TAG = 1  # of a message that says that its sender waits, too
+WAITING_TAG = 1  # of the messages by which ranks that wait for an answer find each other
 
 
 def join(seconds: float) -> "MPIRanks":
@@ -100,7 +100,7 @@ class MPIRanks(Ranks):
             raise UserError(f"ranks: the connection is lost ({error}); run it again") from None
 
     def _silent(self, seconds):
-        """Compose the message that names the ranks that do not answer that they wait, too."""
+        """Compose the message that names the ranks that did not answer; those that wait send each other a message."""
         others = [rank for rank in range(self.size) if rank != self.rank]
         for rank in others:
             self._world.Isend(np.empty(0), rank, WAITING_TAG)

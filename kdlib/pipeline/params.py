@@ -1,4 +1,4 @@
-"""Read `params.yaml`: return validated parameters, or raise one line that says what is wrong."""
+"""Read `params.yaml`: return validated parameters, or raise an error of one line."""
 
 import re
 from collections.abc import Sequence

@@ -42,7 +42,7 @@ def plan(work: Work) -> list[Part]:
         stacks.setdefault((len(own), recipe), []).append(split)
     parts = []
     apart = workers.wanted(params) or (ranks.current.first and params.checkpoint and begun(job.path))
-    apart = bool(ranks.current.told(np.array([bool(apart)]))[0])  # all ranks do as the first one, which sees the files
+    apart = bool(ranks.current.told(np.array([bool(apart)]))[0])  # all ranks follow the first, which has the files
     for (rows, recipe), splits in stacks.items():
         settings = range(len(job.settings["learning_rate"]))
         replicas = range(job.replicas)

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 
 class Prepare(Section):
+    """Section `prepare`."""
+
     dataset: Source
     target: Name | None
     drop: list[Name]
@@ -79,6 +81,8 @@ class Prepare(Section):
 
 
 class Training(Section):
+    """Keys that `teacher` and `student` have in common."""
+
     hidden: list[Count]
     epochs: Count
     learning_rate: Positive
@@ -106,6 +110,8 @@ class Training(Section):
 
 
 class Teacher(Training):
+    """Section `teacher`."""
+
     model: Source
     options: dict[str, Any] | None
     folds: Annotated[int, Field(ge=2, le=100)]
@@ -119,11 +125,15 @@ class Teacher(Training):
 
 
 class Student(Training):
+    """Section `student`."""
+
     learning_rate: Swept(Positive)
     bits: Bits | None
 
 
 class Distill(Section):
+    """Section `distill`."""
+
     loss: Literal["kd", "mse", "dkd", "ls"]
     temperature: Swept(Scheduled(Temperature, TemperatureSchedule))
     alpha: Swept(Scheduled(Fraction, AlphaSchedule))
@@ -142,10 +152,14 @@ class Distill(Section):
 
 
 class Deploy(Section):
+    """Section `deploy`."""
+
     bits: Bits
 
 
 class Params(Section):
+    """All parameters."""
+
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     arithmetic: Literal["exact", "fast"]
     replicas: Replicas

@@ -21,7 +21,7 @@ from kdlib.learning.validation import validate
 from kdlib.numerics.streams import REPLICAS, Streams
 from kdlib.pipeline.schema import Params
 
-STEP_PRODUCTS = 1 << 20  # in a step of so many products, networks side by side are no faster than one after the other
+STEP_PRODUCTS = 1 << 20  # products in a step; with more, networks side by side are no faster than one by one
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ def _pool(work, parts):
         with cluster.connected(execution.cluster, work) as options:
             yield work, Asker(cluster.versions(), execution.threads), options
         return
-    processes = min(execution.workers, parts)  # loky starts as many as it is told, at once
+    processes = min(execution.workers, parts)  # loky would start all workers at once, used or not
     share = execution.threads or max(1, threads.available() // processes)
     asker = Asker(cluster.versions(), share, os.getpid(), os.path.abspath(work.job.path))
     # joblib creates no folder if it maps nothing, but it keeps the path, which has to be short and ASCII.
