@@ -1,28 +1,61 @@
-"""When a replica stops, and which of its epochs is kept."""
+"""Early stopping: when a replica stops, and which of its epochs is kept."""
 
 import numpy as np
 
+from kdlib.learning.network import Network
+
 
 class EarlyStopping:
-    """Keeps the parameters of each replica's epoch of least validation loss (Prechelt 1998), if `patience` is set."""
+    """Keep the parameters of each replica from its epoch with the lowest validation loss.
 
-    def __init__(self, network, patience):
-        self.network, self.patience = network, patience
+    Parameters
+    ----------
+    network : Network
+        The stack that is trained.
+    patience : int or None
+        A replica stops after this many epochs without a lower validation loss. None: no replica stops, and the last
+        epoch is kept.
+
+    Attributes
+    ----------
+    state : dict of arrays
+        What a checkpoint has to save; empty without patience.
+
+    References
+    ----------
+    Prechelt, "Early Stopping - But When?" (1998).
+    """
+
+    def __init__(self, network: Network, patience: int | None):
+        self.network = network
+        self.patience = patience
         self.best = np.full(network.replicas, np.inf)
         self.waited = np.zeros(network.replicas, dtype=int)
         self.parameters = None if patience is None else network.parameters.copy()
         self.state = {} if patience is None else {"best": self.best, "waited": self.waited, "kept": self.parameters}
 
     @property
-    def running(self):
+    def running(self) -> np.ndarray:
+        """The replicas that have not stopped, (R,) bool."""
         return np.ones(len(self.waited), bool) if self.patience is None else self.waited < self.patience
 
-    def mask(self, values):
-        """values: (R,) -> the same, NaN for the replicas that have stopped."""
+    def mask(self, values: np.ndarray) -> np.ndarray:
+        """Return the values (R,) with NaN for the replicas that have stopped."""
         return np.where(self.running, values, np.nan)
 
-    def after_epoch(self, loss):
-        """loss: (R,), of the validation split. Returns whether all replicas have stopped."""
+    def after_epoch(self, loss: np.ndarray) -> bool:
+        """Keep the parameters of the replicas that have improved.
+
+        Parameters
+        ----------
+        loss : (R,) array
+            Mean loss on the validation subset.
+
+        Returns
+        -------
+        bool
+            Whether all replicas have stopped.
+        """
         if self.patience is None:
             return False
         better = self.running & (loss < self.best)
@@ -31,6 +64,7 @@ class EarlyStopping:
         self.waited[:] = np.where(better, 0, self.waited + self.running)
         return not self.running.any()
 
-    def restore(self):
+    def restore(self) -> None:
+        """Write the kept parameters back to the network."""
         if self.patience is not None:
             self.network.parameters[:] = self.parameters
