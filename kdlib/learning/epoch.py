@@ -1,4 +1,7 @@
-"""An epoch's targets, logits and losses, of which a piece is held at a time, whatever the number of examples."""
+"""Targets, logits and losses of one epoch, in pieces, so that memory does not grow with the number of examples."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -7,14 +10,33 @@ from kdlib.learning.stack import ordered
 from kdlib.learning.validation import losses_of
 from kdlib.numerics.streams import permutation
 
-HELD = 1 << 20  # logits that are held at once
-MANY = 1 << 22  # examples whose order is held in 4 bytes each
+if TYPE_CHECKING:
+    from kdlib.learning.objectives import Objective
+
+HELD = 1 << 20  # logits in the buffer
+MANY = 1 << 22  # examples from which on an order has 4 bytes for each, not 8
 
 
-def orders(generators, n, choices, views=1):
-    """(R, n) of indices: for each generator a random order of n examples, in half of the memory where n is large.
+def orders(
+    generators: Sequence[np.random.Generator], n: int, choices: Sequence[np.random.Generator], views: int = 1
+) -> np.ndarray:
+    """Draw a random order of the examples for each network.
 
-    Of n examples in so many views, one view after another, each in one that its generator of the `choices` draws.
+    Parameters
+    ----------
+    generators : sequence of R numpy.random.Generator
+        They draw the orders.
+    n : int
+        Number of examples.
+    choices : sequence of R numpy.random.Generator
+        They draw the view of each example, if there are several views.
+    views : int
+        Views of each example. The rows of view v are v n to (v + 1) n - 1, and an epoch shows one view of each example.
+
+    Returns
+    -------
+    array (R, n)
+        Row indices: int64, or uint32 if n is at least MANY, which halves the memory.
     """
     result = np.empty((len(generators), n), np.int64 if n < MANY else np.uint32)
     for row, generator, choice in zip(result, generators, choices, strict=True):
@@ -24,38 +46,71 @@ def orders(generators, n, choices, views=1):
     return result
 
 
-def rows_held(networks, classes, batch_size, examples):
-    """Rows of whole batches, of HELD logits or of one batch."""
+def rows_held(networks: int, classes: int, batch_size: int, examples: int) -> int:
+    """Return the rows of the buffer of logits: whole batches of at most HELD logits, or one batch, or all examples."""
     return min(examples, max(1, HELD // (networks * classes * batch_size)) * batch_size)
 
 
 class Epoch:
-    """One pass over the examples in their order, (R, k), of all n the rank's own. logits: (R, rows, classes), a buffer.
+    """Iterate once over this rank's examples.
 
-    Of each example its loss is kept, (R, n): their mean needs the largest of them before it can add them up.
+    The losses of all examples are kept, (R, n), because the exact mean needs their maximum first.
+
+    Parameters
+    ----------
+    objective : Objective
+        The objective of this epoch.
+    order : array (R, k)
+        Row indices of this rank's k examples, in the order of training.
+    logits : array (R, rows, classes)
+        A buffer for the logits of `rows` examples.
+    n : int
+        Number of examples of all ranks.
     """
 
-    def __init__(self, objective, order, logits, n):
-        self._objective, self._order, self._buffer, self._n = objective, order, logits, n
-        self._losses, self._start, self._done, self._end = [], 0, 0, -1
+    def __init__(self, objective: "Objective", order: np.ndarray, logits: np.ndarray, n: int):
+        self._objective = objective
+        self._order = order
+        self._buffer = logits
+        self._n = n
+        self._losses = []
+        self._piece_start = 0
+        self._piece_stop = -1  # no piece yet
+        self._rows_done = 0  # rows of the piece whose batches were asked for
 
-    def batch(self, start, stop):
-        """(the place for the batch's logits (R, rows, classes), its targets). Batches come in their order."""
-        if stop > self._end:
-            self._finish()
-            self._start, self._end = start, min(start + self._buffer.shape[1], self._order.shape[1])
-            piece = self._order[:, start : self._end]
+    def batch(self, start: int, stop: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return where the logits of a batch go, and its targets.
+
+        Parameters
+        ----------
+        start, stop : int
+            The batch, as positions in `order`. Batches must be asked for in ascending order.
+
+        Returns
+        -------
+        logits : array (R, rows, classes)
+            A view of the buffer, to be filled.
+        targets : list of arrays (R, rows, ...)
+            The objective's targets for these rows.
+        """
+        if stop > self._piece_stop:
+            self._finish_piece()
+            self._piece_start = start
+            self._piece_stop = min(start + self._buffer.shape[1], self._order.shape[1])
+            piece = self._order[:, self._piece_start : self._piece_stop]
             self._targets = [ordered(target, piece) for target in self._objective.targets]
-        self._done = stop - self._start
-        of = slice(start - self._start, self._done)
-        return self._buffer[:, of], [target[:, of] for target in self._targets]
+        self._rows_done = stop - self._piece_start
+        rows = slice(start - self._piece_start, self._rows_done)
+        return self._buffer[:, rows], [target[:, rows] for target in self._targets]
 
-    def _finish(self):
-        if self._end >= 0:
-            logits, *targets = (a[:, : self._done] for a in (self._buffer, *self._targets))
+    def _finish_piece(self):
+        """Compute the losses of the piece from its logits."""
+        if self._piece_stop >= 0:
+            logits = self._buffer[:, : self._rows_done]
+            targets = [target[:, : self._rows_done] for target in self._targets]
             self._losses += losses_of(self._objective, logits, targets)
 
-    def loss(self):
-        """Mean over all examples, (R,) in nats."""
-        self._finish()
+    def loss(self) -> np.ndarray:
+        """Return the mean loss over the examples of all ranks, (R,), in nats."""
+        self._finish_piece()
         return mean_of(self._losses, self._n)

@@ -1,6 +1,8 @@
-"""Means of losses over the training and the validation examples, after each epoch."""
+"""Losses of single examples, and the mean loss and accuracy on the validation subset after each epoch."""
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,38 +10,77 @@ from kdlib.backends import ranks
 from kdlib.backends.arithmetic import Exact
 from kdlib.backends.ranks import mean_of
 from kdlib.learning import losses
+from kdlib.learning.network import Network
 from kdlib.learning.stack import parts
 from kdlib.numerics import exact
 
-BLOCK = 8192  # losses that are computed at once, in the cache
+if TYPE_CHECKING:
+    from kdlib.learning.objectives import Objective
+
+CHUNK_LOSSES = 8192  # losses that are computed at once: their arrays stay in the cache
 ROWS = 8192  # examples that are validated at once
 
 
-def losses_of(objective, logits, targets):
-    """Of each example, in nats, [(R, rows), ...] one after another. logits, targets: (R, n, ...)."""
-    rows = max(1, BLOCK // len(logits))
-    blocks = [slice(start, start + rows) for start in range(0, max(1, logits.shape[1]), rows)]
-    return [objective.value(*(a[:, b] for a in (logits, *targets))) for b in blocks]
+def losses_of(objective: "Objective", logits: np.ndarray, targets: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Compute the loss of each example, in chunks.
+
+    Parameters
+    ----------
+    objective : Objective
+        The loss.
+    logits : array (R, n, classes)
+        The logits of n examples.
+    targets : sequence of arrays (R, n, ...)
+        Their targets.
+
+    Returns
+    -------
+    list of arrays (R, rows)
+        Losses in nats, chunk after chunk.
+    """
+    rows = max(1, CHUNK_LOSSES // len(logits))
+    found = []
+    for start in range(0, max(1, logits.shape[1]), rows):
+        chunk = slice(start, start + rows)
+        found.append(objective.value(logits[:, chunk], *(target[:, chunk] for target in targets)))
+    return found
 
 
-def mean_of_finite(values):
+def mean_of_finite(values: np.ndarray) -> float:
+    """Return the mean of the finite values, (R,); NaN if there are none."""
     finite = values[np.isfinite(values)]
     return float(exact.mean(finite, axis=0)) if finite.size else math.nan
 
 
-def validate(network, validation):
-    """(mean cross-entropy in nats, accuracy) of each network, (R,) each. validation: [(x, one_hot), ...], of splits.
+def validate(network: Network, validation: Sequence[tuple]) -> tuple[np.ndarray, np.ndarray]:
+    """Evaluate each network on the validation subset of its split. The ranks share the rows.
 
-    The ranks share the rows.
+    Parameters
+    ----------
+    network : Network
+        A stack of R networks.
+    validation : sequence of tuples (x, one_hot)
+        One for each split.
+
+    Returns
+    -------
+    loss : array (R,)
+        Mean cross-entropy in nats.
+    accuracy : array (R,)
+        Fraction of correct rows.
     """
     found = []
     for (x, one_hot), own in zip(validation, parts(len(validation), network.replicas), strict=True):
-        stack, loss, share = network.part(own), [], ranks.current.share(len(x))
+        stack = network.part(own)
+        share = ranks.current.share(len(x))
+        chunks = []
         correct = np.zeros(stack.replicas)
         for start in range(share.start, max(share.start + 1, share.stop), ROWS):
-            block = slice(start, min(start + ROWS, share.stop))
-            logits, targets = stack.logits(x[block]).astype(np.float64), one_hot[block]
+            rows = slice(start, min(start + ROWS, share.stop))
+            logits = stack.logits(x[rows]).astype(np.float64)
+            targets = one_hot[rows]
             correct += np.count_nonzero(np.argmax(logits, axis=-1) == np.argmax(targets, axis=-1), axis=1)
-            loss.append(losses.cross_entropy(logits, targets, Exact))
-        found.append((mean_of(loss, len(x)), ranks.current.total(correct) / len(x)))
-    return tuple(np.concatenate(values) for values in zip(*found, strict=True))
+            chunks.append(losses.cross_entropy(logits, targets, Exact))
+        found.append((mean_of(chunks, len(x)), ranks.current.total(correct) / len(x)))
+    loss, accuracy = (np.concatenate(values) for values in zip(*found, strict=True))
+    return loss, accuracy
