@@ -1,7 +1,9 @@
-"""Batches of training examples as the first layer's operands."""
+"""Batches of training examples as operands of the first layer."""
 
 import functools
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,23 +14,39 @@ from kdlib.io.chunks import advise
 from kdlib.io.errors import UserError
 from kdlib.learning.stack import parts
 
-GATHERED = np.uint8, np.float32, np.float64  # in this machine's order of bytes
-CROWDING = 128  # a row's inputs have at least 7 bits of its largest
+if TYPE_CHECKING:
+    from kdlib.backends.dense import ExactDense, FastDense
+    from kdlib.learning.network import Network
+
+COMPILED_DTYPES = np.uint8, np.float32, np.float64  # in the byte order of this machine
+CROWDING = 128  # the grid of a row's inputs has at least 7 bits below its largest magnitude
 
 
-def largest(x):
-    """Largest magnitude of each feature, (features,). x: (n, ...) numbers, or `Scaled` ones."""
+def largest(x: np.ndarray | Scaled) -> np.ndarray:
+    """Return the largest magnitude of each feature, (features,), of an array (n, ...) or of `Scaled` rows."""
     if isinstance(x, Scaled):
         return x.largest
-    flat, rows = x.reshape(len(x), -1), range(0, len(x), scaled.BLOCK)
-    return np.maximum.reduce([np.max(np.abs(flat[start : start + scaled.BLOCK]), axis=0) for start in rows])
+    flat = x.reshape(len(x), -1)
+    starts = range(0, len(x), scaled.BLOCK)
+    return np.maximum.reduce([np.max(np.abs(flat[start : start + scaled.BLOCK]), axis=0) for start in starts])
 
 
-def outlying(x):
-    """(feature, value) of the largest value that crowds out a row's other features in exact arithmetic, or None.
+def outlying(x: np.ndarray | Scaled) -> tuple[int, float] | None:
+    """Find a value so large that exact arithmetic loses the other features of its row.
 
-    x: (n, features). Rule: a magnitude above 128 times the median over the features of their largest magnitudes leaves
-    its row's other features less than a unit of the row's grid. No other row is coarsened.
+    The rule: a magnitude is too large if it is above 128 times the median, over the features, of the features' largest
+    magnitudes. The other features of its row are then smaller than the unit of the row's grid. Other rows are not
+    affected.
+
+    Parameters
+    ----------
+    x : array (n, features) or Scaled
+        The inputs.
+
+    Returns
+    -------
+    (int, float) or None
+        Feature and magnitude of the largest value if it is too large, else None.
     """
     magnitudes = largest(x)
     feature = int(np.argmax(magnitudes))
@@ -36,8 +54,8 @@ def outlying(x):
     return (feature, float(magnitudes[feature])) if 0 < CROWDING * typical < magnitudes[feature] else None
 
 
-def _taking(x):
-    """Function of indices (R, batch) to the rows x[indices], (R, batch, features)."""
+def _row_reader(x):
+    """Return the function that maps indices (R, batch) to rows (R, batch, features)."""
     if isinstance(x, Scaled):
         return x.take
     flat = x.reshape(len(x), -1)
@@ -45,73 +63,106 @@ def _taking(x):
 
 
 class Inputs:
-    """The training examples, of which batches are scaled, dropped and snapped.
+    """Make batches of the training examples: scaled, with dropout, and snapped to the grid of the first layer.
 
-    Of a single split the whole is snapped once, unless compiled loops make the rows of a batch from a
-    large one as quickly. Raises UserError for magnitudes beyond what the
-    arithmetic trains on.
+    With one split, all examples are snapped once and kept. The exception is a `Scaled` split with more than
+    `selection.current.HELD` elements: each batch is then made when it is needed, which the compiled loops do as quickly
+    for a large one. With several splits each batch is always made when it is needed.
+
+    Parameters
+    ----------
+    splits : sequence of arrays (n, features), images (n, height, width), or Scaled
+        The examples of each split.
+    network : Network
+        The stack that is trained.
+    dense : ExactDense or FastDense
+        The products of the first layer.
+
+    Raises
+    ------
+    UserError
+        If a magnitude is above the limit of the arithmetic.
     """
 
-    def __init__(self, splits, network, dense):
-        """splits: arrays (n, features) or images (n, height, width), or `Scaled` of such, one for each split.
-
-        dense: the first layer's products.
-        """
-        self._operand, self._dtype = dense.operand, network.parameters.dtype
-        self._networks, self._takes = parts(len(splits), network.replicas), []
+    def __init__(
+        self, splits: Sequence[np.ndarray | Scaled], network: "Network", dense: "ExactDense | FastDense"
+    ) -> None:
+        self._operand = dense.operand
+        self._grid = dense.grids[0] if dense.grids else None
+        self._dtype = network.parameters.dtype
+        self._networks = parts(len(splits), network.replicas)
+        self._readers = []
         for x in splits:
-            _check(largest(x), network.arithmetic.limit)
-            self._takes.append(_taking(x))
-        self._all, plain = splits, all(isinstance(x, Scaled) for x in splits)
-        self._splits, self._grid = splits if plain else None, dense.grids[0] if dense.grids else None
-        held = not plain or math.prod(x.shape) <= selection.current.HELD  # integers
-        self._held = held and len(splits) == 1
-        if plain and not self._held:
+            _check_magnitudes(largest(x), network.arithmetic.limit)
+            self._readers.append(_row_reader(x))
+        self._splits = splits
+        self._all_scaled = all(isinstance(x, Scaled) for x in splits)
+        small = not self._all_scaled or math.prod(splits[-1].shape) <= selection.current.HELD  # integers
+        self._snap_once = small and len(splits) == 1
+        if self._all_scaled and not self._snap_once:
             advise(splits[0].x, random=True)
 
     @functools.cached_property
     def _whole(self):
-        """The operand of all rows, made in blocks, so that no copy of it is held beside it."""
-        (take,), n, whole = self._takes, len(self._all[0]), None
+        """The operand of all rows. It is filled block by block, so that no second copy of all rows exists."""
+        (read_rows,) = self._readers
+        n = len(self._splits[0])
+        whole = None
         for rows in scaled.blocks(n):
-            parts = self._operand(take(rows).astype(self._dtype))
+            arrays = self._operand(read_rows(rows).astype(self._dtype))
             if whole is None:
-                whole = tuple(None if part is None else np.empty((n, part.shape[1]), part.dtype) for part in parts)
-            for part, all_rows in zip(parts, whole, strict=True):
-                if part is not None:
-                    all_rows[rows] = part
+                whole = tuple(None if array is None else np.empty((n, array.shape[1]), array.dtype) for array in arrays)
+            for array, all_rows in zip(arrays, whole, strict=True):
+                if array is not None:
+                    all_rows[rows] = array
         return whole
 
-    def __call__(self, indices, mask=None):
-        """indices: (R, rows) -> the operand. mask: None, or zeros and factors for each input, (R, rows, features)."""
-        if mask is None and self._held:
-            return tuple(None if part is None else part.take(indices, axis=0) for part in self._whole)
-        if mask is None and self._splits:
+    def __call__(self, indices: np.ndarray, mask: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Make the operand of a batch.
+
+        Parameters
+        ----------
+        indices : array (R, rows)
+            Row indices for each network.
+        mask : array (R, rows, features), optional
+            Dropout: zeros, and factors for the inputs that are kept.
+
+        Returns
+        -------
+        values : array (R, rows, features)
+        unit : array (R, rows, 1) or None
+            See `kdlib.backends.dense`.
+        """
+        if mask is None and self._snap_once:
+            return tuple(None if array is None else array.take(indices, axis=0) for array in self._whole)
+        if mask is None and self._all_scaled:
             return self._gathered(indices)
-        pairs = zip(self._takes, self._networks, strict=True)
-        x = np.concatenate([take(indices[own]) for take, own in pairs]).astype(self._dtype)
+        pairs = zip(self._readers, self._networks, strict=True)
+        x = np.concatenate([read_rows(indices[own]) for read_rows, own in pairs]).astype(self._dtype)
         return self._operand(x if mask is None else (x * mask).astype(self._dtype))
 
-    def source(self):
-        """The splits as `Scaled` rows of one array, of a kind that compiled loops gather from, or None."""
-        splits = self._all
+    def source(self) -> Sequence[Scaled] | None:
+        """Return the splits as `Scaled` rows of one array, or None if compiled loops cannot read them."""
+        splits = self._splits
         if len(splits) == 1 and not isinstance(splits[0], Scaled):
             features = math.prod(splits[0].shape[1:])  # integers
             splits = [Scaled(splits[0], np.arange(len(splits[0])), np.zeros(features), np.ones(features))]
-        of_one = all(isinstance(x, Scaled) and x.x is splits[0].x for x in splits)
-        return splits if of_one and splits[0].x.dtype in GATHERED else None
+        same_array = all(isinstance(x, Scaled) and x.x is splits[0].x for x in splits)
+        return splits if same_array and splits[0].x.dtype in COMPILED_DTYPES else None
 
     def _gathered(self, indices):
-        out = np.empty((*indices.shape, self._splits[0].scale.size), self._dtype)
+        """Scale and snap the rows of a batch in one pass."""
+        values = np.empty((*indices.shape, self._splits[0].scale.size), self._dtype)
         unit = None if self._grid is None else np.empty((*indices.shape, 1), self._dtype)
         for x, own in zip(self._splits, self._networks, strict=True):
-            rows, flat = x.rows.take(indices[own]), x.x.reshape(len(x.x), -1)
-            gather = selection.current.gather if flat.dtype in GATHERED else numpy_backend.gather
-            gather(flat, rows, x.offset, x.scale, self._grid, out[own], unit if unit is None else unit[own])
-        return out, unit
+            rows = x.rows.take(indices[own])
+            flat = x.x.reshape(len(x.x), -1)
+            gather = selection.current.gather if flat.dtype in COMPILED_DTYPES else numpy_backend.gather
+            gather(flat, rows, x.offset, x.scale, self._grid, values[own], unit if unit is None else unit[own])
+        return values, unit
 
 
-def _check(magnitudes, limit):
+def _check_magnitudes(magnitudes, limit):
     within = magnitudes <= limit
     if not within.all():
         feature = int(np.argmin(within))

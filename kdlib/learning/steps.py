@@ -1,69 +1,127 @@
-"""The steps of an epoch in a few compiled calls, where Python would take longer between them than they do."""
+"""All steps of an epoch in a few compiled calls, for networks so small that Python would take most of the time."""
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kdlib.backends import selection
 from kdlib.backends.threads import FEW
+from kdlib.data.scaled import Scaled
 from kdlib.learning.network import multiply_adds
 from kdlib.learning.optimizers import factors
 from kdlib.learning.stack import parts
 
+if TYPE_CHECKING:
+    from kdlib.learning.epoch import Epoch
+    from kdlib.learning.inputs import Inputs
+    from kdlib.learning.objectives import Objective
 
-def compiled_steps(run, objective, inputs):
-    """The `CompiledSteps` of a `kdlib.learning.training.Run`; None where its steps are large, or do more than these."""
+
+def compiled_steps(run: Any, objective: "Objective", inputs: "Inputs") -> "CompiledSteps | None":
+    """Return the compiled steps of a training, if they apply to it.
+
+    Parameters
+    ----------
+    run : kdlib.learning.training.Run
+        The training.
+    objective : Objective
+        Its objective.
+    inputs : Inputs
+        Its examples.
+
+    Returns
+    -------
+    CompiledSteps or None
+        None if the back end has no compiled steps, if the steps are large, if the training has dropout or a maximum
+        norm, or if the objective or the examples are of a kind that compiled steps do not support.
+    """
     recipe = run.recipe
     plain = not (any(run.rates) or recipe.max_norm)
     small = recipe.batch_size * multiply_adds(run.network.sizes) < FEW
-    terms, splits = objective.at(0, recipe.epochs).terms(run.network.replicas), inputs.source()
+    terms = objective.at(0, recipe.epochs).terms(run.network.replicas)
+    splits = inputs.source()
     if selection.current.steps and plain and small and terms and splits:
         return CompiledSteps(run, splits)
     return None
 
 
 class CompiledSteps:
-    """What the loop of training does in an epoch, without dropout and bounds of norms; the same bits.
+    """Train one epoch in compiled calls, with the bits of the loop in `train`; no dropout, no maximum norm.
 
-    splits: see `kdlib.learning.inputs.Inputs.source`.
+    Parameters
+    ----------
+    run : kdlib.learning.training.Run
+        The training.
+    splits : list of Scaled
+        The examples, see `kdlib.learning.inputs.Inputs.source`.
     """
 
-    def __init__(self, run, splits):
-        self._run, self._splits, self._steps = run, splits, {}
+    def __init__(self, run: Any, splits: list[Scaled]):
+        self._run = run
+        self._splits = splits
+        self._compiled = {}  # {rows of a batch: compiled function}
         self._x = splits[0].x.reshape(len(splits[0].x), -1)
-        self._scaling = [np.stack([getattr(x, name) for x in splits]) for name in ("offset", "scale")]
+        self._offset = np.stack([split.offset for split in splits])
+        self._scale = np.stack([split.scale for split in splits])
 
-    def __call__(self, objective, order, pieces, first):
-        """All steps of an epoch, of which this one is the `first`. order: (R, n). pieces: an `Epoch`.
+    def __call__(self, objective: "Objective", order: np.ndarray, pieces: "Epoch", first: int) -> None:
+        """Take all steps of one epoch.
 
-        objective: of this epoch; its `terms` are its gradient.
+        Parameters
+        ----------
+        objective : Objective
+            The objective of this epoch; the gradient is the sum of its `terms`.
+        order : array (R, n)
+            Row indices in the order of training.
+        pieces : Epoch
+            The targets, and the buffer for the logits.
+        first : int
+            Number of the epoch's first step in the training.
         """
-        networks, dtype = self._run.network.replicas, self._run.logits.dtype
-        index, *numbers = zip(*objective.terms(networks), strict=True)
-        numbers = [
-            np.concatenate([np.broadcast_to(f[:, 0], (networks, 1)) for f in of], axis=1).astype(dtype)
-            for of in numbers
-        ]
-        own = list(zip(self._splits, parts(len(self._splits), len(order)), strict=True))
-        held, size, n = self._run.logits.shape[1], self._run.recipe.batch_size, order.shape[1]
-        for start in range(0, n, held):
-            stop = min(start + held, n)
+        networks = self._run.network.replicas
+        dtype = self._run.logits.dtype
+        indices, temperatures, weights = zip(*objective.terms(networks), strict=True)
+        temperatures = _columns(temperatures, networks, dtype)
+        weights = _columns(weights, networks, dtype)
+        networks_of_splits = parts(len(self._splits), len(order))
+        rows_held = self._run.logits.shape[1]
+        batch_size = self._run.recipe.batch_size
+        n = order.shape[1]
+        for start in range(0, n, rows_held):
+            stop = min(start + rows_held, n)
             logits, targets = pieces.batch(start, stop)
-            rows_of_x = np.concatenate([x.rows.take(order[of, start:stop]) for x, of in own])
-            targets, whole = [targets[k] for k in index], (stop - start) // size * size
-            for a, b, rows in ((0, whole, size), (whole, stop - start, stop - start - whole)):
+            targets = [targets[index] for index in indices]
+            pairs = zip(self._splits, networks_of_splits, strict=True)
+            rows_of_x = np.concatenate([split.rows.take(order[own, start:stop]) for split, own in pairs])
+            count = stop - start
+            whole_batches = count // batch_size * batch_size
+            last_batch = count - whole_batches
+            for a, b, rows in ((0, whole_batches, batch_size), (whole_batches, count, last_batch)):
                 if b > a:
-                    data = self._x, rows_of_x[:, a:b], *self._scaling
-                    loss = logits[:, a:b], [target[:, a:b] for target in targets], *numbers
+                    data = self._x, rows_of_x[:, a:b], self._offset, self._scale
+                    loss = logits[:, a:b], [target[:, a:b] for target in targets], temperatures, weights
                     rates = self._rates(first, (b - a) // rows)
-                    self._of(rows)(data, loss, *factors(self._run.update, rates, self._run.network.parameters))
+                    take_steps = self._steps_of(rows)
+                    take_steps(data, loss, *factors(self._run.update, rates, self._run.network.parameters))
                     first += len(rates)
 
-    def _of(self, rows):
-        if rows not in self._steps:
-            layers, update = self._run.backpropagation.layers, self._run.update
-            moments, dtype = tuple(update.moments.values()), self._run.logits.dtype.type
-            self._steps[rows] = selection.current.steps(layers, rows, update.rule, moments, dtype)
-        return self._steps[rows]
+    def _steps_of(self, rows):
+        """Return the compiled function for batches of this size."""
+        if rows not in self._compiled:
+            layers = self._run.backpropagation.layers
+            update = self._run.update
+            moments = tuple(update.moments.values())
+            dtype = self._run.logits.dtype.type
+            self._compiled[rows] = selection.current.steps(layers, rows, update.rule, moments, dtype)
+        return self._compiled[rows]
 
     def _rates(self, first, steps):
-        recipe, networks = self._run.recipe, self._run.network.replicas
+        """Return the learning rates of the next steps."""
+        recipe = self._run.recipe
+        networks = self._run.network.replicas
         return [recipe.learning_rate_at(step, self._run.steps, networks) for step in range(first, first + steps)]
+
+
+def _columns(values, networks, dtype):
+    """Put the numbers of the terms, (R, 1, 1) or (1, 1, 1) each, side by side: (R, terms)."""
+    return np.concatenate([np.broadcast_to(value[:, 0], (networks, 1)) for value in values], axis=1).astype(dtype)
