@@ -1,41 +1,79 @@
-"""Targets of more examples than there is room for in floats: made for the rows that are asked for.
+"""Targets that are computed for the requested rows only, where an array of all of them would not fit into memory.
 
-An object of this module stands for an array (G, n, classes). `ordered` gives what `kdlib.learning.stack.ordered` does
-of the array, a slice (of G = 1) its rows, and `identity` what a checkpoint has to know of it.
+A `Targets` object takes the place of an array (G, n, classes). `ordered` behaves like `kdlib.learning.stack.ordered` on
+the full array. `Entry` slices the rows of one entry. `identity` is hashed into the fingerprint of a checkpoint.
 """
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-HELD = 1 << 20  # elements of targets that are held as an array
-BLOCK = 1 << 16  # rows that are made at once where all are asked for
+if TYPE_CHECKING:
+    from kdlib.data.dataset import Dataset
 
-
-def held(targets):
-    """The same as an array if it has at most HELD elements."""
-    small = not isinstance(targets, np.ndarray) and math.prod(targets.shape) <= HELD  # integers
-    return targets.whole() if small else targets
+HELD = 1 << 20  # elements up to which targets become an array
+BLOCK = 1 << 16  # rows that are computed at once where all are needed
 
 
 class Targets:
-    """Made by `make(g, rows)`: of the entry g the rows (m,) of its n -> (m, classes)."""
+    """Compute targets on request.
 
-    def __init__(self, shape, make, identity):
-        self.shape, self._make, self.identity = shape, make, identity
+    Parameters
+    ----------
+    shape : tuple (G, n, classes)
+        The shape of the array that this object replaces.
+    make : callable
+        `make(g, rows)` returns the targets (m, classes) of entry g for m row indices.
+    identity : object
+        What the targets depend on, see `kdlib.learning.checkpoints.digest`.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], make: Callable[[int, np.ndarray], np.ndarray], identity: Any
+    ) -> None:
+        self.shape = shape
+        self.identity = identity
+        self._make = make
 
     def __len__(self):
         return self.shape[0]
 
-    def whole(self):
+    def whole(self) -> np.ndarray:
+        """Compute all targets, (G, n, classes)."""
         return np.stack([self._make(g, np.arange(self.shape[1])) for g in range(len(self))])
 
-    def ordered(self, entries, order):
-        """entries: (R,). order: (R, m) -> (R, m, classes)."""
+    def ordered(self, entries: Sequence[int], order: np.ndarray) -> np.ndarray:
+        """Compute rows of the targets for each network.
+
+        Parameters
+        ----------
+        entries : sequence of R ints
+            The entry of each network.
+        order : array (R, m)
+            Row indices for each network.
+
+        Returns
+        -------
+        array (R, m, classes)
+        """
         return np.stack([self._make(g, rows) for g, rows in zip(entries, order, strict=True)])
 
-    def mapped(self, function, identity, entries=None):
-        """With a function of (g, (m, classes)) upon it. entries: how many there are, if it has several for each."""
+    def mapped(
+        self, function: Callable[[int, np.ndarray], np.ndarray], identity: Any, entries: int | None = None
+    ) -> "Targets":
+        """Return targets that apply a function to these.
+
+        Parameters
+        ----------
+        function : callable
+            It takes the number of an entry and its rows (m, classes), and returns rows.
+        identity : object
+            What the function depends on.
+        entries : int, optional
+            Number of entries of the result, a multiple of G: each entry of these targets then gives several.
+        """
         entries = len(self) if entries is None else entries
 
         def make(g, rows):
@@ -45,58 +83,128 @@ class Targets:
 
 
 class Entry:
-    """Of one entry, (n, classes), by slices of the rows: what a validation goes through."""
+    """Give the rows of the first entry by slices, as validation reads them; shape (n, classes).
 
-    def __init__(self, targets):
-        self._targets, self.shape, self.identity = targets, targets.shape[1:], targets.identity
+    Parameters
+    ----------
+    targets : Targets
+        Targets with G = 1.
+    """
+
+    def __init__(self, targets: Targets):
+        self.shape = targets.shape[1:]
+        self.identity = targets.identity
+        self._targets = targets
 
     def __len__(self):
         return self.shape[0]
 
-    def __getitem__(self, key):
-        return self._targets.ordered([0], np.arange(*key.indices(len(self)))[None])[0]
+    def __getitem__(self, key: slice) -> np.ndarray:
+        rows = np.arange(*key.indices(len(self)))
+        return self._targets.ordered([0], rows[None])[0]
 
 
-def each(targets, function, identity):
-    """A function of (m, classes) -> (m, k), row by row, upon an array (G, n, classes) or `Targets`."""
+def held(targets: np.ndarray | Targets) -> np.ndarray | Targets:
+    """Return the targets as an array if they have at most HELD elements, else as they are."""
+    small = not isinstance(targets, np.ndarray) and math.prod(targets.shape) <= HELD  # integers
+    return targets.whole() if small else targets
+
+
+def each(
+    targets: np.ndarray | Targets, function: Callable[[np.ndarray], np.ndarray], identity: Any
+) -> np.ndarray | Targets:
+    """Apply a function to the targets.
+
+    Parameters
+    ----------
+    targets : array (G, n, classes) or Targets
+        The targets.
+    function : callable
+        It takes (m, classes) and returns (m, k), and computes each row from that row only.
+    identity : object
+        What the function depends on.
+
+    Returns
+    -------
+    array (G, n, k) or Targets
+    """
     if isinstance(targets, np.ndarray):
         return function(targets)
     return targets.mapped(lambda g, values: function(values), identity)
 
 
-def anywhere(targets):
-    """Whether any element is true."""
+def anywhere(targets: np.ndarray | Targets) -> bool:
+    """Return whether any element is true."""
     if isinstance(targets, np.ndarray):
         return bool(targets.any())
     n = targets.shape[1]
-    pieces = ((g, start) for g in range(len(targets)) for start in range(0, n, BLOCK))
-    return any(targets.ordered([g], np.arange(start, min(start + BLOCK, n))[None]).any() for g, start in pieces)
+    for g in range(len(targets)):
+        for start in range(0, n, BLOCK):
+            rows = np.arange(start, min(start + BLOCK, n))
+            if targets.ordered([g], rows[None]).any():
+                return True
+    return False
 
 
-def of_rows(dataset, rows, split):
-    """(n, classes), `one_hot` of one split, as a validation takes it."""
+def of_rows(dataset: "Dataset", rows: np.ndarray, split: int) -> np.ndarray | Entry:
+    """Return the one-hot labels of rows of one split, (n, classes), as `train` takes them for validation."""
     targets = one_hot(dataset, {split: rows}, [split])
     return targets[0] if isinstance(targets, np.ndarray) else Entry(targets)
 
 
-def one_hot(dataset, rows, splits):
-    """(splits, n, classes) float64 of the labels that these splits know; zero rows of the others. rows: of all splits.
+def one_hot(
+    dataset: "Dataset", rows: Mapping[int, np.ndarray] | Sequence[np.ndarray], splits: Sequence[int]
+) -> np.ndarray | Targets:
+    """Return the one-hot labels of rows in several splits.
 
-    An array if that is small.
+    Parameters
+    ----------
+    dataset : Dataset
+        The labels.
+    rows : mapping or sequence of arrays (n,)
+        Row indices; `rows[split]` are those of a split. All of `splits` have the same n.
+    splits : sequence of int
+        The splits.
+
+    Returns
+    -------
+    array (splits, n, classes) or Targets
+        float64. A row is zero where the split hides the label. An array if it has at most HELD elements.
     """
-    shape = len(splits), len(rows[splits[0]]), len(dataset.class_names)
+    shape = (len(splits), len(rows[splits[0]]), len(dataset.class_names))
 
-    def make(g, of):
-        return dataset.one_hot(rows[splits[g]][of], splits[g])
+    def make(g, indices):
+        split = splits[g]
+        return dataset.one_hot(rows[split][indices], split)
 
     return held(Targets(shape, make, [dataset.digest, splits, [rows[split] for split in splits]]))
 
 
-def taught(logits, rows, splits, digest):
-    """(splits, n, classes) of a teacher's `logits`, (S, N, classes), of these rows. digest: of the logits."""
-    shape = len(splits), len(rows[splits[0]]), logits.shape[-1]
+def taught(
+    logits: np.ndarray, rows: Mapping[int, np.ndarray] | Sequence[np.ndarray], splits: Sequence[int], digest: str
+) -> np.ndarray | Targets:
+    """Return the teacher's logits for rows in several splits.
 
-    def make(g, of):
-        return logits[splits[g], rows[splits[g]][of]]
+    Parameters
+    ----------
+    logits : array (S, N, classes)
+        The teacher's logits of all examples in every split.
+    rows : mapping or sequence of arrays (n,)
+        Row indices; `rows[split]` are those of a split. All of `splits` have the same n.
+    splits : sequence of int
+        The splits.
+    digest : str
+        SHA-256 of `logits`.
+
+    Returns
+    -------
+    array (splits, n, classes) or Targets
+        An array if it has at most HELD elements.
+    """
+    shape = (len(splits), len(rows[splits[0]]), logits.shape[-1])
+
+    def make(g, indices):
+        split = splits[g]
+        return logits[split, rows[split][indices]]
 
     return held(Targets(shape, make, [digest, splits, [rows[split] for split in splits]]))

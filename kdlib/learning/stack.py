@@ -1,25 +1,62 @@
-"""The order of the networks in a stack, by which what belongs to several of them is given once.
+"""The order of the networks in a stack. Values that several networks share are stored once.
 
-A stack goes through its splits; within a split through the settings of a sweep; within a setting through the replicas.
-What is the same for neighbours, such as the targets of a split or the temperature of a setting, is an array of G
-entries, of which the number R of networks is a multiple: network i has the entry i G // R.
+The order has three levels: a stack goes through its splits, within a split through the settings of a sweep, and within
+a setting through the replicas. So networks that share a value, such as the targets of a split or the temperature of a
+setting, are neighbours. A shared value is an array with G entries. The number R of networks is a multiple of G, and
+network i uses the entry i G // R.
 """
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from kdlib.learning.lazy_targets import Targets
 
-def each(values, networks):
-    """values: (G, ...) -> one for each network, (R, ...), or (1, ...), which broadcasts, if G = 1."""
+
+def each(values: np.ndarray, networks: int) -> np.ndarray:
+    """Repeat shared values so that each network has one.
+
+    Parameters
+    ----------
+    values : array (G, ...)
+        G entries; `networks` is a multiple of G.
+    networks : int
+        R, the size of the stack.
+
+    Returns
+    -------
+    array (R, ...)
+        If G = 1, the values as they are, (1, ...), which broadcasts.
+    """
     return values if len(values) in (1, networks) else np.repeat(values, networks // len(values), axis=0)
 
 
-def ordered(target, order):
-    """target: (G, n, ...) of n examples, or `kdlib.learning.lazy_targets`; order: (R, m) of indices -> (R, m, ...)."""
+def ordered(target: "np.ndarray | Targets", order: np.ndarray) -> np.ndarray:
+    """Select rows of the targets for each network.
+
+    Parameters
+    ----------
+    target : array (G, n, ...) or `kdlib.learning.lazy_targets.Targets`
+        Targets of n examples.
+    order : array (R, m)
+        Row indices for each network.
+
+    Returns
+    -------
+    array (R, m, ...)
+    """
     entry = np.arange(len(order)) * len(target) // len(order)
     return target[entry[:, None], order] if isinstance(target, np.ndarray) else target.ordered(entry, order)
 
 
-def parts(count, networks):
-    """The slices of the stack of `networks` that belong to the first, the second, ... of `count` entries."""
+def parts(count: int, networks: int) -> list[slice]:
+    """Return the slice of the stack that belongs to each of `count` entries.
+
+    Example
+    -------
+    >>> parts(2, 6)
+    [slice(0, 3, None), slice(3, 6, None)]
+    """
     size = networks // count
     return [slice(start, start + size) for start in range(0, networks, size)]
