@@ -1,92 +1,141 @@
-"""The passes of training, forward and backward, over batches of a stack."""
+"""The forward and the backward pass of training, over batches of a stack."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from kdlib.backends import numpy_backend, rank_gradient, ranks, selection
 from kdlib.backends.dense import Layers
+from kdlib.learning.network import Network
 from kdlib.numerics.levels import mirrors
 
 
 class Backpropagation:
-    """Forward and backward passes over batches, in buffers that are allocated once for each batch size.
+    """Run forward and backward passes, in buffers that are allocated once for each batch size.
 
-    The layers' products work on mirrors of the weights, which follow the parameters where an optimizer changes these
-    with `layers`; after other changes call `mirror`. `gradient` (R, parameters) is laid out as `network.parameters`.
-    Reference: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors" (1986).
+    Products use snapped copies of the weights. `Optimizer.step(..., layers=...)` keeps the copies current. If you
+    change the parameters in any other way, call `mirror`.
+
+    Parameters
+    ----------
+    network : Network
+        The stack that is trained.
+    rows : int
+        Rows of the largest batch.
+    bits : int, optional
+        Products use weights on levels of this many bits, see `kdlib.numerics.levels`.
+
+    Attributes
+    ----------
+    gradient : array (R, parameters)
+        The result of `backward`, laid out as `network.parameters`.
+
+    References
+    ----------
+    Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors" (1986).
     """
 
-    def __init__(self, network, rows, bits=None):
-        """rows: of the largest batch. bits: None, or of weights whose products are those of their `Levels`."""
+    def __init__(self, network: Network, rows: int, bits: int | None = None):
         self.network = network
         self.layers = Layers(network.arithmetic.dense, network.sizes, network.parameters, rows)
-        self.dense, self.gradient = self.layers.dense, self.layers.gradient
+        self.dense = self.layers.dense
+        self.gradient = self.layers.gradient
         if bits:
-            for dense, mirror in zip(self.dense, mirrors(network.layers, bits), strict=True):
-                dense.mirror = mirror
-        self._buffers, self._compiled = {}, {}
+            for dense, levels in zip(self.dense, mirrors(network.layers, bits), strict=True):
+                dense.mirror = levels
+        self._buffers = {}  # by rows
+        self._compiled = {}  # by back end and rows
 
     def _batch(self, rows):
-        """For each layer its result, that as the next one's operand, and the gradient by it, each (R, rows, width)."""
+        """Return three buffers (R, rows, width) for each layer.
+
+        They hold the layer's result, the result as an operand of the next layer, and the gradient by the result.
+        """
         if rows not in self._buffers:
             shapes = [(self.network.replicas, rows, width) for width in self.network.sizes[1:]]
             self._buffers[rows] = [tuple(np.empty(shape, self.gradient.dtype) for _ in range(3)) for shape in shapes]
         return self._buffers[rows]
 
     def _passes(self, rows):
-        """The compiled passes for so many rows, or None."""
+        """Return the compiled passes for batches of this size, or None."""
         key = selection.current, rows
         if key not in self._compiled:
             self._compiled[key] = selection.current.passes(self.layers, rows)
         return self._compiled[key]
 
-    def forward(self, operand, masks=None):
-        """operand: of the first layer, (R, batch, features) -> logits (R, batch, classes), float32.
+    def forward(
+        self, operand: tuple[np.ndarray, np.ndarray | None], masks: Sequence[np.ndarray | None] | None = None
+    ) -> np.ndarray:
+        """Compute the logits of a batch.
 
-        masks: for dropout, an array (R, batch, width) of zeros and 1 / (1 - rate), or None, for each hidden layer.
+        Parameters
+        ----------
+        operand : tuple (values, unit)
+            The batch as an operand of the first layer, see `kdlib.backends.dense`; values are (R, batch, features).
+        masks : sequence of arrays (R, batch, width) or None, optional
+            Dropout of each hidden layer: zeros and 1 / (1 - rate). None: no dropout.
+
+        Returns
+        -------
+        array (R, batch, classes)
+            Logits in float32, in a buffer that the next call overwrites.
         """
-        rows, masks = operand[0].shape[1], masks or [None] * (len(self.dense) - 1)
+        rows = operand[0].shape[1]
+        masks = masks or [None] * (len(self.dense) - 1)
         if passes := self._passes(rows):
             return passes.forward(operand, masks)
-        self._masks, self._operands = masks, [operand]
+        self._masks = masks
+        self._operands = [operand]
         for index, (dense, (z, snapped, _)) in enumerate(zip(self.dense, self._batch(rows), strict=True)):
             dense.product(self._operands[-1], out=z)
             if index < len(self._masks):
-                following = self.dense[index + 1]
-                self._operands.append(following.activate(z, dense.biases, self._masks[index], snapped))
+                next_dense = self.dense[index + 1]
+                self._operands.append(next_dense.activate(z, dense.biases, self._masks[index], snapped))
         z += dense.biases
         return z
 
-    def backward(self, delta, rows=None):
-        """delta: gradient of the loss by the logits of the last `forward`, (R, batch, classes). Fills `gradient`.
+    def backward(self, delta: np.ndarray, rows: int | None = None) -> None:
+        """Compute `gradient` for the batch of the last `forward`.
 
-        rows: of a batch of which these are the `kdlib.backends.ranks` share; None: it is the whole.
+        Parameters
+        ----------
+        delta : array (R, batch, classes)
+            Gradient of the loss by the logits.
+        rows : int, optional
+            Rows of the whole batch, if `delta` has only the share of one of several ranks (`kdlib.backends.ranks`).
         """
         if passes := self._passes(delta.shape[1]):
             passes.backward(delta)
             return
-        buffers, of_several = self._batch(delta.shape[1]), ranks.current.size > 1
+        buffers = self._batch(delta.shape[1])
+        several_ranks = ranks.current.size > 1
         deltas = [delta.astype(self.gradient.dtype, copy=False)]
         for index in reversed(range(len(self.dense))):
-            if not of_several:
+            if not several_ranks:
                 self.dense[index].gradients(self._operands[index], deltas[0], *self.layers.gradients[index])
             if index > 0:
-                z, _, below = buffers[index - 1]
-                self.dense[index].backward(deltas[0], out=below)
-                numpy_backend.pass_on(below, z)
+                z, _, delta_below = buffers[index - 1]
+                self.dense[index].backward(deltas[0], out=delta_below)
+                numpy_backend.pass_on(delta_below, z)
                 if self._masks[index - 1] is not None:
-                    below *= self._masks[index - 1]
-                deltas.insert(0, below)
-        if of_several:
+                    delta_below *= self._masks[index - 1]
+                deltas.insert(0, delta_below)
+        if several_ranks:
             rank_gradient.gradient(ranks.current, self.layers, self._operands, deltas, rows)
 
-    def mirror(self):
+    def mirror(self) -> None:
+        """Snap the weights anew, after a change of the parameters that no optimizer made."""
         for dense in self.dense:
             dense.mirror.finish()
 
-    def constrain(self, max_norm):
-        """Scale the incoming weights of each unit whose L2 norm is above `max_norm` down to it.
+    def constrain(self, max_norm: float) -> None:
+        """Scale down the incoming weights of each unit whose L2 norm is above `max_norm`, so that it is `max_norm`.
 
-        The norm is that of the weights as the products see them: near the parameters' to the last bit of the grid.
-        Reference: Hinton et al., "Improving neural networks by preventing co-adaptation of feature detectors" (2012).
+        The norm is computed from the snapped weights. It differs from the norm of the parameters by about the last bit
+        of the grid.
+
+        References
+        ----------
+        Hinton et al., "Improving neural networks by preventing co-adaptation of feature detectors" (2012).
         """
         selection.current.constrain(self.layers, max_norm)

@@ -1,6 +1,7 @@
 """The multilayer perceptron: a stack of R replicas that are trained side by side."""
 
 import math
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -9,79 +10,126 @@ from kdlib.backends.dense import layer_views
 from kdlib.data.scaled import Scaled, blocks
 from kdlib.numerics.levels import mirrors
 
-INFERENCE_ROWS = 1024
+INFERENCE_ROWS = 1024  # rows whose logits are computed at once
 
 
-def parameter_count(sizes):
-    """Weights and biases of one replica with layers of these `sizes`, input and output included."""
+def parameter_count(sizes: Sequence[int]) -> int:
+    """Count the weights and biases of one replica whose layers have these widths, input and output included."""
     return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes))  # integers
 
 
-def multiply_adds(sizes):
-    """Multiply-adds of the matrix products for one example."""
+def multiply_adds(sizes: Sequence[int]) -> int:
+    """Count the multiply-adds of the matrix products for one example."""
     return sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))  # integers
 
 
 class Network:
-    """R perceptrons with ReLU between their layers (Rumelhart, Hinton and Williams 1986; Glorot et al. 2011).
+    """A stack of R perceptrons with ReLU between their layers.
 
-    sizes: widths of the layers, input and output included. arithmetic: a class of `kdlib.backends.arithmetic`.
-    `parameters` is one flat array (R, parameters); `layers` are views of it.
+    Parameters
+    ----------
+    sizes : sequence of int
+        Widths of the layers, input and output included.
+    replicas : int
+        R, the number of networks.
+    arithmetic : type
+        A class of `kdlib.backends.arithmetic`.
+
+    Attributes
+    ----------
+    parameters : array (R, parameters)
+        All weights and biases of each network, flat.
+    layers : list of (weights, biases)
+        Views of `parameters`, (R, fan_in, fan_out) and (R, 1, fan_out).
+
+    References
+    ----------
+    Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors" (1986);
+    Glorot, Bordes and Bengio, "Deep Sparse Rectifier Neural Networks" (2011).
     """
 
-    def __init__(self, sizes, replicas, arithmetic):
+    def __init__(self, sizes: Sequence[int], replicas: int, arithmetic: type):
         self.sizes = tuple(sizes)
         self.arithmetic = arithmetic
         self.parameters = np.zeros((replicas, parameter_count(sizes)), dtype=arithmetic.dtype)
         self.layers = layer_views(self.parameters, self.sizes)
 
     @property
-    def replicas(self):
+    def replicas(self) -> int:
+        """R, the number of networks."""
         return len(self.parameters)
 
-    def part(self, networks):
-        """Some of the stack as a stack. networks: a slice, of which it is a view, or indices or a mask, for a copy."""
+    def part(self, networks: slice | Sequence[int] | np.ndarray) -> "Network":
+        """Return some networks of the stack as a stack.
+
+        Parameters
+        ----------
+        networks : slice, or array of indices or bool
+            Which networks. A slice gives a view of the parameters; indices or a mask give a copy.
+        """
         part = Network(self.sizes, 0, self.arithmetic)
         part.parameters = self.parameters[networks]
         part.layers = layer_views(part.parameters, self.sizes)
         return part
 
-    def on_levels(self, bits):
-        """Itself; or, if bits is not None, a copy whose weights are on their `kdlib.numerics.levels`."""
+    def on_levels(self, bits: int | None) -> "Network":
+        """Return a copy whose weights are on levels of this many bits (`kdlib.numerics.levels`); itself for None."""
         if bits is None:
             return self
         result = self.part(np.arange(self.replicas))
-        for (weights, _), mirror in zip(result.layers, mirrors(self.layers, bits), strict=True):
-            weights[:] = mirror.values
+        for (weights, _), levels in zip(result.layers, mirrors(self.layers, bits), strict=True):
+            weights[:] = levels.values
         return result
 
-    def initialize(self, generators):
-        """Draw each replica's weights from its own generator, uniform with variance 2 / fan_in (He et al. 2015)."""
+    def initialize(self, generators: Sequence[np.random.Generator]) -> None:
+        """Draw the weights, uniform with variance 2 / fan_in, and set the biases to zero.
+
+        Parameters
+        ----------
+        generators : sequence of R numpy.random.Generator
+            One for each replica.
+
+        References
+        ----------
+        He, Zhang, Ren and Sun, "Delving Deep into Rectifiers" (2015).
+        """
         for weights, biases in self.layers:
             limit = math.sqrt(6 / weights.shape[1])
             for replica, generator in zip(weights, generators, strict=True):
                 replica[:] = (2 * generator.random(replica.shape) - 1) * limit
             biases[:] = 0
 
-    def arrays(self):
-        """{"weights_0": (R, in, out) float32, "biases_0": (R, 1, out), ...}, as they are stored."""
-        names = ("weights", "biases")
-        return {
-            f"{name}_{index}": array.astype(np.float32)
-            for index, layer in enumerate(self.layers)
-            for name, array in zip(names, layer, strict=True)
-        }
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the layers as they are stored, in float32.
+
+        Returns
+        -------
+        dict
+            ``{"weights_0": (R, fan_in, fan_out), "biases_0": (R, 1, fan_out), "weights_1": ...}``
+        """
+        arrays = {}
+        for index, (weights, biases) in enumerate(self.layers):
+            arrays[f"weights_{index}"] = weights.astype(np.float32)
+            arrays[f"biases_{index}"] = biases.astype(np.float32)
+        return arrays
 
     @classmethod
-    def from_arrays(cls, arrays, arithmetic):
-        """The network of `arrays`. Raises KeyError or ValueError if they are not such a network's."""
-        layers = [
-            (arrays[f"weights_{i}"], arrays[f"biases_{i}"])
-            for i in range(sum(n.startswith("weights_") for n in arrays))  # integers
-        ]
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], arithmetic: type) -> "Network":
+        """Make the network of the arrays that `arrays` returned; other names are ignored.
+
+        Raises
+        ------
+        KeyError
+            If a layer is missing.
+        ValueError
+            If the layers do not follow one another, or are not float arrays of the right shape.
+        """
+        count = sum(name.startswith("weights_") for name in arrays)  # integers
+        layers = [(arrays[f"weights_{index}"], arrays[f"biases_{index}"]) for index in range(count)]
         shapes = [weights.shape for weights, _ in layers]
-        # Before anything is made of their product, which may be far larger than the layers.
-        if any(len(s) != 3 or 0 in s for s in shapes) or any(a[::2] != b[:2] for a, b in pairwise(shapes)):
+        # Checked first: a network of the product of these shapes may be far larger than the arrays.
+        valid = all(len(shape) == 3 and 0 not in shape for shape in shapes)
+        if not valid or any(above[:2] != below[::2] for below, above in pairwise(shapes)):
             raise ValueError(f"the layers {shapes} do not follow one another")
         replicas, features = layers[0][0].shape[:2]
         network = cls((features, *(weights.shape[2] for weights, _ in layers)), replicas, arithmetic)
@@ -93,18 +141,28 @@ class Network:
                     view[:] = array
         return network
 
-    def logits(self, x):
-        """x: (n, features), `Scaled` ones, or (R, n, features) -> logits (R, n, classes). No dropout.
+    def logits(self, x: np.ndarray | Scaled) -> np.ndarray:
+        """Compute logits without dropout.
 
-        In exact arithmetic they are float64, and a row has the same logits alone and beside any other rows.
+        Parameters
+        ----------
+        x : array (n, features) or (R, n, features), or Scaled
+            The inputs: the same for all networks, or each network's own.
+
+        Returns
+        -------
+        array (R, n, classes)
+            In exact arithmetic float64, and the logits of a row do not depend on the other rows.
         """
         if isinstance(x, Scaled):
             return np.concatenate([self.logits(x.take(rows)) for rows in blocks(len(x))], axis=1)
         x = x if x.ndim == 3 else x[None]
         found = []
         for start in range(0, max(1, x.shape[1]), INFERENCE_ROWS):
-            a = np.asarray(x[:, start : start + INFERENCE_ROWS], dtype=self.arithmetic.logits_dtype)
+            activations = np.asarray(x[:, start : start + INFERENCE_ROWS], dtype=self.arithmetic.logits_dtype)
             for index, (weights, biases) in enumerate(self.layers):
-                a = self.arithmetic.matmul(a if index == 0 else np.maximum(a, 0), weights) + biases
-            found.append(a)
+                if index > 0:
+                    activations = np.maximum(activations, 0)
+                activations = self.arithmetic.matmul(activations, weights) + biases
+            found.append(activations)
         return np.concatenate(found, axis=1)
