@@ -1,4 +1,4 @@
-"""How a network is trained: its shape and its hyperparameters, in one object."""
+"""All hyperparameters of a training in one object: the shape of the network and how it is trained."""
 
 from dataclasses import dataclass, replace
 
@@ -32,7 +32,9 @@ CONSTRAINTS = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """The hyperparameters of `kdlib.learning.training.train`; the defaults are those of the student in params.yaml.
+    """Hold the hyperparameters of `kdlib.learning.training.train`.
+
+    The defaults are those of the student in params.yaml.
 
     Parameters
     ----------
@@ -41,34 +43,42 @@ class Recipe:
     epochs : int
         Passes over the training examples.
     learning_rate : float or tuple of G floats
-        Step size at the start; several by the order of `kdlib.learning.stack`.
+        Step size at the start. Several: in the order of `kdlib.learning.stack`.
     batch_size : int
-        Examples of a step.
+        Examples in a step.
     optimizer : str
-        A key of `kdlib.learning.optimizers.OPTIMIZERS`; momentum and nesterov are of sgd alone.
-    momentum, weight_decay : float
-        See the optimizer.
+        A key of `kdlib.learning.optimizers.OPTIMIZERS`.
+    momentum : float
+        For sgd only, see `kdlib.learning.optimizers.SGD`.
     nesterov : bool
+        For sgd only, see `kdlib.learning.optimizers.SGD`.
+    weight_decay : float
         See the optimizer.
     schedule : str
         A key of `kdlib.learning.schedules.SCHEDULES`: `constant`, or `linear` to zero.
     warmup : float
-        Share of the steps in which the rate rises from zero.
+        Share of the steps in which the learning rate rises from zero.
     input_dropout, dropout : float
-        Probability to drop an input or a hidden unit.
+        Probability to drop an input, and to drop a hidden unit.
     max_norm : float, optional
-        The greatest L2 norm of a unit's incoming weights.
+        Maximum L2 norm of a unit's incoming weights.
     views : int
-        Views of each example, as the rows have them one after another; an epoch shows one.
+        Views of each example. The rows hold one view after another; an epoch shows one view of each example.
     patience : int, optional
-        Stop a replica after so many epochs without a lower validation loss, and keep its best epoch.
+        A replica stops after this many epochs without a lower validation loss, and its best epoch is kept.
     bits : int, optional
-        Of the levels on which the weights end, see `kdlib.numerics.levels`.
+        The trained weights are on levels of this many bits, see `kdlib.numerics.levels`.
 
     Raises
     ------
     UserError
-        For a value that is not allowed: a `ValueError` that names the argument.
+        If a value is not allowed. It is a `ValueError` that names the argument.
+
+    Examples
+    --------
+    >>> recipe = Recipe(hidden=(64,), epochs=20, learning_rate=0.1, dropout=0.2)
+    >>> recipe.steps(1000)
+    16
     """
 
     hidden: tuple = ()
@@ -88,35 +98,61 @@ class Recipe:
     patience: int | None = None
     bits: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check(CONSTRAINTS, vars(self))
         for name in ("hidden", "learning_rate"):
             if isinstance(getattr(self, name), list | np.ndarray):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
 
-    def steps(self, examples):
-        """Steps of an epoch over so many rows, views among them."""
+    def steps(self, examples: int) -> int:
+        """Return the steps of an epoch. `examples` counts rows, with all views."""
         return -(-(examples // self.views) // self.batch_size)
 
-    def learning_rate_at(self, step, steps, networks=1):
-        """By schedule and warm-up, where the last of `steps` is followed by zero. A number, or (R, 1) for a stack.
+    def learning_rate_at(self, step: int, steps: int, networks: int = 1) -> float | np.ndarray:
+        """Return the learning rate of a step, by schedule and warm-up.
 
-        The warm-up of Goyal et al., "Accurate, Large Minibatch SGD" (2017), section 2.2, by the step.
+        Parameters
+        ----------
+        step : int
+            0 is the first.
+        steps : int
+            Steps of the whole training. The linear schedule would reach zero in the step after the last.
+        networks : int
+            R, the size of the stack.
+
+        Returns
+        -------
+        float, or array (R, 1) or (1, 1)
+            An array if the recipe has a tuple of rates.
+
+        References
+        ----------
+        The warm-up, here by the step: Goyal et al., "Accurate, Large Minibatch SGD" (2017), section 2.2.
         """
         rate = self.learning_rate
         if isinstance(rate, tuple):
             rate = each(np.array(rate)[:, None], networks)
         rate = rate * SCHEDULES[self.schedule](step / steps)
-        rising = self.warmup * steps
-        return rate * ((step + 1) / rising) if step + 1 < rising else rate
+        warmup_steps = self.warmup * steps
+        return rate * ((step + 1) / warmup_steps) if step + 1 < warmup_steps else rate
 
-    def lengthened(self, examples, labeled):
-        """The recipe for the `labeled` of the `examples` (counts), in epochs as many times longer as they are fewer.
+    def lengthened(self, examples: int, labeled: int) -> "Recipe":
+        """Return the recipe for a training on the labelled examples only, with about as many steps as on all.
 
-        So a network that hears the labels alone takes as many steps as one that also hears the teacher on all examples.
+        It has more epochs, by the factor by which an epoch has fewer steps. So a baseline that learns from the labels
+        only takes as many steps as a student that learns from the teacher on all examples. The patience grows by the
+        same factor.
+
+        Parameters
+        ----------
+        examples : int
+            Number of all training examples.
+        labeled : int
+            Number of those with a label.
         """
-        steps, of_labeled = self.steps(examples), self.steps(labeled)
-        longer = {"epochs": max(1, round(self.epochs * steps / of_labeled))}
+        steps = self.steps(examples)
+        labeled_steps = self.steps(labeled)
+        longer = {"epochs": max(1, round(self.epochs * steps / labeled_steps))}
         if self.patience:
-            longer["patience"] = max(1, round(self.patience * steps / of_labeled))
+            longer["patience"] = max(1, round(self.patience * steps / labeled_steps))
         return replace(self, **longer)

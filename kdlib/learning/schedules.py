@@ -1,51 +1,56 @@
-"""How hyperparameters change in a training: the learning rate by the step, temperature and alpha by the epoch."""
+"""How hyperparameters change during a training: the learning rate by step, temperature and alpha by epoch."""
 
 import math
 from dataclasses import dataclass
 
 from kdlib.learning.arguments import Interval, check
 
-NUMBER = Interval(-math.inf, math.inf, "()")
+FINITE = Interval(-math.inf, math.inf, "()")
 
 
 def constant(share: float) -> float:
-    """Keep the learning rate: its factor after this share of the steps."""
+    """Return the factor of a constant learning rate after this share of the steps."""
     return 1.0
 
 
 def linear(share: float) -> float:
-    """Let the learning rate fall to zero: its factor after this share of the steps."""
+    """Return the factor of a learning rate that falls linearly to zero, after this share of the steps."""
     return 1 - share
 
 
-SCHEDULES = {"constant": constant, "linear": linear}  # of the learning rate
+SCHEDULES = {"constant": constant, "linear": linear}  # {name: share of the steps done -> factor of the rate}
 
 
 @dataclass(frozen=True)
 class LinearSchedule:
-    """A number that changes linearly by the epoch, from the first epoch of a training to the last.
+    """Change a number linearly from the first epoch of a training to the last.
 
-    Early stopping does not change it: the last epoch is that of `Recipe.epochs`.
+    The last epoch is `Recipe.epochs`, also if early stopping ends the training before it.
 
     Parameters
     ----------
     start, end : float
-        The number in the first epoch, and in the last one. A training of one epoch has the first.
+        The number in the first epoch, and in the last one. A training of one epoch has `start`.
 
     Raises
     ------
     UserError
-        If one of them is no finite number.
+        If one of them is not a finite number.
+
+    Examples
+    --------
+    >>> [LinearSchedule(1, 4).at(epoch, 4) for epoch in range(4)]
+    [1.0, 2.0, 3.0, 4.0]
     """
 
     start: float
     end: float
 
     def __post_init__(self):
-        check({"start": (NUMBER,), "end": (NUMBER,)}, vars(self))
+        check({"start": (FINITE,), "end": (FINITE,)}, vars(self))
 
     def at(self, epoch: int, epochs: int) -> float:
-        """Return the number of an epoch; 0 is the first of so many."""
+        """Return the number of one of `epochs` epochs; 0 is the first."""
         share = epoch / max(1, epochs - 1)
         return float(self.end if share == 1 else self.start + (self.end - self.start) * share)
 
@@ -55,18 +60,18 @@ class LinearSchedule:
 
 @dataclass(frozen=True)
 class Scheduled:
-    """The constraint of schedules between two numbers of an interval.
+    """Allow schedules whose start and end are in an interval.
 
     Parameters
     ----------
     of : Interval
-        Where start and end are.
+        The interval.
     """
 
     of: Interval
 
     def holds(self, value: object) -> bool:
-        """Tell whether the value is such a schedule."""
+        """Return whether the value is such a schedule."""
         return isinstance(value, LinearSchedule) and self.of.holds(value.start) and self.of.holds(value.end)
 
     def __str__(self) -> str:
@@ -74,5 +79,5 @@ class Scheduled:
 
 
 def at(values: tuple, epoch: int, epochs: int) -> tuple:
-    """Return the numbers of an epoch; what follows no schedule is as it is."""
+    """Return the values in an epoch: each schedule becomes its number, other values are not changed."""
     return tuple(value.at(epoch, epochs) if isinstance(value, LinearSchedule) else value for value in values)
