@@ -1,11 +1,13 @@
-"""A file from which a training that was killed goes on, to the same bytes as if it had not been."""
+"""Checkpoints: a training that was killed resumes from a file and gives the same bytes as an uninterrupted one."""
 
 import functools
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,107 +17,162 @@ from kdlib.io.atomic import exclusive
 from kdlib.io.errors import UserError
 
 log = logging.getLogger("checkpoint")
-STATE = 256  # characters of a generator's state, at most
-# All of the library, and of the stages as they are installed beside it: a list of what trains would be wrong one day.
+MAX_STATE_CHARACTERS = 256  # of one generator, in JSON
+# The whole library, and the stages as they are installed beside it. A list of the modules that train would be wrong
+# one day.
 CODE = Path(__file__).parents[1], Path(__file__).parents[2] / "stages"
 
 
 class Checkpoint:
-    """Beside the output `path` of a training: the state after every `every` epochs, or never, until `remove`.
+    """Save the state of a training beside its output file.
 
-    The first rank reads and writes it, so that as many others as one likes go on from it.
-    It holds the digest of all that the training depends on, the code included, and is used where that is the same; and
-    the digest of its own content, without which a changed one would be another student.
+    Only the first rank reads and writes the file, so any number of ranks can resume from it. The file holds two
+    digests. One covers everything that the training depends on, the code included: the file is used only if it is
+    equal. The other covers the content of the file itself: a file that was changed would give another student, and is
+    not used.
+
+    Parameters
+    ----------
+    path : Path or str
+        The output of the training; ".checkpoint" is appended for the file.
+    every : int or None
+        Save after each `every` epochs. 0 or None: never.
     """
 
-    def __init__(self, path, every):
-        self.path, self.every, self._digest = Path(f"{path}.checkpoint"), every, None
+    def __init__(self, path: Path | str, every: int | None):
+        self.path = Path(f"{path}.checkpoint")
+        self.every = every
+        self._digest = None
 
-    def resume(self, arguments, state, generators):
-        """Number of epochs that are done: 0, or as many as the file tells, which then fills `state` and `generators`.
+    def resume(self, arguments: Any, state: dict[str, np.ndarray], generators: list[np.random.Generator]) -> int:
+        """Restore the saved state, if the file is there and belongs to this training.
 
-        arguments: nested dicts, sequences and dataclasses of arrays and values, on which the training depends.
-        state: {name: array}, overwritten in place. generators: a list of `numpy.random.Generator`.
+        Parameters
+        ----------
+        arguments : nested dicts, sequences and dataclasses of arrays and values
+            Everything that the training depends on.
+        state : dict of arrays
+            They are overwritten in place.
+        generators : list of numpy.random.Generator
+            Their states are overwritten.
+
+        Returns
+        -------
+        int
+            Number of epochs that are done; 0 if nothing was restored.
+
+        Raises
+        ------
+        UserError
+            If the ranks have different arguments or different code.
         """
         self._digest = digest(arguments)
         alike("digests of parameters, data and code", self._digest)
         epochs = self._read(state, generators) if ranks.current.first else 0
         if ranks.current.size > 1:
-            epochs = _told(epochs, state, generators)
+            epochs = _broadcast(epochs, state, generators)
         return epochs
 
     def _read(self, state, generators):
+        """Restore from the file; log a warning and return 0 if it is not usable."""
         if not self.path.exists():
             return 0
         try:
-            epochs, stored, states = self._stored(state, generators)
+            epochs, arrays, generator_states = self._verified(state, generators)
         except UserError as error:
             log.warning("not resumed: %s", error)
             return 0
         for name, array in state.items():
-            array[...] = stored[name]
-        for generator, content in zip(generators, states, strict=True):
+            array[...] = arrays[name]
+        for generator, content in zip(generators, generator_states, strict=True):
             generator.bit_generator.state = content
         log.info("resumed after epoch %d from %s", epochs, self.path)
         return epochs
 
-    def _stored(self, state, generators):
-        """(epochs, arrays, generators' states). Raises UserError if the file is not one of this training."""
+    def _verified(self, state, generators):
+        """Return (epochs, arrays, states of the generators); UserError if the file is not of this training."""
         stored = artifacts.read_npz(self.path, ["content", "digest", "epochs", "generators", *state])
         if str(stored.pop("content")) != artifacts.digest(stored):
             raise UserError(f"{self.path}: its content does not have the digest that it names")
         if str(stored["digest"]) != self._digest:
             raise UserError(f"{self.path} belongs to other parameters, data or code")
         try:
-            epochs, states = int(stored["epochs"]), json.loads(str(stored["generators"]))
-            for content in states:
+            epochs = int(stored["epochs"])
+            generator_states = json.loads(str(stored["generators"]))
+            for content in generator_states:
                 np.random.PCG64().state = content
         except (LookupError, OverflowError, RecursionError, TypeError, ValueError):
             raise UserError(f"{self.path}: not a number of epochs and states of generators") from None
         same = all((stored[n].shape, stored[n].dtype) == (array.shape, array.dtype) for n, array in state.items())
-        if not same or epochs < 1 or len(states) != len(generators):
+        if not same or epochs < 1 or len(generator_states) != len(generators):
             raise UserError(f"{self.path}: not the state of this training")
-        return epochs, stored, states
+        return epochs, stored, generator_states
 
-    def after_epoch(self, epochs, state, generators):
-        """Write the file if `epochs`, the number of those that are done, is a multiple of `every`."""
+    def after_epoch(self, epochs: int, state: dict[str, np.ndarray], generators: list[np.random.Generator]) -> None:
+        """Write the file if the number of epochs that are done is a multiple of `every`."""
         if self.every and epochs % self.every == 0 and ranks.current.first:
-            content = {"digest": self._digest, "epochs": epochs, "generators": _states(generators)}
+            content = {"digest": self._digest, "epochs": epochs, "generators": _states_as_json(generators)}
             arrays = state | {name: np.array(value) for name, value in content.items()}
             artifacts.write_npz(self.path, arrays | {"content": np.array(artifacts.digest(arrays))})
 
-    def remove(self):
-        """With what a kill left of an unfinished one."""
+    def remove(self) -> None:
+        """Delete the file, and any unfinished one that a killed process left."""
         with exclusive(self.path):
             self.path.unlink(missing_ok=True)
 
 
-def alike(what, text):
-    """Raises UserError where not all ranks say the same of `what`."""
+def alike(what: str, text: str) -> None:
+    """Check that all ranks have the same text.
+
+    Parameters
+    ----------
+    what : str
+        Subject of the error message.
+    text : str
+        The text of this rank.
+
+    Raises
+    ------
+    UserError
+        If the texts differ.
+    """
     texts = ranks.current.texts(text)
     for rank, other in enumerate(texts):
         if other != texts[0]:
             raise UserError(f"{what} differ: rank 0 has {texts[0]}, rank {rank} {other}; they must be the same on all")
 
 
-def _told(epochs, state, generators):
-    """What the first rank has read, on all."""
+def _broadcast(epochs, state, generators):
+    """Copy what the first rank has read to all ranks; return the epochs."""
     epochs = int(ranks.current.told(np.array([epochs]))[0])
     if epochs:
         for _, array in sorted(state.items()):
             ranks.current.told(array)
-        content = np.frombuffer(_states(generators).encode().ljust(STATE * len(generators)), np.uint8).copy()
-        for generator, known in zip(generators, json.loads(bytes(ranks.current.told(content))), strict=True):
-            generator.bit_generator.state = known
+        text = _states_as_json(generators).encode().ljust(MAX_STATE_CHARACTERS * len(generators))
+        content = np.frombuffer(text, np.uint8).copy()
+        states = json.loads(bytes(ranks.current.told(content)))
+        for generator, generator_state in zip(generators, states, strict=True):
+            generator.bit_generator.state = generator_state
     return epochs
 
 
-def _states(generators):
+def _states_as_json(generators):
     return json.dumps([generator.bit_generator.state for generator in generators])
 
 
-def digest(arguments):
-    """SHA-256, in hex, of nested dicts, sequences and dataclasses of arrays and values, and of the code that trains."""
+def digest(arguments: Any) -> str:
+    """Compute a fingerprint of everything that a training depends on: its arguments and the code.
+
+    Parameters
+    ----------
+    arguments : nested dicts, sequences and dataclasses of arrays and values
+        An object with an attribute `identity` is replaced by that attribute.
+
+    Returns
+    -------
+    str
+        SHA-256 in hex.
+    """
     result = hashlib.sha256()
 
     def add(value):
@@ -143,8 +200,11 @@ def digest(arguments):
 
 
 @functools.cache
-def code_digest(folders=CODE):
-    """SHA-256, in hex, of the Python files below these folders, as they are when it is first asked for."""
+def code_digest(folders: Sequence[Path] = CODE) -> str:
+    """Compute the SHA-256, in hex, of the Python files in these folders and below.
+
+    The files are read at the first call only: later changes do not matter to a running process.
+    """
     result = hashlib.sha256()
     for folder in folders:
         for path in sorted(folder.rglob("*.py")):

@@ -1,107 +1,224 @@
-"""Update rules on flat arrays of parameters (R, parameters), in order of increasing complexity.
+"""Optimizers: update rules on flat arrays of parameters (R, parameters), in order of increasing complexity.
 
-They change `parameters` in place and know nothing of networks or losses. Powers are running products: pow is not
-rounded alike on all machines.
+They change the parameters in place and depend on no network or loss. Powers such as beta_1^t are running products,
+because `pow` is not rounded alike on all machines.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from kdlib.backends import selection, update_rules
+from kdlib.backends.dense import Layers
 
 # Subnormal numbers are slow, and some libraries switch them off for the whole process. With this anchor a moment is
-# rounded to multiples of 2^-100 in float32, and what is below a half of that becomes zero; a mean that decays by less
-# than DECAY before the next time stays above the subnormals, below 2^-126.
-FLUSH, DECAY = math.ldexp(1.5, -77), math.ldexp(1.0, -26)
+# rounded to multiples of 2^-100 in float32, so that magnitudes below half of that become zero.
+FLUSH = math.ldexp(1.5, -77)
+# If a moment that is not zero keeps at least this share until the next flush, it stays above the subnormal numbers,
+# which are below 2^-126.
+MIN_DECAY = math.ldexp(1.0, -26)
+MAX_PERIOD = 1024  # steps between two flushes, at most
 
 
 class Optimizer:
-    """What the rules share: a step goes block by block, and running means are kept from fading into subnormals.
+    """Update parameters block by block, and keep the moments from fading into subnormal numbers.
 
-    `options`: what the rule takes of a `kdlib.learning.recipe.Recipe`, by name.
-    `state`: {name: array}, all that a step changes besides the parameters; it may be overwritten in place.
+    A subclass sets `rule`, from `kdlib.backends.update_rules`, and defines `_constants`.
+
+    Parameters
+    ----------
+    parameters : array (R, P)
+        The moments get its shape and dtype.
+    decay : float
+        Smallest factor by which a moment decays in a step.
+    moments : sequence of str
+        Names of the moments, in the order of the rule's arguments.
+    powers : sequence of float
+        Bases of the powers base^t that the rule needs, t the number of the step.
+
+    Attributes
+    ----------
+    options : tuple of str
+        Names of the `kdlib.learning.recipe.Recipe` fields that the constructor takes.
+    state : dict of arrays
+        All that a step changes besides the parameters. A checkpoint may overwrite the arrays in place.
     """
 
     options = ("weight_decay",)
 
-    def __init__(self, parameters, decay, moments, powers=()):
+    def __init__(self, parameters: np.ndarray, decay: float, moments: Sequence[str], powers: Sequence[float] = ()):
         self.moments = {name: np.zeros_like(parameters) for name in moments}
-        self._powers, self._steps = np.ones(len(powers)), np.zeros(1, dtype=np.int64)
         self._bases = np.array(powers)
-        named = {f"moment_{k}": moment for k, moment in enumerate(self.moments.values())}
-        self.state = named | {"powers": self._powers, "steps": self._steps}
-        self._period, power = 1, decay
-        while power * decay > DECAY and self._period < 1024:
-            self._period, power = self._period + 1, power * decay
+        self._powers = np.ones(len(powers))
+        self._steps = np.zeros(1, dtype=np.int64)
+        self.state = {f"moment_{k}": moment for k, moment in enumerate(self.moments.values())}
+        self.state["powers"] = self._powers
+        self.state["steps"] = self._steps
+        self._period = 1  # steps between two flushes
+        decayed = decay
+        while decayed * decay > MIN_DECAY and self._period < MAX_PERIOD:
+            self._period += 1
+            decayed *= decay
 
-    def step(self, parameters, gradient, learning_rate, layers=None):
-        """gradient: as `parameters`; it is overwritten. learning_rate: a number, or (R, 1). layers: of `update`."""
+    def step(
+        self,
+        parameters: np.ndarray,
+        gradient: np.ndarray,
+        learning_rate: float | np.ndarray,
+        layers: Layers | None = None,
+    ) -> None:
+        """Update the parameters in place.
+
+        Parameters
+        ----------
+        parameters : array (R, P)
+            The parameters.
+        gradient : array (R, P)
+            Its content is lost.
+        learning_rate : float or array (R, 1)
+            One for all networks, or one for each.
+        layers : Layers, optional
+            Its snapped copies of the weights are updated too.
+        """
         constants, anchor = self.next(learning_rate, parameters.dtype)
-        selection.current.update(self.rule, constants, {"p": parameters, "g": gradient} | self.moments, layers, anchor)
+        arrays = {"p": parameters, "g": gradient} | self.moments
+        selection.current.update(self.rule, constants, arrays, layers, anchor)
 
-    def next(self, learning_rate, dtype):
-        """(constants of the rule, anchor to flush the moments to, or None) of the next step, which counts as taken."""
+    def next(
+        self, learning_rate: float | np.ndarray, dtype: np.dtype
+    ) -> tuple[dict[str, float | np.ndarray], np.floating | None]:
+        """Count the next step as taken, and return its numbers.
+
+        Returns
+        -------
+        constants : dict
+            The constants of the rule, in the order of its arguments.
+        anchor : scalar or None
+            The anchor that flushes the moments after this step; None if this step does not flush.
+        """
         self._steps += 1
         self._powers *= self._bases
         anchor = dtype.type(FLUSH) if self._steps.item() % self._period == 0 else None
         return self._constants(learning_rate, dtype), anchor
 
 
-def as_factor(value, dtype):
-    """A number, or an array of this dtype: what NumPy makes of a number beside an array of parameters."""
+def as_factor(value: float | np.ndarray, dtype: np.dtype) -> float | np.ndarray:
+    """Convert an array to the dtype of the parameters, and leave a number as it is.
+
+    NumPy itself converts a number to the dtype of the array that it is multiplied with.
+    """
     return value.astype(dtype) if isinstance(value, np.ndarray) else value
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum: v <- momentum v + g; p <- p - learning_rate v.
+    """Stochastic gradient descent with momentum.
 
-    nesterov: p <- p - learning_rate (g + momentum v). weight_decay adds weight_decay p to g.
-    Reference: Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013).
+    v <- momentum v + g
+    p <- p - learning_rate v
+
+    With `nesterov`: p <- p - learning_rate (g + momentum v). Weight decay adds weight_decay p to g.
+
+    Parameters
+    ----------
+    parameters : array (R, P)
+        The parameters that are trained.
+    momentum : float
+        Decay of the velocity v.
+    nesterov : bool
+        Whether to look ahead, as above.
+    weight_decay : float
+        Added to the gradient, as above.
+
+    References
+    ----------
+    Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013).
     """
 
     options = ("momentum", "nesterov", "weight_decay")
 
-    def __init__(self, parameters, momentum=0.9, nesterov=False, weight_decay=0.0):
+    def __init__(
+        self, parameters: np.ndarray, momentum: float = 0.9, nesterov: bool = False, weight_decay: float = 0.0
+    ) -> None:
         super().__init__(parameters, momentum, ("velocity",))
-        self.momentum, self.weight_decay = momentum, weight_decay
+        self.momentum = momentum
+        self.weight_decay = weight_decay
         self.rule = update_rules.sgd(nesterov, bool(weight_decay))
 
     def _constants(self, learning_rate, dtype):
         return {
-            "rate": as_factor(learning_rate, dtype), "momentum": self.momentum, "decay": self.weight_decay,
-        }  # fmt: skip
+            "rate": as_factor(learning_rate, dtype),
+            "momentum": self.momentum,
+            "decay": self.weight_decay,
+        }
 
 
 class Adam(Optimizer):
-    """m <- b1 m + (1 - b1) g; v <- b2 v + (1 - b2) g^2; p <- p - learning_rate m^ / (sqrt(v^) + epsilon).
+    """Adam: steps that are scaled by running means of the gradient and of its square.
 
-    m^ = m / (1 - b1^t), v^ = v / (1 - b2^t). weight_decay adds weight_decay p to g.
-    Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
+    m <- beta_1 m + (1 - beta_1) g
+    v <- beta_2 v + (1 - beta_2) g^2
+    p <- p - learning_rate m^ / (sqrt(v^) + epsilon), m^ = m / (1 - beta_1^t), v^ = v / (1 - beta_2^t)
+
+    Weight decay adds weight_decay p to g.
+
+    Parameters
+    ----------
+    parameters : array (R, P)
+        The parameters that are trained.
+    beta_1, beta_2 : float
+        Decay of the two means.
+    epsilon : float
+        Keeps the denominator from zero.
+    weight_decay : float
+        Added to the gradient, as above.
+
+    References
+    ----------
+    Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
     """
 
     decoupled = False
 
-    def __init__(self, parameters, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0):
+    def __init__(
+        self,
+        parameters: np.ndarray,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
         super().__init__(parameters, min(beta_1, beta_2), ("mean", "square"), powers=(beta_1, beta_2))
-        self.beta_1, self.beta_2, self.epsilon, self.weight_decay = beta_1, beta_2, epsilon, weight_decay
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.weight_decay = weight_decay
         self.rule = update_rules.adam(self.decoupled, bool(weight_decay))
 
     def _constants(self, learning_rate, dtype):
-        power_1, power_2 = self._powers.tolist()
+        beta_1_power, beta_2_power = self._powers.tolist()
         # learning_rate m^ / (sqrt(v^) + epsilon) = rate m / (sqrt(v) + floor)
-        correction = math.sqrt(1 - power_2)
+        correction = math.sqrt(1 - beta_2_power)
         return {
-            "rate": as_factor(learning_rate * correction / (1 - power_1), dtype), "floor": self.epsilon * correction,
-            "beta_1": self.beta_1, "rest_1": 1 - self.beta_1, "beta_2": self.beta_2, "rest_2": 1 - self.beta_2,
+            "rate": as_factor(learning_rate * correction / (1 - beta_1_power), dtype),
+            "floor": self.epsilon * correction,
+            "beta_1": self.beta_1,
+            "rest_1": 1 - self.beta_1,
+            "beta_2": self.beta_2,
+            "rest_2": 1 - self.beta_2,
             "decay": as_factor(learning_rate * self.weight_decay, dtype) if self.decoupled else self.weight_decay,
-        }  # fmt: skip
+        }
 
 
 class AdamW(Adam):
-    """Adam whose weight decay acts on the parameters, not on the gradient: p <- p - learning_rate weight_decay p.
+    """Adam whose weight decay acts on the parameters, not on the gradient.
 
-    Reference: Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2.
+    Before Adam's step: p <- p - learning_rate weight_decay p.
+
+    References
+    ----------
+    Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2.
     """
 
     decoupled = True
@@ -110,20 +227,44 @@ class AdamW(Adam):
 OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 
 
-def optimizer(parameters, recipe):
-    """The update rule that a `Recipe` names, for these parameters (R, n)."""
+def optimizer(parameters: np.ndarray, recipe: Any) -> Optimizer:
+    """Make the optimizer that a recipe names.
+
+    Parameters
+    ----------
+    parameters : array (R, P)
+        The parameters that it will update.
+    recipe : kdlib.learning.recipe.Recipe
+        Its name and its options.
+    """
     kind = OPTIMIZERS[recipe.optimizer]
     return kind(parameters, **{name: getattr(recipe, name) for name in kind.options})
 
 
-def factors(update, rates, parameters):
-    """The next steps of an optimizer at these learning rates: their rule's constants, and what flushes the moments.
+def factors(
+    update: Optimizer, rates: Sequence[float | np.ndarray], parameters: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count several next steps as taken, and return their numbers as arrays.
 
-    (steps, constants, R), and anchors (steps,), 0 where nothing is flushed. rates: numbers, or (R, 1) each. parameters:
-    (R, P).
+    Parameters
+    ----------
+    update : Optimizer
+        The optimizer.
+    rates : sequence of floats or arrays (R, 1)
+        The learning rate of each step.
+    parameters : array (R, P)
+        The parameters; only dtype and R are used.
+
+    Returns
+    -------
+    constants : array (steps, constants, R)
+        The constants of the rule.
+    anchors : array (steps,)
+        The anchors that flush the moments; 0 in a step that does not flush.
     """
     taken = [update.next(rate, parameters.dtype) for rate in rates]
-    numbers = np.empty((len(taken), len(taken[0][0]), len(parameters)), parameters.dtype)
-    for k, name in enumerate(taken[0][0]):
+    names = list(taken[0][0])
+    numbers = np.empty((len(taken), len(names), len(parameters)), parameters.dtype)
+    for k, name in enumerate(names):
         numbers[:, k] = np.reshape([constants[name] for constants, _ in taken], (len(taken), -1))
     return numbers, np.array([anchor or 0 for _, anchor in taken], parameters.dtype)
