@@ -119,8 +119,8 @@ class Network:
 
         Raises
         ------
-        KeyError
-            If a layer is missing.
+        LookupError
+            If there is no layer, or one is missing.
         ValueError
             If the layers do not follow one another, or are not float arrays of the right shape.
         """

@@ -52,7 +52,8 @@ def train(
         For several splits: a list with one such array for each split, all with the same n. A list of rows is refused.
         `kdlib.data.scaled` has rows that are not copied; `kdlib.learning.stack` has the order of the networks.
     objective : Objective
-        The loss and its targets, see `kdlib.learning.objectives`. The network uses the arithmetic of the objective.
+        The loss and its targets, see `kdlib.learning.objectives`. The targets have the rows of x, all views included.
+        The network uses the arithmetic of the objective.
     validation : tuple (x, one_hot)
         Examples for the learning curve and for early stopping. For several splits: a list with one tuple for each.
     recipe : Recipe
