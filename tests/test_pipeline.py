@@ -124,7 +124,7 @@ class TestStage:
             for section in outcome(watched)[stage]["params"]
             if section not in ("checkpoint", "logging", "execution")
         ]
-        assert sorted(key.split(".")[0] for key in DVC_YAML["stages"][stage].get("params", [])) == read
+        assert sorted({key.split(".")[0] for key in DVC_YAML["stages"][stage].get("params", [])}) == read
 
 
 def test_a_run_under_dvc_ends_with_the_table_and_leaves_nothing_to_run(project):

@@ -56,13 +56,13 @@ def plan(work: Work) -> list[Part]:
         arithmetic = ARITHMETICS[params.arithmetic]
         log.info(estimate(job.section, recipe, work.sizes(recipe), networks, rows // recipe.views, arithmetic))
         if params.arithmetic == "exact":
-            warn_of_outliers(dataset.scaled(job.rows[splits[0]], splits[0]), dataset, params.prepare.scaling, log)
+            warn_of_outliers(dataset.scaled(job.rows[splits[0]], splits[0]), dataset, log)
     if apart and Path(f"{job.path}.checkpoint").exists():
         log.warning("%s.checkpoint is not used: with execution.workers: 1 alone a training goes on from it", job.path)
     return parts
 
 
-def warn_of_outliers(x: np.ndarray, dataset: Dataset, scaling: str, log: logging.Logger) -> None:
+def warn_of_outliers(x: np.ndarray, dataset: Dataset, log: logging.Logger) -> None:
     """Warn of a feature with values so large that exact arithmetic rounds the other features of these rows away.
 
     Parameters
@@ -71,12 +71,10 @@ def warn_of_outliers(x: np.ndarray, dataset: Dataset, scaling: str, log: logging
         Scaled inputs.
     dataset : Dataset
         Names the feature.
-    scaling : str
-        `prepare.scaling` of params.yaml, which decides what the message advises.
     log : logging.Logger
     """
     if found := outlying(x):
-        minmax = scaling == "minmax" or (scaling == "auto" and dataset.image_shape)
+        minmax = found[1] <= 1  # standardized inputs have a magnitude above 1
         log.warning(
             "feature %s: its largest scaled value, %g, is over %d times as large as a usual feature's; in such rows the"
             " other features are lost: mend the value, or set prepare.scaling: %s",
