@@ -405,6 +405,17 @@ def test_of_equal_rows_the_first_is_named_also_of_rows_that_are_read_in_pieces(d
     assert equal_rows(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, -0.0]])).tolist() == [0, 1, 0]
 
 
+def test_groups_of_several_classes_leave_each_class_in_each_part():
+    """Where a first draw leaves one out, another one is made: 21 different rows of 60, of which 6 are held out."""
+    k = np.arange(60)
+    groups = k % 7 * 3 + k // 2 % 3
+    y = k % 3
+    for seed in range(50):
+        parts = stratified_split(y, (0.8, 0.1, 0.1), seed, "test", groups=groups)
+        assert all(set(y[part]) == {0, 1, 2} for part in parts)
+        assert not any(set(groups[a]) & set(groups[b]) for i, a in enumerate(parts) for b in parts[:i])
+
+
 @pytest.mark.parametrize(
     "options", [{"splits": 1}, {"splits": 4}, {"splits": 10, "train_ratio": 0.8, "val_ratio": 0.1}]
 )

@@ -9,6 +9,7 @@ from kdlib.numerics import exact
 from kdlib.numerics.streams import permutation, stream
 
 LEAST_INTEGER = np.iinfo(np.int64).min
+ATTEMPTS = 100  # draws of where groups of equal examples go
 
 
 def apportion(total: int, shares: Sequence[float]) -> np.ndarray:
@@ -80,15 +81,19 @@ def stratified_split(
             row[np.argmax(sizes - wanted.sum(axis=0))] += 1  # integers
     part_of = None
     ungrouped = wanted
-    grouped = 0
+    lacking = (wanted[:, : len(ratios) - spare] == 0).any()
     if groups is not None:
         codes = np.searchsorted(classes, y)
-        part_of = _place_groups(codes, groups, wanted, stream(seed, f"{purpose}/equal"))
-        rows = np.flatnonzero(part_of >= 0)
-        grouped = np.zeros_like(wanted)
-        np.add.at(grouped, (codes[rows], part_of[rows]), 1)
-        ungrouped = _ungrouped_counts(wanted, grouped, class_counts)
-    if ((grouped + ungrouped)[:, : len(ratios) - spare] == 0).any():
+        for attempt in range(ATTEMPTS):  # another draw may have room for each class in each part
+            part_of = _place_groups(codes, groups, wanted, stream(seed, f"{purpose}/equal", attempt))
+            rows = np.flatnonzero(part_of >= 0)
+            grouped = np.zeros_like(wanted)
+            np.add.at(grouped, (codes[rows], part_of[rows]), 1)
+            ungrouped = _ungrouped_counts(wanted, grouped, class_counts)
+            lacking = ((grouped + ungrouped)[:, : len(ratios) - spare] == 0).any()
+            if not lacking:
+                break
+    if lacking:
         stay = "" if groups is None else ", where equal examples stay together,"
         raise UserError(
             f"too few examples for a stratified split: {' + '.join(map(str, sizes))} of {len(y)}{stay} leave a part"
