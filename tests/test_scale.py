@@ -346,6 +346,8 @@ def test_a_dataset_larger_than_the_memory_that_there_may_be_trains(tmp_path):
     y = np.random.default_rng(0).integers(0, 4, n, dtype=np.uint8)
     for start in range(0, n, 4096):
         x[start : start + 4096] = (np.arange(1024).reshape(32, 32) * (y[start : start + 4096, None, None] + 1)) % 256
+        numbers = np.arange(start, start + 4096, dtype="<u4")  # no two rows are equal
+        x[start : start + 4096, 0, :4] = numbers.view(np.uint8).reshape(-1, 4)
     x.flush()
     np.save(tmp_path / CLASSES, y)
     for stage in ("prepare", "train_teacher", "train_baseline", "distill", "evaluate"):
