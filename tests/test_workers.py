@@ -552,10 +552,10 @@ def test_a_worker_with_another_version_is_refused(dask_cluster, experiment, monk
 def test_a_worker_without_kdlib_is_refused(dask_cluster, experiment, tmp_path):
     """A module of the name, which is no package, stands for what is not installed, where it is."""
     dask_cluster.start(1)
-    (tmp_path / "stages.py").touch()
+    (tmp_path / "kdlib.py").touch()
     dask_cluster.start(len(dask_cluster.workers) + 1, path=[tmp_path])
     with pytest.raises(
-        UserError, match=r"the worker tcp://.* lacks kdlib as it is here \(.*stages.*\); install the same"
+        UserError, match=r"the worker tcp://.* lacks kdlib as it is here \(.*kdlib.*\); install the same"
     ):
         main("train_baseline", execution={"cluster": dask_cluster.address})
     dask_cluster.kill(dask_cluster.workers[-1])
