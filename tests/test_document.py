@@ -76,7 +76,8 @@ def test_what_is_no_float_of_yaml_1_2_is_text(text):
 
 
 def test_a_small_number_is_one_in_the_file_and_by_set(tmp_path):
-    path, text = tmp_path / "params.yaml", (ROOT / "params.yaml").read_text("utf-8")
+    path = tmp_path / "params.yaml"
+    text = (ROOT / "params.yaml").read_text("utf-8")
     assert "weight_decay: 0.0\n  schedule: linear\n" in text
     path.write_text(
         text.replace("weight_decay: 0.0\n  schedule: linear\n", "weight_decay: 1e-05\n  schedule: linear\n")

@@ -191,7 +191,8 @@ class TestClassifier:
             def update(self):
                 self.steps += 1
 
-        now, bar = [0.0], Bar()
+        now = [0.0]
+        bar = Bar()
         monkeypatch.setattr(train_teacher.time, "monotonic", lambda: now[0])
         after_fit = train_teacher.Fits(bar)
         with caplog.at_level(logging.INFO):
@@ -380,7 +381,8 @@ PATH = "data/raw/teacher.npz"
 
 def test_prepare_writes_the_hash_of_the_file_of_answers_and_of_no_other(here):
     os.makedirs("data/raw")
-    written, absent = [], "data/raw/none.npz"
+    written = []
+    absent = "data/raw/none.npz"
     for model, content in (("mlp", b"a"), (PATH, b"a"), (PATH, b"b"), ("GaussianNB", b"b"), (absent, b"b")):
         Path(PATH).write_bytes(content)
         run(quick_params(teacher={"model": model}), "prepare")
