@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.workloads import digits, mnist
-from kdlib.backends.arithmetic import Exact, Fast
+from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.evaluation import metrics
 from kdlib.evaluation.statistics import mean_and_std, student_t
 from kdlib.io.artifacts import write_text
@@ -44,9 +44,9 @@ class Data:
 
     def teacher(self, recipe):
         """Logits of a teacher for the training examples."""
-        objective = CrossEntropy(self.one_hot, Exact)
+        objective = CrossEntropy(self.one_hot, EXACT)
         return ensemble_logits(
-            train(self.x, objective, self.validation, recipe, Streams(0, "teacher"))[0].logits(self.x)
+            train(self.x, objective, recipe, self.validation, Streams(0, "teacher"))[0].logits(self.x)
         )
 
 
@@ -122,7 +122,7 @@ def measured(data, objective, recipe, seeds):
     parts = [range(seeds)] if recipe.hidden[0] < 256 else [range(k, k + 1) for k in range(seeds)]
     results = []
     for part in parts:
-        network, _ = train(data.x, objective, data.validation, recipe, Streams(0, "accuracy", tuple(part)))
+        network, _ = train(data.x, objective, recipe, data.validation, Streams(0, "accuracy", tuple(part)))
         logits = network.logits(data.validation[0])
         results.append([measure(logits, data.test_labels) for measure, _ in MEASURES.values()])
     return dict(zip(MEASURES, np.concatenate(results, axis=1), strict=True))
@@ -130,7 +130,7 @@ def measured(data, objective, recipe, seeds):
 
 def compare(name, data, objective, recipe, seeds):
     """Lines of Markdown; `*` marks a difference that is significant by itself at 5 %."""
-    exact, fast = (measured(data, objective(arithmetic), recipe, seeds) for arithmetic in (Exact, Fast))
+    exact, fast = (measured(data, objective(arithmetic), recipe, seeds) for arithmetic in (EXACT, FAST))
     lines = []
     for measure, (_, decimals) in MEASURES.items():
         cells = [mean_and_std(values[measure]) for values in (exact, fast)]

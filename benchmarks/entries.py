@@ -7,7 +7,7 @@ from benchmarks import compare
 from benchmarks.memory import BYTES
 from benchmarks.systems import BUSY, DISTILLATION, STUDENTS, TRAINING, Kdlib, Torch
 from benchmarks.workloads import TEACHER, Workload, digits, initial_network, mnist, tiled_digits
-from kdlib.backends.arithmetic import Exact, Fast
+from kdlib.backends.arithmetic import EXACT, FAST
 
 OPTIMIZERS = {"sgd": "SGD with momentum 0.9", "adam": "Adam"}
 MEASURED = ("kdlib fast", "kdlib exact", "kdlib exact, numba", "scikit-learn", "PyTorch eager")
@@ -55,7 +55,7 @@ def students(quick, rounds):
 
 def distillation(quick, rounds):
     x, labels, source = mnist(256 if quick else 12800)
-    teacher = initial_network(TEACHER, Fast, "teacher")
+    teacher = initial_network(TEACHER, FAST, "teacher")
     workload = Workload((256, 256), 128, "sgd", 1 if quick else 3, x, labels, teacher)
     title = f"Distillation of an untrained {_name(TEACHER[1:-1])} into {_name((256, 256))}, batch 128, {source}, SGD"
     entry = compare.training(title, workload, DISTILLATION, rounds)
@@ -105,8 +105,8 @@ def replicas(quick, rounds):
 
     def systems(count):
         return {
-            "kdlib fast": lambda w: Kdlib(w, Fast, replicas=count),
-            "kdlib exact": lambda w: Kdlib(w, Exact, replicas=count),
+            "kdlib fast": lambda w: Kdlib(w, FAST, replicas=count),
+            "kdlib exact": lambda w: Kdlib(w, EXACT, replicas=count),
             "PyTorch eager, one network": Torch,
         }
 

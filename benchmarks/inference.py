@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.rivals import UnavailableError, sklearn_mlp, torch_mlp
 from benchmarks.workloads import CLASSES, initial_network
-from kdlib.backends.arithmetic import Exact, Fast
+from kdlib.backends.arithmetic import EXACT, FAST
 
 SIZES = (784, 256, 256, 10)
 
@@ -28,7 +28,7 @@ class Torch:
         except ImportError:
             raise UnavailableError("torch is not installed") from None
         self.torch, self.x = torch, torch.from_numpy(x)
-        self.model = torch_mlp(torch, initial_network(SIZES, Fast)).eval()
+        self.model = torch_mlp(torch, initial_network(SIZES, FAST)).eval()
 
     def run(self):
         with self.torch.inference_mode():
@@ -44,7 +44,7 @@ class ScikitLearn:
             warnings.simplefilter("ignore")
             blank, classes = np.zeros((CLASSES, SIZES[0]), np.float32), np.arange(CLASSES)
             self.model.partial_fit(blank, classes, classes=classes)
-        layers = initial_network(SIZES, Fast).layers
+        layers = initial_network(SIZES, FAST).layers
         self.model.coefs_ = [weights[0] for weights, _ in layers]
         self.model.intercepts_ = [biases[0, 0] for _, biases in layers]
 
@@ -59,7 +59,7 @@ class OnnxRuntime:
             import onnxruntime
         except ImportError as error:
             raise UnavailableError(f"{error.name} is not installed") from None
-        model = onnx_mlp(onnx, initial_network(SIZES, Fast))
+        model = onnx_mlp(onnx, initial_network(SIZES, FAST))
         self.x = x
         self.session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
@@ -91,8 +91,8 @@ def onnx_mlp(onnx, network):
 
 
 INFERENCE = {
-    "kdlib fast": lambda x: Kdlib(x, Fast),
-    "kdlib exact": lambda x: Kdlib(x, Exact),
+    "kdlib fast": lambda x: Kdlib(x, FAST),
+    "kdlib exact": lambda x: Kdlib(x, EXACT),
     "scikit-learn": ScikitLearn,
     "PyTorch eager": Torch,
     "ONNX Runtime": OnnxRuntime,

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.data.dataset import Dataset
 from kdlib.learning.lazy_targets import of_rows, one_hot
 from kdlib.learning.objectives import CrossEntropy
@@ -36,14 +36,14 @@ def compare(folder):
     some = dataset.rows("validation")[:100]
     mapped = dataset.scaled(rows)
     held = replace(mapped, x=mapped.x[:copied].copy())
-    objective = CrossEntropy(one_hot(dataset, [rows], [0]), Exact)
+    objective = CrossEntropy(one_hot(dataset, [rows], [0]), EXACT)
     ratios = []
     for turn in range(ROUNDS + 1):
         times = []
         for x in (mapped, held):
             start = time.perf_counter()
             given = dataset.scaled(some), of_rows(dataset, some, 0)
-            train(x, objective, given, Recipe(STUDENT, 1, 0.02, BATCH, schedule="constant"), Streams(turn, "scale"))
+            train(x, objective, Recipe(STUDENT, 1, 0.02, BATCH, schedule="constant"), given, Streams(turn, "scale"))
             times.append(time.perf_counter() - start)
         ratios.append(times[0] / times[1])
     return float(np.median(ratios[1:]))

@@ -15,8 +15,8 @@ import numpy as np
 from benchmarks.rivals import UnavailableError
 from benchmarks.systems import TRAINING
 from benchmarks.workloads import CLASSES, ROOT, Workload
-from kdlib.backends.arithmetic import Exact
-from kdlib.backends.selection import choose
+from kdlib.backends.arithmetic import EXACT
+from kdlib.backends.context import Context
 from kdlib.data.scaled import Scaled
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
@@ -42,15 +42,15 @@ def peak():
 
 def of_bytes(x, one_hot, hidden, kernels):
     """Train in exact arithmetic on bytes, as the stages do, the last sixth of them as the validation split."""
-    choose(kernels)
     scaling, n = (np.zeros(FEATURES), np.full(FEATURES, 1 / 255)), len(x) * 5 // 6
     rows, rest = (Scaled(x, part, *scaling) for part in (np.arange(len(x)), np.arange(n, len(x))))
     train(
         rows,
-        CrossEntropy(one_hot, Exact),
-        (rest, one_hot[n:]),
+        CrossEntropy(one_hot, EXACT),
         Recipe(hidden, 1, 0.05, BATCH, schedule="constant"),
+        (rest, one_hot[n:]),
         Streams(0, "memory"),
+        context=Context(kernels),
     )
 
 

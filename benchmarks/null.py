@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.report import table
 from benchmarks.workloads import digits
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.evaluation import metrics, statistics
 from kdlib.evaluation.intervals import wilson_interval
 from kdlib.learning.objectives import CrossEntropy
@@ -50,8 +50,8 @@ def measured(run, x, one_hot, pairing):
         # Seeds that all splits shared would be luck that all splits share, and half of the verdicts false.
         first = 2 * REPLICAS * split
         streams = PAIRINGS[pairing](run, "null", tuple(range(first, first + 2 * REPLICAS)))
-        objective = CrossEntropy(one_hot[kept], Exact)
-        network, _ = train(x[kept], objective, (x[test], one_hot[test]), RECIPE, streams)
+        objective = CrossEntropy(one_hot[kept], EXACT)
+        network, _ = train(x[kept], objective, RECIPE, (x[test], one_hot[test]), streams)
         logits, labels = network.logits(x[test]), one_hot[test].argmax(axis=1)
         for name, measure in MEASURES.items():
             result[name].append(measure(logits, labels).reshape(2, REPLICAS))

@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmarks.systems import Limit
 from benchmarks.workloads import PURPOSE, SEED, Workload, digits, mnist
-from kdlib.backends.arithmetic import Exact, Fast
-from kdlib.backends.selection import choose
+from kdlib.backends.arithmetic import EXACT, FAST
+from kdlib.backends.context import Context
 from kdlib.io.artifacts import write_text
 from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.objectives import CrossEntropy
@@ -50,7 +50,6 @@ def timed(function, part, times):
 def profile(workload, arithmetic, kernels):
     """{part: µs a step} and the "total" of training on the workload."""
     objective, times = CrossEntropy(workload.one_hot, arithmetic), dict.fromkeys(PARTS, 0.0)
-    choose(kernels)
     places = [(Backpropagation, "forward", "forward"), (Backpropagation, "backward", "backward")]
     places.append((CompiledSteps, "__call__", "forward"))
     places.append((Optimizer, "step", "update"))
@@ -63,7 +62,7 @@ def profile(workload, arithmetic, kernels):
         patch.start()
     try:
         start = time.perf_counter()
-        train(workload.x, objective, validation, workload.recipe, Streams(SEED, PURPOSE))
+        train(workload.x, objective, workload.recipe, validation, Streams(SEED, PURPOSE), context=Context(kernels))
         times["total"] = time.perf_counter() - start
     finally:
         mock.patch.stopall()
@@ -80,13 +79,13 @@ def main():
         workloads.append(Workload(hidden, 128, "sgd", epochs, x, labels))
     lines = [HEAD]
     for workload in workloads:
-        for arithmetic, kernels in itertools.product((Fast, Exact), INSTALLS):
+        for arithmetic, kernels in itertools.product((FAST, EXACT), INSTALLS):
             runs = [profile(workload, arithmetic, kernels) for _ in range(ROUNDS + 1)][1:]
             t = sorted(runs, key=lambda run: run["total"])[ROUNDS // 2]
             around = t["forward"] + t["backward"] - t["products"]
             rest = t["total"] - t["forward"] - t["backward"] - t["loss"] - t["update"]
             cells = (t["total"], t["products"], around, t["loss"], t["update"], rest)
-            name = f"{'-'.join(map(str, workload.sizes))} | {arithmetic.__name__.lower()} | {kernels}"
+            name = f"{'-'.join(map(str, workload.sizes))} | {arithmetic.name} | {kernels}"
             lines.append(f"| {name} | " + " | ".join(f"{cell:,.0f}" for cell in cells) + " |")
     print("\n".join(lines))
     write_text(RESULTS, "\n".join(lines) + "\n")

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from benchmarks.workloads import ALPHA, CLASSES, TEMPERATURE, initial_network
-from kdlib.backends.arithmetic import Fast
+from kdlib.backends.arithmetic import FAST
 
 
 class UnavailableError(Exception):
@@ -21,7 +21,7 @@ class Torch:
         except ImportError:
             raise UnavailableError("torch is not installed") from None
         self.torch, self.fused, self.cached_teacher = torch, fused, cached_teacher
-        self.start = initial_network(workload.sizes, Fast)
+        self.start = initial_network(workload.sizes, FAST)
         self.model = self.forward = torch_mlp(torch, self.start)
         if compiled:
             self.forward = torch.compile(self.model, dynamic=False)

@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks.rivals import ScikitLearn, Torch, UnavailableError
 from benchmarks.workloads import ALPHA, PURPOSE, SEED, TEMPERATURE
 from kdlib.backends import threads
-from kdlib.backends.arithmetic import Exact, Fast
-from kdlib.backends.selection import choose
+from kdlib.backends.arithmetic import EXACT, FAST
+from kdlib.backends.context import Context
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.training import train
 from kdlib.numerics.streams import Streams
@@ -39,19 +39,15 @@ class Kdlib:
             raise UnavailableError("numba is not installed")
 
     def run(self, w):
-        choose(self.kernels)
         if w.teacher:
             logits = w.teacher.logits(w.x)[0] if self.teacher_pass else w.teacher_logits
             objective = Distillation(w.one_hot, logits, self.arithmetic, temperature=TEMPERATURE, alpha=ALPHA)
         else:
             objective = CrossEntropy(w.one_hot, self.arithmetic)
         streams = Streams(SEED, PURPOSE, tuple(range(self.replicas)))
-        threads.limit(self.count)
-        try:
-            with mock.patch.object(threads, "Pace", self.pace):
-                self.network, _ = train(w.x, objective, (w.x[:8], w.one_hot[:8]), w.recipe, streams)
-        finally:
-            threads.limit(None)
+        context = Context(self.kernels, self.count)
+        with mock.patch.object(threads, "Pace", self.pace):
+            self.network, _ = train(w.x, objective, w.recipe, (w.x[:8], w.one_hot[:8]), streams, context=context)
 
     def logits(self, x):
         return self.network.logits(x)[0]
@@ -84,10 +80,10 @@ class Limit:
 
 
 TRAINING = {
-    "kdlib fast": lambda w: Kdlib(w, Fast),
-    "kdlib exact": lambda w: Kdlib(w, Exact),
-    "kdlib fast, numba": lambda w: Kdlib(w, Fast, kernels="numba"),
-    "kdlib exact, numba": lambda w: Kdlib(w, Exact, kernels="numba"),
+    "kdlib fast": lambda w: Kdlib(w, FAST),
+    "kdlib exact": lambda w: Kdlib(w, EXACT),
+    "kdlib fast, numba": lambda w: Kdlib(w, FAST, kernels="numba"),
+    "kdlib exact, numba": lambda w: Kdlib(w, EXACT, kernels="numba"),
     "scikit-learn": ScikitLearn,
     "PyTorch eager": Torch,
     "PyTorch eager, fused optimizer": lambda w: Torch(w, fused=True),
@@ -96,22 +92,22 @@ TRAINING = {
     "products alone, float64": lambda w: Limit(w, np.float64),
 }
 STUDENTS = {
-    "kdlib fast, 10 networks": lambda w: Kdlib(w, Fast, replicas=10),
-    "kdlib exact, 10 networks": lambda w: Kdlib(w, Exact, replicas=10),
-    "kdlib fast, 10 networks, numba": lambda w: Kdlib(w, Fast, replicas=10, kernels="numba"),
-    "kdlib exact, 10 networks, numba": lambda w: Kdlib(w, Exact, replicas=10, kernels="numba"),
+    "kdlib fast, 10 networks": lambda w: Kdlib(w, FAST, replicas=10),
+    "kdlib exact, 10 networks": lambda w: Kdlib(w, EXACT, replicas=10),
+    "kdlib fast, 10 networks, numba": lambda w: Kdlib(w, FAST, replicas=10, kernels="numba"),
+    "kdlib exact, 10 networks, numba": lambda w: Kdlib(w, EXACT, replicas=10, kernels="numba"),
     "PyTorch eager, 1 network": Torch,
 }
 DISTILLATION = {
-    "kdlib fast": lambda w: Kdlib(w, Fast),
-    "kdlib fast, with the teacher's pass": lambda w: Kdlib(w, Fast, teacher_pass=True),
-    "kdlib exact": lambda w: Kdlib(w, Exact),
-    "kdlib exact, numba": lambda w: Kdlib(w, Exact, kernels="numba"),
+    "kdlib fast": lambda w: Kdlib(w, FAST),
+    "kdlib fast, with the teacher's pass": lambda w: Kdlib(w, FAST, teacher_pass=True),
+    "kdlib exact": lambda w: Kdlib(w, EXACT),
+    "kdlib exact, numba": lambda w: Kdlib(w, EXACT, kernels="numba"),
     "PyTorch eager, teacher at every step": Torch,
     "PyTorch eager, teacher's logits cached": lambda w: Torch(w, cached_teacher=True),
 }
 BUSY = {
-    "kdlib exact, one thread": lambda w: Kdlib(w, Exact, count=1),
-    "kdlib exact, all threads": lambda w: Kdlib(w, Exact, fixed=True),
-    "kdlib exact, by trial": lambda w: Kdlib(w, Exact),
+    "kdlib exact, one thread": lambda w: Kdlib(w, EXACT, count=1),
+    "kdlib exact, all threads": lambda w: Kdlib(w, EXACT, fixed=True),
+    "kdlib exact, by trial": lambda w: Kdlib(w, EXACT),
 }

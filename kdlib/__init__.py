@@ -1,26 +1,77 @@
-"""Knowledge distillation in NumPy."""
+"""Knowledge distillation for model compression, in NumPy.
+
+`train` trains a stack of small networks by a `Recipe` on an objective: `CrossEntropy` with labels, or `Distillation` of
+a teacher's logits. `DistilledClassifier` does all of it behind scikit-learn's interface. `load` reads a deployed
+student. In exact arithmetic, the default, the same arguments give the same bytes on every machine.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 BYTES = 1  # another number where the same parameters give other bytes: what an experiment depends on for the code
 
+if TYPE_CHECKING:
+    from kdlib.backends.context import Context
+    from kdlib.deployment.model_file import load
+    from kdlib.estimator import DistilledClassifier
+    from kdlib.evaluation import metrics
+    from kdlib.io.errors import UserError
+    from kdlib.learning import losses
+    from kdlib.learning.network import Network
+    from kdlib.learning.objectives import CrossEntropy, Distillation
+    from kdlib.learning.recipe import Recipe
+    from kdlib.learning.schedules import LinearSchedule
+    from kdlib.learning.training import train
+    from kdlib.numerics.streams import Streams
 
-def load(path):
-    """Load the network of `models/deployed.npz` or `models/deployed_int8.npz`.
+    __version__: str
 
-    Parameters
-    ----------
-    path : str or os.PathLike
+# Where the names are. They are imported when they are used: a stage depends only on the packages that it imports.
+_PLACES = {
+    "Context": "kdlib.backends.context",
+    "CrossEntropy": "kdlib.learning.objectives",
+    "Distillation": "kdlib.learning.objectives",
+    "DistilledClassifier": "kdlib.estimator",
+    "LinearSchedule": "kdlib.learning.schedules",
+    "Network": "kdlib.learning.network",
+    "Recipe": "kdlib.learning.recipe",
+    "Streams": "kdlib.numerics.streams",
+    "UserError": "kdlib.io.errors",
+    "load": "kdlib.deployment.model_file",
+    "losses": "kdlib.learning.losses",
+    "metrics": "kdlib.evaluation.metrics",
+    "train": "kdlib.learning.training",
+}
 
-    Returns
-    -------
-    kdlib.deployment.model_file.Deployed
-        Its `predict`, `predict_proba` and `logits` take raw rows: a DataFrame, a dict of columns, a list of dicts, or
-        an array.
+__all__ = [
+    "BYTES",
+    "Context",
+    "CrossEntropy",
+    "Distillation",
+    "DistilledClassifier",
+    "LinearSchedule",
+    "Network",
+    "Recipe",
+    "Streams",
+    "UserError",
+    "__version__",
+    "load",
+    "losses",
+    "metrics",
+    "train",
+]
 
-    Raises
-    ------
-    kdlib.io.errors.UserError
-        If the file is missing, damaged, or no deployed network.
-    """
-    from kdlib.deployment import model_file  # here: stages that deploy nothing do not depend on it
 
-    return model_file.load(path)
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("kdlib")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'kdlib' has no attribute {name!r}")
+    module = import_module(_PLACES[name])
+    return module if _PLACES[name].endswith(f".{name}") else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

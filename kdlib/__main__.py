@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kdlib.backends.arithmetic import Fast
+from kdlib.backends.arithmetic import FAST
 from kdlib.data.dataset import Dataset
 from kdlib.deployment.predict import predict
 from kdlib.io.artifacts import read_npz
@@ -42,7 +42,7 @@ def network(path: str, arrays: dict[str, np.ndarray]) -> tuple[str, Callable, in
         If the arrays are not those of a model.
     """
     try:
-        stack = Network.from_arrays(arrays, Fast)
+        stack = Network.from_arrays(arrays, FAST)
     except (LookupError, ValueError) as error:
         raise UserError(f"{path}: not a network's weights ({error})") from None
     members = 1
@@ -51,7 +51,7 @@ def network(path: str, arrays: dict[str, np.ndarray]) -> tuple[str, Callable, in
         if logits.ndim != 3 or not len(logits) or stack.replicas % len(logits):
             raise UserError(f"{path}: {stack.replicas} networks are not of the splits of logits {logits.shape}")
         members = stack.replicas // len(logits)
-    own = Network(stack.sizes, members, Fast)
+    own = Network(stack.sizes, members, FAST)
     own.parameters[:] = stack.parameters[:members]
     count = members * parameter_count(own.sizes)
     return f"{members} x {'-'.join(map(str, own.sizes))}, {count:,} parameters", own.logits, own.sizes[0]

@@ -3,13 +3,14 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kdlib.backends.arithmetic import ARITHMETICS, Exact
+from kdlib.backends.arithmetic import ARITHMETICS, EXACT
 from kdlib.data.mapped_rows import equal_rows
 from kdlib.data.memory import unmasked
 from kdlib.io.chunks import positive_zeros
 from kdlib.io.errors import UserError
 from kdlib.learning import losses, objectives, recipe
 from kdlib.learning.arguments import POSITIVE, Interval, Options, check
+from kdlib.learning.labels import one_hot
 from kdlib.learning.model_file import ensemble_logits
 from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy, Distillation
@@ -175,7 +176,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             logits = self._logits_of_given(teacher_proba, codes)
         student = Recipe(self.hidden, **{name: getattr(self, name) for name in RECIPE})
         options = {"loss": self.loss, "temperature": self.temperature, "alpha": self.alpha}
-        objective = Distillation(self._one_hot(codes), logits, ARITHMETICS[self.arithmetic], **options)
+        objective = Distillation(codes, logits, ARITHMETICS[self.arithmetic], **options)
         self.network_ = self._trained(self._inputs(x), objective, student, Streams(seed, "student"))
         return self
 
@@ -189,14 +190,10 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     def _inputs(self, x):
         return (x - self._offset) * self._scale
 
-    def _one_hot(self, codes):
-        return (codes[:, None] == np.arange(len(self.classes_))).astype(np.float64)
-
     @staticmethod
     def _trained(x, objective, recipe, streams):
-        any_validation = x[:1], objective.one_hot[:1]  # `train` needs one, but its curve is not used
-        network, _ = train(x, objective, any_validation, recipe, streams)
-        return Network.from_arrays(network.arrays(), Exact)
+        network, _ = train(x, objective, recipe, streams=streams)
+        return Network.from_arrays(network.arrays(), EXACT)
 
     def _logits_of_given(self, probabilities, codes):
         """Check the probabilities that `fit` was given; return their logits, (n, classes)."""
@@ -212,7 +209,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         """Fit the teacher, if it is not fitted yet; return its logits of all rows, (n, classes)."""
         known = np.flatnonzero(codes >= 0)
         if self.teacher is None or isinstance(self.teacher, Recipe):
-            objective = CrossEntropy(self._one_hot(codes[known]), ARITHMETICS[self.arithmetic])
+            objective = CrossEntropy(one_hot(codes[known], len(self.classes_)), ARITHMETICS[self.arithmetic])
             streams = Streams(seed, "teacher", tuple(range(self.members)))
             inputs = self._inputs(x)
             self.teacher_ = self._trained(inputs[known], objective, self.teacher or TEACHER, streams)
@@ -231,7 +228,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     def _teacher_proba(self, x):
         """Return the probabilities of the fitted teacher, (n, classes)."""
         if isinstance(self.teacher_, Network):
-            return losses.softmax(ensemble_logits(self.teacher_.logits(self._inputs(x))).astype(np.float64), Exact)
+            return losses.softmax(ensemble_logits(self.teacher_.logits(self._inputs(x))).astype(np.float64), EXACT)
         if self.teacher_ is self.teacher and not np.array_equal(self.teacher_.classes_, self.classes_):
             raise ValueError(f"teacher: its classes are {self.teacher_.classes_}, those of y {self.classes_}")
         return self.teacher_.predict_proba(x)
@@ -240,7 +237,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         """Return the student's probabilities, (n, classes) float64. Those of a row do not depend on the other rows."""
         check_is_fitted(self)
         x = positive_zeros(validate_data(self, unmasked(X), dtype=np.float64, reset=False))
-        return losses.softmax(self.network_.logits(self._inputs(x))[0], Exact)
+        return losses.softmax(self.network_.logits(self._inputs(x))[0], EXACT)
 
     def predict(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
         """Return the student's most probable classes, (n,)."""

@@ -3,6 +3,7 @@
 Reads params.yaml (or --config) and writes data/, models/ and metrics/ in the working directory.
 """
 
+from kdlib.backends.context import Context
 from kdlib.io.artifacts import write_json
 from kdlib.io.errors import UserError
 from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
@@ -11,12 +12,12 @@ from stages import distill, evaluate, export, page, prepare, quantize, train_bas
 
 
 @writes(*vars(PATHS))
-def main(params: Params, paths: Paths = PATHS) -> dict:
+def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> dict:
     """Run all stages and return the report of `evaluate`."""
     for stage in (prepare, train_teacher, train_baseline, distill, quantize, export):
-        stage.main(params, paths)
-    result = evaluate.main(params, paths)
-    page.main(params, paths)
+        stage.main(params, paths, context)
+    result = evaluate.main(params, paths, context)
+    page.main(params, paths, context)
     return result
 
 
@@ -26,11 +27,11 @@ if __name__ == "__main__":
     options.add_argument("--output", metavar="FILE", help="write the results there too, as JSON")
     arguments = options.parse_args()
 
-    def main_and_output(params, paths):
+    def main_and_output(params, paths, context):
         """Run all stages, then write the report to --output, if it was given."""
         if arguments.output and not arguments.output.endswith(".json"):
             raise UserError(f"--output: got {arguments.output!r}; needs the path of a .json")
-        result = main(params, paths)
+        result = main(params, paths, context)
         if arguments.output:
             write_json(arguments.output, result)
 

@@ -6,6 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from kdlib.backends.arithmetic import ARITHMETICS
+from kdlib.backends.context import Context
 from kdlib.data.dataset import Dataset
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model, load_model, split_logits
@@ -53,7 +54,7 @@ def answers(teacher: Model, dataset: Dataset, shown: Dataset) -> np.ndarray:
 
 
 @writes("student")
-def main(params: Params, paths: Paths = PATHS) -> None:
+def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> None:
     """Run the stage.
 
     Raises
@@ -66,7 +67,7 @@ def main(params: Params, paths: Paths = PATHS) -> None:
     arithmetic = ARITHMETICS[params.arithmetic]
     rates = params.student.learning_rate
     options = params.distill.model_dump(exclude={"smoothing", *SWEPT})
-    shown = seen("student", params, dataset)
+    shown = seen("student", params, dataset, context)
     rows = transfer_sets(params, shown)
     recipes = [params.student.recipe()] * dataset.splits
     labeled, control_recipes = labeled_only(shown, rows, recipes[0])
@@ -91,7 +92,7 @@ def main(params: Params, paths: Paths = PATHS) -> None:
         "student", paths.student, rows, recipes, target, settings, params.replicas,
         named=named(params, dataset), teacher=teacher_digest,
     )  # fmt: skip
-    parameters = fit(job, params, dataset, shown).network.parameters.shape[1]
+    parameters = fit(job, params, dataset, shown, context).network.parameters.shape[1]
     if teacher.network and parameters * dataset.splits >= teacher.network.parameters.size:
         log.warning(
             "the student has %d parameters, not fewer than the teacher's %d; to compress, lower student.hidden",

@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 
+from kdlib.backends.context import Context
 from kdlib.data.dataset import Dataset
 from kdlib.deployment.integer_stack import load_stack
 from kdlib.deployment.model_file import About, load
@@ -80,7 +81,7 @@ def settings(params: Params, dataset: Dataset) -> dict:
 
 
 @writes("predictions", "metrics")
-def main(params: Params, paths: Paths = PATHS) -> dict:
+def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> dict:
     """Run the stage and return the report, which it also writes.
 
     Raises

@@ -2,6 +2,7 @@
 
 import logging
 
+from kdlib.backends.context import Context
 from kdlib.deployment.c_source import c_source
 from kdlib.deployment.model_file import load
 from kdlib.deployment.onnx_export import onnx_file
@@ -13,7 +14,7 @@ log = logging.getLogger("export")
 
 
 @writes("onnx", "onnx_int8", "header")
-def main(params: Params, paths: Paths = PATHS) -> None:
+def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> None:
     """Run the stage."""
     floats = load(paths.deployed)
     integers = load(paths.integers)

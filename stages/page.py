@@ -2,6 +2,7 @@
 
 import logging
 
+from kdlib.backends.context import Context
 from kdlib.data.dataset import Dataset
 from kdlib.deployment import model_file
 from kdlib.evaluation.heldout import NETWORKS
@@ -43,7 +44,7 @@ def measured(path: str) -> dict:
 
 
 @writes("page")
-def main(params: Params, paths: Paths = PATHS) -> None:
+def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> None:
     """Run the stage.
 
     Raises

@@ -4,6 +4,7 @@ import logging
 from hashlib import sha256
 from pathlib import Path
 
+from kdlib.backends.context import Context
 from kdlib.data.checks import PARTS
 from kdlib.data.dataset import Dataset
 from kdlib.io import npz_reader
@@ -44,7 +45,7 @@ def digest_of_answers(model: str) -> str:
 
 
 @writes("dataset", "answers")
-def main(params: Params, paths: Paths = PATHS) -> Dataset:
+def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> Dataset:
     """Run the stage and return the dataset.
 
     Raises
@@ -77,9 +78,9 @@ if __name__ == "__main__":
     options.add_argument("--export", metavar="FILE", help="write the rows there too, to ask another model: an .npz")
     arguments = options.parse_args()
 
-    def main_and_export(params, paths):
+    def main_and_export(params, paths, context):
         """Run the stage, then write the rows to --export, if it was given."""
-        main(params, paths)
+        main(params, paths, context)
         if arguments.export:
             from kdlib.teachers.external import export  # here: the stage itself does not depend on kdlib.teachers
 

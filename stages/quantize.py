@@ -3,7 +3,8 @@
 import logging
 from itertools import chain
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
+from kdlib.backends.context import Context
 from kdlib.data.dataset import Dataset
 from kdlib.deployment.float_network import FloatNetwork
 from kdlib.deployment.integer_stack import save_stack
@@ -20,7 +21,7 @@ log = logging.getLogger("quantize")
 
 
 @writes("quantized", "deployed", "integers")
-def main(params: Params, paths: Paths = PATHS) -> None:
+def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> None:
     """Run the stage. Raises UserError if the student's file lacks the network to deploy."""
     dataset = Dataset.load(paths.dataset)
     bits = params.deploy.bits
@@ -29,7 +30,7 @@ def main(params: Params, paths: Paths = PATHS) -> None:
         raise UserError(f"{paths.student}: lacks deployed, the network that leaves; train it again")
     stacks = enumerate(parts(dataset.splits, model.network.replicas))
     networks = [quantized(model.network.part(own), dataset, split, bits) for split, own in stacks]
-    network = Network(model.network.sizes, 1, Exact)
+    network = Network(model.network.sizes, 1, EXACT)
     about = About.of(dataset, model)
     network.parameters[:] = model.deployed
     (integers,) = quantized(network, dataset, about.split, bits)

@@ -8,6 +8,8 @@ import numpy as np
 from tqdm import tqdm
 
 from kdlib.backends.arithmetic import ARITHMETICS
+from kdlib.backends.context import Context
+from kdlib.backends.threads import Threads
 from kdlib.data.dataset import Dataset
 from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
@@ -51,7 +53,7 @@ def plain(options: dict) -> dict:
         raise UserError(f"teacher.options: needs numbers, text, true, false, null, lists and keys: {error}") from None
 
 
-def fitted_out_of_fold(params: Params, dataset: Dataset, path: str) -> tuple[np.ndarray, dict]:
+def fitted_out_of_fold(params: Params, dataset: Dataset, path: str, threads: Threads) -> tuple[np.ndarray, dict]:
     """Fit a classifier of scikit-learn out of fold.
 
     Parameters
@@ -60,6 +62,8 @@ def fitted_out_of_fold(params: Params, dataset: Dataset, path: str) -> tuple[np.
     dataset : Dataset
     path : str
         Of the teacher's file; the progress bar shows it.
+    threads : Threads
+        For the libraries that fit.
 
     Returns
     -------
@@ -74,11 +78,11 @@ def fitted_out_of_fold(params: Params, dataset: Dataset, path: str) -> tuple[np.
     folds = params.teacher.folds
     count = classifiers.fits(dataset, folds, params.seed)
     with tqdm(total=count, desc=path, unit="model", disable=None, dynamic_ncols=True) as bar:
-        logits, size = classifiers.answers(name, options, dataset, folds, params.seed, Fits(bar))
+        logits, size = classifiers.answers(name, options, dataset, folds, params.seed, Fits(bar), threads)
     return logits, {"model": name, "options": options, "folds": folds, "seed": params.seed, "bytes": size}
 
 
-def ask(params: Params, dataset: Dataset, path: str) -> Model:
+def ask(params: Params, dataset: Dataset, path: str, threads: Threads) -> Model:
     """Get the logits of a teacher that is not one of our networks; warn if it was fitted on the rows that it teaches.
 
     Parameters
@@ -87,6 +91,8 @@ def ask(params: Params, dataset: Dataset, path: str) -> Model:
     dataset : Dataset
     path : str
         Of the teacher's file.
+    threads : Threads
+        For the libraries that fit.
 
     Returns
     -------
@@ -99,7 +105,7 @@ def ask(params: Params, dataset: Dataset, path: str) -> Model:
     if name.endswith(".npz"):
         logits, origin = external.read(name, dataset)
     else:
-        logits, origin = fitted_out_of_fold(params, dataset, path)
+        logits, origin = fitted_out_of_fold(params, dataset, path, threads)
     if found := external.seen(logits, dataset):
         log.warning(
             "%s: right on %.1f %% of the training rows and on %.1f %% of the validation rows: it seems to have been"
@@ -129,7 +135,7 @@ def refuse_to_replace(path: str) -> None:
 
 
 @writes("teacher")
-def main(params: Params, paths: Paths = PATHS) -> None:
+def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> None:
     """Run the stage.
 
     Raises
@@ -141,13 +147,14 @@ def main(params: Params, paths: Paths = PATHS) -> None:
     dataset = Dataset.load(paths.dataset)
     teacher = params.teacher
     if teacher.model != "mlp":
-        return save_model(paths.teacher, ask(params, dataset, paths.teacher), dataset)
-    shown = seen("teacher", params, dataset)
+        return save_model(paths.teacher, ask(params, dataset, paths.teacher, Threads(context.threads)), dataset)
+    shown = seen("teacher", params, dataset, context)
     target = Labels(ARITHMETICS[params.arithmetic])
     rows = [shown.labeled(split) for split in range(dataset.splits)]
     recipes = [teacher.recipe()] * dataset.splits
     settings = {"learning_rate": (teacher.learning_rate,)}
-    fit(Job("teacher", paths.teacher, rows, recipes, target, settings, teacher.members, True), params, dataset, shown)
+    job = Job("teacher", paths.teacher, rows, recipes, target, settings, teacher.members, True)
+    fit(job, params, dataset, shown, context)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 
-from kdlib.backends import ranks
+from kdlib.backends.ranks import Ranks
 
 BYTES = 1 << 24  # of the largest array
 OPERATIONS = {"max": np.maximum, "sum": np.add}
@@ -33,14 +33,14 @@ def _reducing(rank, size, memory, barrier):
 
 
 def over(size, function):
-    """[function() of each rank]. An error in one is an AssertionError here."""
+    """[function(ranks) of each rank]. An error in one is an AssertionError here."""
     fork = multiprocessing.get_context("fork")
     memory, barrier, pipes = mmap.mmap(-1, size * BYTES), fork.Barrier(size), []
 
     def work(rank, pipe):
         try:
-            with ranks.using(ranks.Ranks(rank, size, _reducing(rank, size, memory, barrier))):
-                pipe.send((True, function()))
+            ranks = Ranks(rank, size, _reducing(rank, size, memory, barrier))
+            pipe.send((True, function(ranks)))
         except BaseException as error:
             barrier.abort()
             pipe.send((False, f"{type(error).__name__}: {error}"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.deployment.c_source import c_source
 from kdlib.deployment.model_file import About, deployed
 from kdlib.deployment.onnx_export import onnx_file
@@ -38,8 +38,8 @@ def trained(source, hidden=(32,), epochs=3):
     rows, held_out = dataset.labeled(), dataset.rows("validation")
     recipe = Recipe(hidden, epochs, learning_rate=0.1, batch_size=64)
     validation = dataset.inputs(held_out), dataset.one_hot(held_out)
-    objective = CrossEntropy(dataset.one_hot(rows), Exact)
-    return dataset, train(dataset.scaled(rows), objective, validation, recipe, Streams(0, "student"))[0]
+    objective = CrossEntropy(dataset.one_hot(rows), EXACT)
+    return dataset, train(dataset.scaled(rows), objective, recipe, validation, Streams(0, "student"))[0]
 
 
 def student(dataset, network, bits):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.learning.losses import LOSSES
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.optimizers import OPTIMIZERS
@@ -81,11 +81,14 @@ def test_a_recipe_refuses_what_is_not_allowed(change, words):
         ({"beta": -1}, ["beta: got -1"]),
         ({"standardize_logits": "no"}, ["standardize_logits: got 'no'"]),
         ({"logits_teacher": TEACHER[:5]}, ["logits_teacher: got (5, 3)", "(12, 3)"]),
-        ({"one_hot": ONE_HOT[0]}, ["one_hot: got the shape (3,)", "(n, classes)"]),
+        ({"labels": ONE_HOT[0]}, ["labels: got float64", "(n, classes)"]),
+        ({"labels": ONE_HOT[None, None]}, ["labels: got the shape (1, 1, 12, 3)", "(n, classes)"]),
+        ({"labels": np.full(12, 3)}, ["labels: got 3", "0 to 2"]),
+        ({"labels": np.full(12, -2)}, ["labels: got -2", "-1 for no label"]),
     ],
 )
 def test_distillation_refuses_what_is_not_allowed(change, words):
-    given = {"one_hot": ONE_HOT, "logits_teacher": TEACHER, "arithmetic": Exact} | change
+    given = {"labels": ONE_HOT, "logits_teacher": TEACHER, "arithmetic": EXACT} | change
     with pytest.raises(ValueError, match="got") as refused:
         Distillation(**given)
     assert all(word in str(refused.value) for word in words), refused.value
@@ -108,7 +111,7 @@ def test_a_schedule_is_between_two_numbers():
 )
 def test_data_of_another_form_are_not_taken_for_splits(x, validation, message):
     with pytest.raises(ValueError, match=message):
-        train(x, CrossEntropy(ONE_HOT, Exact), validation, Recipe(epochs=1), Streams(0, "test"))
+        train(x, CrossEntropy(ONE_HOT, EXACT), Recipe(epochs=1), validation, Streams(0, "test"))
 
 
 def test_params_yaml_allows_what_the_registries_have():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import MAINS, quick_params
 
-from kdlib.backends.arithmetic import Exact, Fast
+from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.io.errors import UserError
 from kdlib.learning import budget
 from kdlib.learning.objectives import CrossEntropy
@@ -23,7 +23,7 @@ RECIPES = {
 EXAMPLES = {"many examples": 40_000, "many epochs": 60}
 
 
-@pytest.mark.parametrize("arithmetic", [Exact, Fast])
+@pytest.mark.parametrize("arithmetic", [EXACT, FAST])
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_training_holds_no_less_and_not_ten_times_as_much(name, arithmetic):
     """By what Python and NumPy allocate at once."""
@@ -43,7 +43,7 @@ def test_a_training_holds_no_less_and_not_ten_times_as_much(name, arithmetic):
 
     tracemalloc.start()
     try:
-        train(x, objective, held_out, epochs, streams, stop)
+        train(x, objective, epochs, held_out, streams, stop)
     except EnoughError:
         pass
     finally:
@@ -104,7 +104,7 @@ def test_it_is_told_before_the_training(tmp_path, monkeypatch, caplog):
 def test_what_is_short_or_small_is_not_told(monkeypatch, hidden, epochs, networks, words):
     monkeypatch.setattr(budget, "available", lambda: 10**12)
     recipe = Recipe(hidden, epochs=epochs, batch_size=64)
-    told = budget.estimate("student", recipe, (64, *hidden, 10), networks, 6000, Exact)
+    told = budget.estimate("student", recipe, (64, *hidden, 10), networks, 6000, EXACT)
     assert told.endswith(f" parameters{words}")
 
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from conftest import MAINS, ROOT, quick, quick_params
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.io.artifacts import digest as content_digest
 from kdlib.io.artifacts import read_npz, write_npz
 from kdlib.learning.checkpoints import CODE, Checkpoint, code_digest, digest
@@ -45,10 +45,10 @@ def fit(checkpoint=None, killed_after=None, seed=0, objective=None, **recipe):
             raise KilledError
 
     epochs = []
-    objective = objective or CrossEntropy(ONE_HOT[:40], Exact)
+    objective = objective or CrossEntropy(ONE_HOT[:40], EXACT)
     x, streams = X[:40], Streams(seed, "test", recipe.pop("replicas", (0, 1)))
     recipe = Recipe((8,), **{"epochs": 9, "batch_size": 16} | recipe)
-    network, curve = train(x, objective, (X[40:], ONE_HOT[40:]), recipe, streams, progress, checkpoint)
+    network, curve = train(x, objective, recipe, (X[40:], ONE_HOT[40:]), streams, progress, checkpoint)
     return network, curve, epochs
 
 
@@ -76,7 +76,7 @@ def test_it_goes_on_from_the_last_checkpoint_to_the_same_bits(name, every, tmp_p
 
 def test_temperature_and_alpha_go_on_by_their_schedules(tmp_path):
     settings = {"temperature": LinearSchedule(1, 8), "alpha": LinearSchedule(1, 0.2)}
-    objective = Distillation(ONE_HOT[:40], 3 * X[:40, :3], Exact, **settings)
+    objective = Distillation(ONE_HOT[:40], 3 * X[:40, :3], EXACT, **settings)
     whole, checkpoint = fit(objective=objective), Checkpoint(tmp_path / "out.npz", 1)
     with pytest.raises(KilledError):
         fit(checkpoint, killed_after=4, objective=objective)
@@ -96,9 +96,9 @@ def test_it_survives_more_than_one_kill(tmp_path):
 OTHERS = {
     "seed": {"seed": 1},
     "recipe": {"learning_rate": 0.06},
-    "objective": {"objective": Distillation(ONE_HOT[:40], np.ones((40, 3)), Exact)},
+    "objective": {"objective": Distillation(ONE_HOT[:40], np.ones((40, 3)), EXACT)},
     "schedule": {
-        "objective": Distillation(ONE_HOT[:40], np.ones((40, 3)), Exact, temperature=LinearSchedule(4, 5)),
+        "objective": Distillation(ONE_HOT[:40], np.ones((40, 3)), EXACT, temperature=LinearSchedule(4, 5)),
     },
     "replicas": {"replicas": (0, 2)},
 }

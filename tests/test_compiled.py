@@ -9,8 +9,11 @@ import sys
 import numpy as np
 import pytest
 
-from kdlib.backends import numpy_backend, selection, threads, update_rules
-from kdlib.backends.arithmetic import Exact, Fast
+from kdlib.backends import context, threads, update_rules
+from kdlib.backends.arithmetic import EXACT, FAST
+from kdlib.backends.context import Context, saved_seconds
+from kdlib.backends.numpy_backend import NUMPY
+from kdlib.backends.threads import Threads
 from kdlib.data.scaled import Scaled
 from kdlib.learning import epoch, steps
 from kdlib.learning.backend_check import disagreement, same_bits
@@ -40,10 +43,8 @@ FUSED = {"x86": r"\bvfn?m(?:add|sub)\w*", "arm64": r"\bfn?m(?:add|sub|la|ls)\b"}
 @pytest.fixture(autouse=True)
 def _as_before():
     yield
-    selection.choose("auto")
-    threads.limit(None)
-    selection._compiled.cache_clear()
-    selection._agreed.clear()
+    context._numba.cache_clear()
+    context._agreed.clear()
 
 
 @pytest.fixture
@@ -54,85 +55,84 @@ def calls():
     return calls
 
 
+@pytest.fixture
+def numba(calls):
+    return calls.NumbaBackend(Threads())
+
+
 @pytest.mark.parametrize("name", ["Adam", *(pytest.param(n, marks=pytest.mark.slow) for n in RECIPES if n != "Adam")])
-def test_bits_are_those_of_numpy_for_numbers_of_all_kinds(calls, name):
-    assert disagreement(calls, RECIPES[name], range(20)) == ""
-
-
-class Other:
-    """A back end with one function in place of its own."""
-
-    def __init__(self, calls, **functions):
-        self.__dict__ |= {"backend": calls, **functions}
-
-    def __getattr__(self, name):
-        return getattr(self.backend, name)
+def test_bits_are_those_of_numpy_for_numbers_of_all_kinds(numba, name):
+    assert disagreement(numba, RECIPES[name], range(20)) == ""
 
 
 def test_a_difference_is_told(calls):
+    class OtherUpdate(calls.NumbaBackend):
+        def update(self, rule, constants, arrays, layers=None, flush=None):
+            super().update(rule, constants, arrays, layers, flush)
+            arrays["p"][0, 0] = np.nextafter(arrays["p"][0, 0], np.float32(9))
+
     class Late(calls.Steps):
         def __call__(self, data, loss, factors, flush):
             super().__call__(data, loss, factors[[0, 0]], flush)
 
-    def update(rule, constants, arrays, layers, flush):
-        calls.update(rule, constants, arrays, layers, flush)
-        arrays["p"][0, 0] = np.nextafter(arrays["p"][0, 0], np.float32(9))
+    class OtherSteps(calls.NumbaBackend):
+        def steps(self, *arguments):
+            return Late(self.threads, *arguments)
 
-    assert disagreement(Other(calls, update=update), SGD) == "parameters"
-    assert disagreement(Other(calls, steps=Late), SGD) == "parameters in steps, weights in steps"
-    assert disagreement(Other(calls, product=lambda a, b: np.matmul(a, b.round(-1))), SGD) == "products"
+    class OtherProduct(calls.NumbaBackend):
+        product = staticmethod(lambda a, b: np.matmul(a, b.round(-1)))
+
+    assert disagreement(OtherUpdate(Threads()), SGD) == "parameters"
+    assert disagreement(OtherSteps(Threads()), SGD) == "parameters in steps, weights in steps"
+    assert disagreement(OtherProduct(Threads()), SGD) == "products"
 
 
 @pytest.mark.parametrize("name", ["Adam", pytest.param("norms", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_threads_change_no_bit(calls, monkeypatch, count, name):
     monkeypatch.setattr(threads, "SMALL", 1)
-    threads.limit(count)
-    assert disagreement(calls, RECIPES[name]) == ""
+    assert disagreement(calls.NumbaBackend(Threads(count)), RECIPES[name]) == ""
 
 
 @pytest.mark.slow
 def test_norms_are_compared_also_where_the_rule_alone_was(calls, monkeypatch):
-    monkeypatch.setattr(calls, "constrain", lambda layers, max_norm: None)
-    selection.choose("numba")
+    monkeypatch.setattr(calls.NumbaBackend, "constrain", lambda self, layers, max_norm: None)
     x, one_hot = np.random.default_rng(0).random((20, 6)), np.eye(2)[np.arange(20) % 2]
     for max_norm in (None, 0.5):
-        train(x, CrossEntropy(one_hot, Exact), (x, one_hot), Recipe((4,), 1, max_norm=max_norm), Streams(0, "t", (0,)))
-    assert list(selection._agreed.values()) == [True, False]
+        train(x, CrossEntropy(one_hot), Recipe((4,), 1, max_norm=max_norm), context=Context("numba"))
+    assert list(context._agreed.values()) == [True, False]
 
 
-def trained(objective, hidden, optimizer):
+def trained(objective, hidden, optimizer, kernels):
     x = np.random.default_rng(0).random((100, 20))
     more = {"dropout": 0.2, "max_norm": 1.2} if len(hidden) > 1 else {}
     recipe = Recipe(hidden, 3, 0.01, 32, optimizer, **more)
-    network, curve = train(x, objective, (x[:20], np.eye(10)[np.arange(20) % 10]), recipe, Streams(0, "t", (0, 1)))
+    validation = x[:20], np.arange(20) % 10
+    network, curve = train(x, objective, recipe, validation, Streams(0, "t", (0, 1)), context=Context(kernels))
     return [network.parameters, *curve.values()]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("hidden", [(), (16,), (1100, 30)])
-@pytest.mark.parametrize("arithmetic", [Exact, Fast])
+@pytest.mark.parametrize("arithmetic", [EXACT, FAST])
 def test_a_training_has_the_same_bytes(calls, arithmetic, hidden, optimizer):
     """In exact arithmetic; in plain float32, whose sums another BLAS adds up, the same to a few last places."""
     one_hot, teacher = np.eye(10)[np.arange(100) % 10], np.random.default_rng(1).normal(size=(100, 10))
     for objective in (CrossEntropy(one_hot, arithmetic), Distillation(one_hot, teacher, arithmetic)):
-        selection.choose("numpy")
-        expected = trained(objective, hidden, optimizer)
-        selection.choose("numba")
-        found = trained(objective, hidden, optimizer)
-        assert selection._agreed
-        if arithmetic is Exact:
+        expected = trained(objective, hidden, optimizer, "numpy")
+        found = trained(objective, hidden, optimizer, "numba")
+        assert context._agreed
+        if arithmetic is EXACT:
             assert all(map(same_bits, expected, found))
         else:
             assert np.allclose(expected[0], found[0], atol=1e-3)
 
 
 def test_errors_go_back_through_more_units_than_an_exact_sum_has_terms(calls):
-    found, objective = [], CrossEntropy(np.eye(10)[np.arange(100) % 10], Exact)
+    found, objective = [], CrossEntropy(np.eye(10)[np.arange(100) % 10], EXACT)
     for kind in ("numpy", "numba"):
-        selection.choose(kind)
-        found.append(trained(objective, (30, PART + 76), "sgd"))
+        found.append(trained(objective, (30, PART + 76), "sgd", kind))
     assert all(map(same_bits, *found))
 
 
@@ -157,15 +157,13 @@ def test_an_epoch_in_few_calls_has_the_same_bytes(calls, monkeypatch, count, opt
     x, one_hot = random.integers(0, 256, (90, 12)).astype(dtype), np.eye(4)[random.integers(0, 4, (2, 70))]
     splits = [Scaled(x, random.permutation(90)[:70], random.random(12), random.random(12) / 100) for _ in range(2)]
     teacher = random.normal(size=(2, 70, 4))
-    objective = Distillation(one_hot, teacher, Exact, **SETTINGS[name])
+    objective = Distillation(one_hot, teacher, EXACT, **SETTINGS[name])
     recipe = Recipe((9,), 3, (0.01, 0.02, 0.01, 0.03), 20, optimizer, schedule="linear", warmup=0.2, weight_decay=0.01)
     validation = [(split[:9], labels[:9]) for split, labels in zip(splits, one_hot, strict=True)]
     streams = Streams(0, "t", (0, 1) * 2 + (REPLICAS, REPLICAS + 1) * 2)
-    threads.limit(count)
     monkeypatch.setattr(steps.CompiledSteps, "__call__", counted(steps.CompiledSteps.__call__, calls))
     for kind in ("numpy", "numba"):
-        selection.choose(kind)
-        network, curve = train(splits, objective, validation, recipe, streams)
+        network, curve = train(splits, objective, recipe, validation, streams, context=Context(kind, count))
         found.append([network.parameters, *curve.values()])
         assert len(calls) == (3 if kind == "numba" and dtype != np.float16 else 0)
     assert all(map(same_bits, *found))
@@ -184,26 +182,24 @@ def test_a_batch_of_more_rows_than_a_sum_has_the_same_bytes(calls):
     """All errors of a class have one sign, so that their sum has more bits than float32."""
     x, one_hot, found = np.random.default_rng(0).normal(size=(3000, 6)), np.eye(4)[np.zeros(3000, int)], []
     for kind in ("numpy", "numba"):
-        selection.choose(kind)
-        recipe = Recipe((8,), 1, 0.01, 2500)
-        network, _ = train(x, CrossEntropy(one_hot, Exact), (x[:20], one_hot[:20]), recipe, Streams(0, "t", (0,)))
+        network, _ = train(x, CrossEntropy(one_hot), Recipe((8,), 1, 0.01, 2500), context=Context(kind))
         found.append(network.parameters)
     assert same_bits(*found)
 
 
-def _child(calls, queue):
-    queue.put(disagreement(calls, SGD))
+def _child(backend, queue):
+    queue.put(disagreement(backend, SGD))
 
 
 @pytest.mark.skipif(not hasattr(multiprocessing, "get_context") or sys.platform == "win32", reason="no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_fork_has_threads_of_its_own(calls, monkeypatch):
     monkeypatch.setattr(threads, "SMALL", 1)
-    threads.limit(3)
-    assert disagreement(calls, SGD) == ""
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    child = context.Process(target=_child, args=(calls, queue))
+    backend = calls.NumbaBackend(Threads(3))
+    assert disagreement(backend, SGD) == ""
+    fork = multiprocessing.get_context("fork")
+    queue = fork.Queue()
+    child = fork.Process(target=_child, args=(backend, queue))
     child.start()
     assert queue.get(timeout=60) == ""
     child.join()
@@ -221,7 +217,7 @@ def compiled(calls):
 
     given = {"sgd": (update_rules.sgd(True, True), 1), "adam": (update_rules.adam(False, True), 2)}
     for recipe in (RECIPES["SGD, Nesterov, decay"], RECIPES["Adam, decay"], RECIPES["norms"]):
-        assert disagreement(calls, recipe) == ""
+        assert disagreement(calls.NumbaBackend(Threads()), recipe) == ""
     softened = {"shift": calls.shifting(calls.exact_exp)}
     softened |= {f"soften {power.__name__}": calls.softening(power) for power in (calls.exact_exp, calls.fast_exp)}
     softened["soften fast_exp"](
@@ -275,57 +271,53 @@ def test_the_search_finds_a_fused_one(calls):
     assert fused(sums)["arm64"]
 
 
-def used(recipe=SGD, steps=1, check=disagreement):
-    with selection.suited(
-        (update_rules.sgd(False, False), False), steps, 1000, Exact, lambda back_end: check(back_end, recipe)
-    ):
-        return selection.current.__name__.split(".")[-1]
+def used(kernels, steps=1):
+    saved = saved_seconds(steps, 1000, "exact")
+    rule = update_rules.sgd(False, False)
+    backend = Context(kernels).backend(Threads(), rule, False, saved, lambda backend: disagreement(backend, SGD))
+    return type(backend).__name__
 
 
 def test_without_numba_the_run_goes_on_with_one_line(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "kdlib.backends.numba_backend", None)
-    selection._compiled.cache_clear()
-    selection.choose("numba")
+    monkeypatch.delitem(sys.modules, "kdlib.backends.numba_backend.calls", raising=False)
+    context._numba.cache_clear()
     with caplog.at_level(logging.INFO):
-        assert used() == used() == "numpy_backend"
+        assert used("numba") == used("numba") == "NumpyBackend"
     assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("broken", ["differs", "fails"])
 def test_a_broken_numba_is_not_used(calls, monkeypatch, caplog, broken):
-    def update(rule, constants, arrays, layers, flush):
+    def update(self, rule, constants, arrays, layers=None, flush=None):
         if broken == "fails":
             raise RuntimeError("no compiler")
 
-    monkeypatch.setattr(calls, "update", update)
-    selection.choose("numba")
+    monkeypatch.setattr(calls.NumbaBackend, "update", update)
     with caplog.at_level(logging.INFO):
-        assert used() == used() == "numpy_backend"
+        assert used("numba") == used("numba") == "NumpyBackend"
     assert len(caplog.records) == 1
 
 
 def test_it_is_loaded_where_it_pays(calls):
-    found = []
-    for choice, taken in (("auto", 1), ("numpy", 10**9), ("auto", 10**9), ("auto", 1), ("numpy", 1), ("numba", 1)):
-        selection.choose(choice)
-        found.append(used(steps=taken))
-    assert found == ["numpy_backend", "numpy_backend", "calls", "calls", "numpy_backend", "calls"]
-    assert selection.current.__name__.endswith("numpy_backend")
+    asked = ("auto", 1), ("numpy", 10**9), ("auto", 10**9), ("auto", 1), ("numpy", 1), ("numba", 1)
+    found = [used(kernels, steps) for kernels, steps in asked]
+    assert found == ["NumpyBackend", "NumpyBackend", "NumbaBackend", "NumbaBackend", "NumpyBackend", "NumbaBackend"]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64])
-@pytest.mark.parametrize("arithmetic", [Exact, Fast])
-def test_batches_made_of_the_data_are_those_that_are_held(calls, monkeypatch, arithmetic, dtype):
+@pytest.mark.parametrize("arithmetic", [EXACT, FAST])
+def test_batches_made_of_the_data_are_those_that_are_held(numba, monkeypatch, arithmetic, dtype):
     random, network = np.random.default_rng(0), Network((6, 4), 3, arithmetic)
-    x, dense = random.integers(0, 256, (20, 6)).astype(dtype), Backpropagation(network, 5).dense[0]
+    x = random.integers(0, 256, (20, 6)).astype(dtype)
     split = Scaled(x, random.permutation(20)[:12], random.random(6), random.random(6))
     indices, found = random.integers(0, 12, (3, 5)), []
-    for back_end, held in ((numpy_backend, 100), (numpy_backend, 0), (calls, 0)):
-        monkeypatch.setattr(back_end, "HELD", held)
-        with selection.using(back_end):
-            found.append(Inputs([split], network, dense)(indices))
-            found.append(Inputs([split, split[:], split[:]], network, dense)(indices))
+    for backend, held in ((NUMPY, 100), (NUMPY, 0), (numba, 0)):
+        monkeypatch.setattr(type(backend), "max_held", held)
+        dense = Backpropagation(network, 5, backend=backend).dense[0]
+        found.append(Inputs([split], network, dense, backend)(indices))
+        found.append(Inputs([split, split[:], split[:]], network, dense, backend)(indices))
     for values, unit in found:
         assert same_bits(values, found[0][0])
-        assert (unit is None) == (arithmetic is Fast)
+        assert (unit is None) == (arithmetic is FAST)
         assert unit is None or same_bits(unit, found[0][1])

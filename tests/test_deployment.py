@@ -13,7 +13,7 @@ import pytest
 from conftest import MAINS, quick_params
 
 import kdlib
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.data.dataset import Dataset
 from kdlib.deployment.predict import predict
 from kdlib.io.artifacts import read_npz, write_npz
@@ -73,7 +73,7 @@ class TestTheNetwork:
 
     def test_answers_as_its_stack_does_bit_for_bit(self, dataset):
         deployed, rows = kdlib.load(DEPLOYED), np.arange(len(dataset.y))
-        network = Network(deployed.network.sizes, 1, Exact)
+        network = Network(deployed.network.sizes, 1, EXACT)
         network.parameters[:] = load_model(STUDENT, dataset).deployed
         expected = network.logits(dataset.inputs(rows, deployed.about.split))[0]
         assert deployed.logits(dataset.x).tobytes() == expected.tobytes()
@@ -83,7 +83,7 @@ class TestTheNetwork:
 
         random = np.random.default_rng(0)
         for exponent in (-700, -300, 0, 90, 126):
-            network = Network((5, 4, 3), 1, Exact)
+            network = Network((5, 4, 3), 1, EXACT)
             network.parameters[:] = np.ldexp(random.normal(size=network.parameters.shape), min(exponent, 126))
             for power in (-900, -1, 0, 300):
                 x = np.ldexp(random.normal(size=(7, 5)), power)

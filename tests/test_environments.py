@@ -44,6 +44,7 @@ def pipeline(name):
     The least values are zeros of both signs: which of them a minimum over all pixels returns depends on the SIMD.
     """
     from kdlib.backends.arithmetic import ARITHMETICS
+    from kdlib.backends.context import Context
     from kdlib.deployment.float_network import FloatNetwork
     from kdlib.deployment.quantization import quantized
     from kdlib.evaluation import heldout
@@ -59,6 +60,7 @@ def pipeline(name):
     from kdlib.preparation.build import prepare
     from kdlib.reporting import report
 
+    context = Context(os.environ.get("KERNELS", "numpy"))
     random = np.random.default_rng(0)
     y = np.repeat(np.arange(5), 90)
     x = random.integers(0, 17, (450, 200)) + 4 * (np.arange(200) % 5 == y[:, None])
@@ -80,7 +82,9 @@ def pipeline(name):
     seen = [shown.rows("train", split) for split in range(2)]
     inputs = [shown.inputs(own, split) for split, own in enumerate(seen)]
     of_views = CrossEntropy(np.stack([shown.one_hot(own, split) for split, own in enumerate(seen)]), arithmetic)
-    teacher, curve = train(inputs, of_views, validation, recipe, Streams(0, "teacher", (0, 1, 1000, 1001)))
+    teacher, curve = train(
+        inputs, of_views, recipe, validation, Streams(0, "teacher", (0, 1, 1000, 1001)), context=context
+    )
     logits = model_file.split_logits(teacher, dataset)
     students = Recipe((48,), optimizer="adam", learning_rate=(0.01, 0.02) * 2, **shared)
     streams = Streams(0, "student", (0, 1, 0, 1, 1000, 1001, 1000, 1001))
@@ -88,7 +92,7 @@ def pipeline(name):
     soft = Distillation(one_hot, taught, arithmetic, temperature=(1.0, 4.0) * 2)
     stacks = {"teacher": model_file.Model(teacher, curve, logits)}
     for key, objective in (("baseline", labels), ("student", soft)):
-        network, curve = train(flat, objective, validation, students, streams)
+        network, curve = train(flat, objective, students, validation, streams, context=context)
         loss, accuracy = (values.reshape(2, 2, 2) for values in validate(network, validation))
         sweep = Sweep({"learning_rate": (0.01, 0.02)}, loss, accuracy)
         halves = [slice(0, 4), slice(4, 8)]
@@ -101,7 +105,7 @@ def pipeline(name):
     for stack in stacks.values():
         digest.update(stack.network.parameters.tobytes() + b"".join(c.tobytes() for c in stack.curve.values()))
     on_levels, first = replace(students, learning_rate=0.01, bits=4), CrossEntropy(one_hot[0], arithmetic)
-    levels, _ = train(flat[0], first, validation[0], on_levels, Streams(0, "student"))
+    levels, _ = train(flat[0], first, on_levels, validation[0], Streams(0, "student"), context=context)
     digest.update(levels.parameters.tobytes())
     for bits in (8, 4, 2):
         (network,) = quantized(levels, dataset, 0, bits)
@@ -138,9 +142,8 @@ def test_fast_has_more_than_one(hashes):
 
 
 if __name__ == "__main__":
-    from kdlib.backends import selection
+    from kdlib.backends import context
 
-    selection.choose(os.environ.get("KERNELS", "numpy"))
     found = pipeline("exact"), pipeline("fast")
-    assert ("KERNELS" in os.environ) == any(selection._agreed.values()), selection._agreed
+    assert ("KERNELS" in os.environ) == any(context._agreed.values()), context._agreed
     print(*found)

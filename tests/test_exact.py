@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.numerics import elementary, exact
 
 settings.register_profile("exact", deadline=None, max_examples=60)
@@ -201,6 +201,6 @@ def test_edges_of_exp_and_log():
 @given(st.integers(1, 50), st.randoms())
 def test_unit_sum_is_exact_in_any_order(n, random):
     x = np.array([[[random.random() ** random.choice([1, 9, 40]) for _ in range(n)]]])
-    total = Exact.unit_sum(x)
-    assert same_bits(total, Exact.unit_sum(x[:, :, random.sample(range(n), n)]))
+    total = EXACT.unit_sum(x)
+    assert same_bits(total, EXACT.unit_sum(x[:, :, random.sample(range(n), n)]))
     assert abs(Fraction(total.item()) - sum(map(Fraction, x.ravel().tolist()))) <= n * Fraction(1, 2**46)

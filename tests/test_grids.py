@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.backends.dense import ExactDense
 from kdlib.numerics import grids
 from kdlib.numerics.grids import FLOOR, LIMIT, PART, Grid, Mirror, bits_beside, magnitude, product, snap
@@ -243,4 +243,4 @@ def test_a_mirror_of_blocks_is_the_whole_on_the_grids_of_its_columns(data):
 
 
 def test_exact_arithmetic_is_usable_here():
-    assert Exact.usable()
+    assert EXACT.usable()

@@ -11,7 +11,7 @@ import pytest
 from conftest import MAINS, quick_params
 from sklearn.linear_model import LogisticRegression
 
-from kdlib.backends.arithmetic import Fast
+from kdlib.backends.arithmetic import FAST
 from kdlib.evaluation import collapse
 from kdlib.evaluation.collapse import Measured
 from kdlib.evaluation.intervals import wilson_interval
@@ -153,8 +153,8 @@ def test_of_trained_networks_too(share, rate, collapsed):
     one_hot = np.eye(2)[y]
     train_, held_out = np.arange(len(y)) % 4 > 0, np.arange(len(y)) % 4 == 0
     recipe = Recipe((8,), epochs=8, learning_rate=rate, batch_size=64, momentum=0.0, schedule="constant")
-    objective = CrossEntropy(one_hot[train_], Fast)
-    network, _ = train(x[train_], objective, (x[:1], one_hot[:1]), recipe, Streams(0, "test", (0, 1)))
+    objective = CrossEntropy(one_hot[train_], FAST)
+    network, _ = train(x[train_], objective, recipe, (x[:1], one_hot[:1]), Streams(0, "test", (0, 1)))
     linear = collapse.linear_model(x[train_], one_hot[train_])
     ours, theirs = (measured(of.logits(x[held_out]), y[held_out]) for of in (network, linear))
     assert (collapse.diagnose([ours], theirs) is not None) == collapsed

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from kdlib.backends.arithmetic import Exact, Fast
+from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.deployment.integer_network import IntegerNetwork, pack, unpack
 from kdlib.deployment.quantization import quantize
 from kdlib.learning.backpropagation import Backpropagation
@@ -196,7 +196,7 @@ class TestIntegerNetwork:
 # Training on levels
 
 
-@pytest.mark.parametrize("arithmetic", [Exact, Fast])
+@pytest.mark.parametrize("arithmetic", [EXACT, FAST])
 @pytest.mark.parametrize("bits", BITS)
 def test_the_gradient_is_that_of_the_levels(arithmetic, bits):
     """The straight-through estimator: forward and backward see the levels, as if they were the parameters."""
@@ -212,7 +212,7 @@ def test_the_gradient_is_that_of_the_levels(arithmetic, bits):
         passes.backward(delta)
         gradients.append((logits.copy(), passes.gradient))
     for ours, theirs in zip(*gradients, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=0.05 if arithmetic is Exact else 1e-5)
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=0.05 if arithmetic is EXACT else 1e-5)
     assert not np.array_equal(network.parameters, network.on_levels(bits).parameters)
 
 
@@ -220,7 +220,7 @@ def problem():
     random = np.random.default_rng(0)
     x = random.normal(size=(200, 6))
     one_hot = np.eye(3)[np.argmax(x[:, :3] + x[:, 3:], axis=1)]
-    return x, CrossEntropy(one_hot, Exact), (x[:50], one_hot[:50])
+    return x, CrossEntropy(one_hot, EXACT), (x[:50], one_hot[:50])
 
 
 class TestTraining:
@@ -228,7 +228,7 @@ class TestTraining:
 
     def train(self, replicas, recipe=recipe):
         x, objective, validation = problem()
-        return train(x, objective, validation, recipe, Streams(0, "student", replicas)), validation
+        return train(x, objective, recipe, validation, Streams(0, "student", replicas)), validation
 
     def test_ends_on_levels(self):
         (network, _), _ = self.train((0, 1))

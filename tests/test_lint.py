@@ -32,7 +32,7 @@ LIBM = {
     "cosh", "tanh", "arcsin", "arccos", "arctan", "arctan2", "atan2", "hypot", "cbrt", "gamma", "lgamma", "erf",
 }  # fmt: skip
 NUMERIC = {"np", "numpy", "math", "statistics", "operator"}
-OURS = {"exact", "arithmetic", "Exact"}  # whose functions of these names are the exact ones
+OURS = {"exact", "arithmetic", "EXACT"}  # whose functions of these names are the exact ones
 
 
 def names(node):

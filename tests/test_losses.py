@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from kdlib.backends.arithmetic import Exact, Fast
+from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.io.errors import UserError
-from kdlib.learning import losses
+from kdlib.learning import labels, losses
 from kdlib.learning.objectives import CrossEntropy, Distillation, Objective
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
+from kdlib.learning.standardization import standardize
 from kdlib.learning.training import train
 from kdlib.numerics.streams import Streams
 
@@ -21,15 +22,15 @@ ONE_HOT = np.eye(CLASSES)[LABELS]
 UNLABELED = np.where(np.arange(5)[:, None] < 2, 0.0, ONE_HOT)
 
 OBJECTIVES = {
-    "ce": CrossEntropy(ONE_HOT, Exact),
-    "ls": CrossEntropy(losses.smooth_labels(ONE_HOT, 0.1), Exact),
-    "kd": Distillation(ONE_HOT, TEACHER, Exact, temperature=4.0, alpha=0.7),
-    "kd without T^2": Distillation(ONE_HOT, TEACHER, Exact, temperature=4.0, alpha=0.7, scale_by_t2=False),
-    "kd, some unlabelled": Distillation(UNLABELED, TEACHER, Exact, temperature=2.0, alpha=0.3),
-    "kd, standardized": Distillation(ONE_HOT, TEACHER, Exact, temperature=2.0, alpha=0.9, standardize_logits=True),
-    "mse": Distillation(ONE_HOT, TEACHER, Exact, loss="mse", alpha=0.5),
-    "dkd": Distillation(ONE_HOT, TEACHER, Exact, loss="dkd", temperature=3.0, alpha=0.5, beta=8.0),
-    "dkd, standardized": Distillation(ONE_HOT, TEACHER, Exact, loss="dkd", alpha=1.0, standardize_logits=True),
+    "ce": CrossEntropy(ONE_HOT, EXACT),
+    "ls": CrossEntropy(labels.smooth_labels(ONE_HOT, 0.1), EXACT),
+    "kd": Distillation(ONE_HOT, TEACHER, EXACT, temperature=4.0, alpha=0.7),
+    "kd without T^2": Distillation(ONE_HOT, TEACHER, EXACT, temperature=4.0, alpha=0.7, scale_by_t2=False),
+    "kd, some unlabelled": Distillation(UNLABELED, TEACHER, EXACT, temperature=2.0, alpha=0.3),
+    "kd, standardized": Distillation(ONE_HOT, TEACHER, EXACT, temperature=2.0, alpha=0.9, standardize_logits=True),
+    "mse": Distillation(ONE_HOT, TEACHER, EXACT, loss="mse", alpha=0.5),
+    "dkd": Distillation(ONE_HOT, TEACHER, EXACT, loss="dkd", temperature=3.0, alpha=0.5, beta=8.0),
+    "dkd, standardized": Distillation(ONE_HOT, TEACHER, EXACT, loss="dkd", alpha=1.0, standardize_logits=True),
 }
 
 
@@ -70,28 +71,28 @@ def test_kd_against_torch():
 
 
 def test_at_t_1_and_alpha_0_it_is_cross_entropy_bit_for_bit():
-    objective = Distillation(ONE_HOT, TEACHER, Exact, temperature=1.0, alpha=0.0)
+    objective = Distillation(ONE_HOT, TEACHER, EXACT, temperature=1.0, alpha=0.0)
     assert np.array_equal(value(objective, STUDENT), value(OBJECTIVES["ce"], STUDENT))
     assert np.array_equal(gradient(objective, STUDENT), gradient(OBJECTIVES["ce"], STUDENT))
 
 
 def test_smoothing_by_0_is_cross_entropy_bit_for_bit():
-    objective = CrossEntropy(losses.smooth_labels(ONE_HOT, 0.0), Exact)
+    objective = CrossEntropy(labels.smooth_labels(ONE_HOT, 0.0), EXACT)
     assert np.array_equal(value(objective, STUDENT), value(OBJECTIVES["ce"], STUDENT))
 
 
 @pytest.mark.parametrize("loss", ["kd", "mse", "dkd"])
 def test_a_student_equal_to_its_teacher_has_zero_gradient(loss):
-    objective = Distillation(ONE_HOT, TEACHER, Exact, loss=loss, temperature=4.0, alpha=1.0)
+    objective = Distillation(ONE_HOT, TEACHER, EXACT, loss=loss, temperature=4.0, alpha=1.0)
     assert not gradient(objective, TEACHER[None].copy()).any()
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0, 20.0])
 def test_divergence_is_cross_entropy_with_the_soft_targets_less_their_entropy(temperature):
-    targets = losses.softmax(TEACHER[None], Exact, temperature)
+    targets = losses.softmax(TEACHER[None], EXACT, temperature)
     entropy = -(targets * np.log(targets)).sum(-1)
-    crossed = losses.cross_entropy(STUDENT / temperature, targets, Exact)
-    divergence = losses.kd_divergence(STUDENT, targets, temperature, Exact)
+    crossed = losses.cross_entropy(STUDENT / temperature, targets, EXACT)
+    divergence = losses.kd_divergence(STUDENT, targets, temperature, EXACT)
     np.testing.assert_allclose(divergence, crossed - entropy, rtol=0, atol=1e-13)
 
 
@@ -101,7 +102,7 @@ def test_large_temperature_is_logit_matching():
     matching = losses.logit_mse_gradient(*centred)
     errors = []
     for temperature in (100.0, 1000.0, 10000.0):
-        objective = Distillation(ONE_HOT, TEACHER, Exact, temperature=temperature, alpha=1.0)
+        objective = Distillation(ONE_HOT, TEACHER, EXACT, temperature=temperature, alpha=1.0)
         errors.append(np.abs(gradient(objective, STUDENT) - matching).max())
     assert errors[1] < errors[0] / 8
     assert errors[2] < errors[1] / 8
@@ -110,7 +111,7 @@ def test_large_temperature_is_logit_matching():
 def test_t2_keeps_the_size_of_the_gradient():
     def size(scale_by_t2, temperature):
         objective = Distillation(
-            ONE_HOT, TEACHER, Exact, temperature=temperature, alpha=1.0, scale_by_t2=scale_by_t2
+            ONE_HOT, TEACHER, EXACT, temperature=temperature, alpha=1.0, scale_by_t2=scale_by_t2
         )  # fmt: skip
         return np.abs(gradient(objective, STUDENT)).mean()
 
@@ -120,15 +121,15 @@ def test_t2_keeps_the_size_of_the_gradient():
 
 def test_dkd_with_beta_1_minus_p_is_kd():
     temperature = 3.0
-    targets = losses.softmax(TEACHER[None], Exact, temperature)
+    targets = losses.softmax(TEACHER[None], EXACT, temperature)
     beta = 1 - (targets * ONE_HOT).sum(-1)
-    decoupled = losses.dkd_divergence(STUDENT, ONE_HOT, TEACHER, temperature, beta, Exact)
-    np.testing.assert_allclose(decoupled, losses.kd_divergence(STUDENT, targets, temperature, Exact), rtol=1e-12)
+    decoupled = losses.dkd_divergence(STUDENT, ONE_HOT, TEACHER, temperature, beta, EXACT)
+    np.testing.assert_allclose(decoupled, losses.kd_divergence(STUDENT, targets, temperature, EXACT), rtol=1e-12)
 
 
 def test_dkd_needs_labels():
     with pytest.raises(ValueError, match="loss: got 'dkd', and dkd needs a label for each"):
-        Distillation(UNLABELED, TEACHER, Exact, loss="dkd")
+        Distillation(UNLABELED, TEACHER, EXACT, loss="dkd")
 
 
 def test_a_schedule_goes_linearly_from_its_start_to_its_end():
@@ -142,9 +143,9 @@ def test_a_schedule_goes_linearly_from_its_start_to_its_end():
 @pytest.mark.parametrize("options", [{}, {"loss": "dkd"}, {"loss": "mse"}, {"standardize_logits": True}])
 def test_of_an_epoch_an_objective_with_schedules_is_the_one_with_its_numbers(options):
     settings = {"temperature": [LinearSchedule(1, 4), 2.0], "alpha": LinearSchedule(0, 1)}
-    objective = Distillation(ONE_HOT, TEACHER, Exact, **settings, **options)
+    objective = Distillation(ONE_HOT, TEACHER, EXACT, **settings, **options)
     for epoch, (temperature, alpha) in enumerate(((1.0, 0.0), (2.5, 0.5), (4.0, 1.0))):
-        plain = Distillation(ONE_HOT, TEACHER, Exact, temperature=[temperature, 2.0], alpha=alpha, **options)
+        plain = Distillation(ONE_HOT, TEACHER, EXACT, temperature=[temperature, 2.0], alpha=alpha, **options)
         of_epoch = objective.at(epoch, 3)
         for function in (value, gradient):
             assert np.array_equal(function(of_epoch, STUDENT), function(plain, STUDENT))
@@ -154,16 +155,16 @@ def test_a_training_asks_for_the_objective_of_each_epoch():
     """The mean loss that it reports is each epoch's own, and it ends where one by the listed numbers ends."""
 
     class Listed(Objective):
-        arithmetic = Exact
+        arithmetic = EXACT
 
         def at(self, epoch, epochs):
             numbers = {"temperature": (1.0, 3.0, 5.0)[epoch], "alpha": (0.9, 0.5, 0.1)[epoch]}
-            return Distillation(ONE_HOT, TEACHER, Exact, **numbers)
+            return Distillation(ONE_HOT, TEACHER, EXACT, **numbers)
 
     x, found = RANDOM.normal(size=(5, 3)), []
     settings = {"temperature": LinearSchedule(1, 5), "alpha": LinearSchedule(0.9, 0.1)}
-    for objective in (Distillation(ONE_HOT, TEACHER, Exact, **settings), Listed()):
-        network, curve = train(x, objective, (x, ONE_HOT), Recipe((4,), 3, batch_size=2), Streams(0, "test"))
+    for objective in (Distillation(ONE_HOT, TEACHER, EXACT, **settings), Listed()):
+        network, curve = train(x, objective, Recipe((4,), 3, batch_size=2), (x, ONE_HOT), Streams(0, "test"))
         found.append((network.parameters, curve["training_loss"], curve["validation_loss"]))
     assert all(map(np.array_equal, *found))
 
@@ -175,17 +176,17 @@ def test_an_objective_is_frozen(name):
 
 
 def test_standardized_logits_do_not_see_shift_and_scale():
-    objective = Distillation(ONE_HOT, TEACHER, Exact, alpha=1.0, standardize_logits=True)
+    objective = Distillation(ONE_HOT, TEACHER, EXACT, alpha=1.0, standardize_logits=True)
     np.testing.assert_allclose(value(objective, STUDENT), value(objective, 5 * STUDENT + 3), rtol=1e-9)
 
 
 STANDARDIZED = {
-    loss: {a: Distillation(ONE_HOT, TEACHER, a, loss=loss, alpha=1.0, standardize_logits=True) for a in (Exact, Fast)}
+    loss: {a: Distillation(ONE_HOT, TEACHER, a, loss=loss, alpha=1.0, standardize_logits=True) for a in (EXACT, FAST)}
     for loss in ("kd", "mse", "dkd")
 }
 
 
-@pytest.mark.parametrize("arithmetic", [Exact, Fast])
+@pytest.mark.parametrize("arithmetic", [EXACT, FAST])
 @pytest.mark.parametrize("loss", STANDARDIZED)
 @pytest.mark.parametrize("constant", [0.0, 0.1, -3.3, 1e4 / 7])
 def test_through_the_std_of_constant_logits_passes_no_gradient(loss, arithmetic, constant):
@@ -202,37 +203,37 @@ def test_through_the_std_of_constant_logits_passes_no_gradient(loss, arithmetic,
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 def test_above_the_least_std_the_gradient_is_that_of_the_value(loss, scale):
     """Standardized logits do not see the scale: the value is the same, the gradient its inverse times as large."""
-    objective = STANDARDIZED[loss][Exact]
+    objective = STANDARDIZED[loss][EXACT]
     np.testing.assert_allclose(value(objective, scale * STUDENT), value(objective, STUDENT), rtol=1e-9)
     np.testing.assert_allclose(scale * gradient(objective, scale * STUDENT), gradient(objective, STUDENT), rtol=1e-6)
 
 
 @pytest.mark.parametrize("loss", STANDARDIZED)
 def test_standardized_logits_of_two_classes_are_refused(loss):
-    signs, _ = losses.standardize(STUDENT[..., :2], Exact)
+    signs, _ = standardize(STUDENT[..., :2], EXACT)
     np.testing.assert_allclose(np.abs(signs), 1, rtol=1e-9)
     with pytest.raises(
         UserError, match=r"distill\.standardize_logits: got true with two classes.*three classes or more"
     ):
-        Distillation(ONE_HOT[:, :2], TEACHER[:, :2], Exact, loss=loss, standardize_logits=True)
+        Distillation(ONE_HOT[:, :2], TEACHER[:, :2], EXACT, loss=loss, standardize_logits=True)
 
 
 def test_an_unlabelled_example_hears_only_the_teacher():
     mixed = gradient(OBJECTIVES["kd, some unlabelled"], STUDENT)
-    teacher = gradient(Distillation(ONE_HOT, TEACHER, Exact, temperature=2.0, alpha=1.0), STUDENT)
-    both = gradient(Distillation(ONE_HOT, TEACHER, Exact, temperature=2.0, alpha=0.3), STUDENT)
+    teacher = gradient(Distillation(ONE_HOT, TEACHER, EXACT, temperature=2.0, alpha=1.0), STUDENT)
+    both = gradient(Distillation(ONE_HOT, TEACHER, EXACT, temperature=2.0, alpha=0.3), STUDENT)
     assert np.array_equal(mixed[:, :2], teacher[:, :2])
     assert np.array_equal(mixed[:, 2:], both[:, 2:])
 
 
 def test_softmax_by_hand():
     logits = np.log(np.array([[[1.0, 2.0, 5.0]]]))
-    np.testing.assert_allclose(losses.softmax(logits, Exact), [[[0.125, 0.25, 0.625]]], rtol=1e-14)
+    np.testing.assert_allclose(losses.softmax(logits, EXACT), [[[0.125, 0.25, 0.625]]], rtol=1e-14)
     squares = np.log(np.array([[[1.0, 4.0, 25.0]]]))
-    np.testing.assert_allclose(losses.softmax(squares, Exact, 2.0), [[[0.125, 0.25, 0.625]]], rtol=1e-14)
+    np.testing.assert_allclose(losses.softmax(squares, EXACT, 2.0), [[[0.125, 0.25, 0.625]]], rtol=1e-14)
 
 
 def test_extreme_logits_stay_finite():
     logits = np.array([[[1e4, 0.0, -1e4]]])
-    assert losses.softmax(logits, Exact).tolist() == [[[1.0, 0.0, 0.0]]]
-    assert losses.cross_entropy(logits, np.array([0.0, 0.0, 1.0]), Exact).item() == 2e4
+    assert losses.softmax(logits, EXACT).tolist() == [[[1.0, 0.0, 0.0]]]
+    assert losses.cross_entropy(logits, np.array([0.0, 0.0, 1.0]), EXACT).item() == 2e4

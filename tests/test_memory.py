@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kdlib.__main__ import main
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.data.encoding import Column, Encoding
 from kdlib.data.memory import table_of
 from kdlib.data.readers import read_table
@@ -68,7 +68,7 @@ def deployed(columns=(), features=()):
     """A `Deployed` with random weights, of a table with an encoding, or of numbers."""
     encoding = Encoding(columns)
     features = encoding.feature_names or list(features)
-    network = Network((len(features), 5, 3), 1, Exact)
+    network = Network((len(features), 5, 3), 1, EXACT)
     network.parameters[:] = np.random.default_rng(0).normal(size=network.parameters.shape)
     about = About(["a", "b", "c"], features, [], encoding.to_json() if columns else "", "", "", {}, {}, 0, 0)
     return Deployed(FloatNetwork(network), about, np.zeros(1), np.ones(1))

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.evaluation import metrics
 from kdlib.learning.losses import softmax
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(size=(2, 40, 5)) * 2
 LABELS = np.concatenate([np.arange(5), RANDOM.integers(0, 5, 35)])
-P = softmax(LOGITS, Exact)
+P = softmax(LOGITS, EXACT)
 
 
 def test_against_scikit_learn():

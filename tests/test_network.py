@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kdlib.backends.arithmetic import Exact, Fast
+from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.network import Network, multiply_adds, parameter_count
 from kdlib.numerics.streams import stream
@@ -11,7 +11,7 @@ from kdlib.numerics.streams import stream
 SIZES = (5, 7, 4, 3)
 
 
-def network(replicas, arithmetic=Exact, sizes=SIZES):
+def network(replicas, arithmetic=EXACT, sizes=SIZES):
     result = Network(sizes, replicas, arithmetic)
     result.initialize([stream(0, "weights", k) for k in range(replicas)])
     for _, biases in result.layers:
@@ -32,7 +32,7 @@ def gradient(net, x, delta, masks=None):
 def test_gradient_is_that_of_the_forward_pass(dropout):
     """Of sum(weight * logits), in every parameter, by float32's products: the exact ones are tested as such."""
     random = np.random.default_rng(0)
-    net, x, weight = network(2, Fast), random.normal(size=(2, 6, 5)), random.normal(size=(2, 6, 3))
+    net, x, weight = network(2, FAST), random.normal(size=(2, 6, 5)), random.normal(size=(2, 6, 3))
     masks = [(random.random((2, 6, width)) < 0.7) / 0.7 for width in SIZES[:-1]] if dropout else None
     analytic, numeric, step = gradient(net, x, weight, masks), np.empty(net.parameters.shape), np.float32(2.0**-9)
 
@@ -57,7 +57,7 @@ def test_gradient_is_that_of_the_forward_pass(dropout):
 
 def test_inference_is_the_forward_pass_without_dropout():
     net, x = network(3), np.random.default_rng(1).normal(size=(9, 5))
-    plain = Network(SIZES, 3, Fast)
+    plain = Network(SIZES, 3, FAST)
     plain.parameters[:] = net.parameters
     backpropagation = Backpropagation(plain, 9)
     stack = np.broadcast_to(x, (3, 9, 5)).astype(np.float32)
@@ -81,7 +81,7 @@ def test_a_replica_is_the_same_alone_and_in_a_stack():
     x, delta = random.normal(size=(3, 8, 5)), random.normal(size=(3, 8, 3)) * np.array([1, 50, 0.01])[:, None, None]
     together, stack = gradient(network(3), x, delta), network(3)
     for k in range(3):
-        alone = Network(SIZES, 1, Exact)
+        alone = Network(SIZES, 1, EXACT)
         alone.parameters[:] = stack.parameters[k]
         assert np.array_equal(gradient(alone, x[k : k + 1], delta[k : k + 1])[0], together[k])
         assert np.array_equal(alone.logits(x[k])[0], stack.logits(x)[k])
@@ -101,7 +101,7 @@ def test_initial_weights_have_the_variance_of_he():
 
 def test_stored_and_read_again():
     net = network(2)
-    again = Network.from_arrays(net.arrays(), Exact)
+    again = Network.from_arrays(net.arrays(), EXACT)
     assert again.sizes == SIZES
     assert np.array_equal(again.parameters, net.parameters.astype(np.float32))
 
@@ -110,6 +110,6 @@ def test_stored_and_read_again():
 def test_arrays_that_do_not_fit_are_refused(broken):
     arrays = network(1).arrays()
     with pytest.raises(ValueError, match=r"could not|a layer is|do not follow one another"):
-        Network.from_arrays(arrays | {broken: arrays[broken][..., :-1]}, Exact)
+        Network.from_arrays(arrays | {broken: arrays[broken][..., :-1]}, EXACT)
     with pytest.raises(KeyError):
-        Network.from_arrays({name: array for name, array in arrays.items() if name != "biases_0"}, Exact)
+        Network.from_arrays({name: array for name, array in arrays.items() if name != "biases_0"}, EXACT)

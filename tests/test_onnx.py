@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from runners import student, trained
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.data.encoding import Column, Encoding
 from kdlib.data.readers import read_table
 from kdlib.deployment.float_network import FloatNetwork
@@ -116,7 +116,7 @@ def of_table(encoding, x):
     dataset.x, dataset.y = np.tile(x, (1 + 149 // len(x), 1))[:150], np.arange(150) % 3
     dataset.encoding, dataset.feature_names = encoding.to_json(), encoding.feature_names
     dataset.offset, dataset.scale = np.zeros((1, x.shape[1])), 1 / (1 + np.abs(x).max(axis=0))[None]
-    network = Network((x.shape[1], 6, 3), 1, Exact)
+    network = Network((x.shape[1], 6, 3), 1, EXACT)
     network.parameters[:] = np.random.default_rng(0).normal(size=network.parameters.shape)
     return both(dataset, network)
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import MAINS, quick_params
 from firefox import FIREFOX, Firefox
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.data.dataset import Dataset
 from kdlib.deployment.model_file import load
 from kdlib.io.artifacts import read_npz
@@ -203,12 +203,12 @@ def test_the_sliders_show_what_python_finds_to_the_last_digit(opened, digits, te
     put(opened, "#soften-controls label:nth-child(1) input", temperature)
     put(opened, "#soften-controls label:nth-child(2) input", alpha)
     z = np.stack([predictions[f"{name}_test_{split}"][0, place] for name in COLORS]).astype(np.float64)
-    p = losses.softmax(z, Exact, float(temperature))
+    p = losses.softmax(z, EXACT, float(temperature))
     shown = np.array(texts(opened, "#bars tbody .bar span")).reshape(10, 3)
     assert shown.tolist() == [[f"{value:.4f}" for value in of_class] for of_class in p.T]
-    kl = losses.kd_divergence(z, p[:1], float(temperature), Exact)
+    kl = losses.kd_divergence(z, p[:1], float(temperature), EXACT)
     assert texts(opened, "#bars tfoot td") == ["", *(f"{value:.4f}" for value in kl[1:])]
-    hard = losses.cross_entropy(z[2:], dataset.one_hot(np.array([row]), split), Exact)[0]
+    hard = losses.cross_entropy(z[2:], dataset.one_hot(np.array([row]), split), EXACT)[0]
     loss = alpha * temperature**2 * kl[2] + (1 - alpha) * hard
     expected = [f"{alpha:.2f}", f"{temperature**2:.2f}", f"{kl[2]:.4f}", f"{1 - alpha:.2f}", f"{hard:.4f}"]
     assert re.findall(r"\d+\.\d+", text(opened, "#soften-loss")) == [*expected, f"{loss:.4f}"]
@@ -222,7 +222,7 @@ def test_examples_come_by_the_teachers_second_guess(opened, digits):
     eights = np.argsort(-logits[shown], axis=1, kind="stable")[:, 1] == 8
     assert eights.any()
     assert (np.diff(eights.astype(int)) <= 0).all()
-    assert (np.diff(losses.softmax(logits[shown].astype(np.float64), Exact)[eights, 8]) <= 0).all()
+    assert (np.diff(losses.softmax(logits[shown].astype(np.float64), EXACT)[eights, 8]) <= 0).all()
 
 
 def test_the_gradient_with_the_factor_keeps_its_length(opened):
@@ -272,7 +272,7 @@ def by_python(folder, row):
     sums = np.ldexp(deployed.logits(row[None]), deployed.network.logit_exponent)[0]
     members = model.network.part(parts(2, model.network.replicas)[split])
     logits = ensemble_logits(members.logits((row[None] - dataset.offset[split]) * dataset.scale[split]))
-    teacher = losses.softmax(logits.astype(np.float64), Exact)[0]
+    teacher = losses.softmax(logits.astype(np.float64), EXACT)[0]
     student = deployed.predict_proba(row[None])[0]
     return [[f"{s:.4f}", str(int(n)), f"{t:.4f}"] for s, n, t in zip(student, sums, teacher, strict=True)]
 

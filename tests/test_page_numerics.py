@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from runners import extremes, halves, student, trained
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.data.scaled import Scaled
 from kdlib.learning import losses
 from kdlib.learning.objectives import Distillation
@@ -120,7 +120,7 @@ def test_sums_that_do_not_round(run):
     p = RNG.random((200, 30))
     sums, unit_sums = run(code, x=x, p=p)
     assert same(doubles(sums), exact.sum(x, axis=1))
-    assert same(doubles(unit_sums), Exact.unit_sum(p)[:, 0])
+    assert same(doubles(unit_sums), EXACT.unit_sum(p)[:, 0])
 
 
 def test_products_of_inference(run):
@@ -179,14 +179,14 @@ def test_losses_and_their_gradients(run, temperature):
         zs.map((z, i) => [divergence(z, soft[i], T)]), zs.map((z, i) => softGradient(z, soft[i], T)),
         zs.map((z, i) => hardGradient(z, given.labels[i]))].map((all) => all.map(bits));"""
     found = run(code, z=z, v=v, T=temperature, labels=labels.astype(np.int32))
-    soft = losses.softmax(v, Exact, temperature)
+    soft = losses.softmax(v, EXACT, temperature)
     expected = [
         soft,
-        losses.log_softmax(z, Exact, temperature),
-        losses.cross_entropy(z, one_hot, Exact)[:, None],
-        losses.kd_divergence(z, soft, temperature, Exact)[:, None],
-        losses.kd_gradient(z, soft, temperature, Exact),
-        losses.cross_entropy_gradient(z, one_hot, Exact),
+        losses.log_softmax(z, EXACT, temperature),
+        losses.cross_entropy(z, one_hot, EXACT)[:, None],
+        losses.kd_divergence(z, soft, temperature, EXACT)[:, None],
+        losses.kd_gradient(z, soft, temperature, EXACT),
+        losses.cross_entropy_gradient(z, one_hot, EXACT),
     ]
     assert soft.min() == 0
     assert [same(doubles(f, e.shape), e) for f, e in zip(found, expected, strict=True)] == [True] * len(expected)
@@ -243,10 +243,10 @@ def test_training_gives_the_bytes_and_the_curves_of_python(run, name):
     labels = np.where(unlabeled & (np.arange(400) % 3 > 0), -1, dataset.y[rows])
     one_hot[labels < 0] = 0
     validation = dataset.inputs(held), dataset.one_hot(held)
-    objective = Distillation(one_hot, logits, Exact, **setting)
+    objective = Distillation(one_hot, logits, EXACT, **setting)
     scaled = dataset.scaled(rows)
     assert isinstance(scaled, Scaled)
-    network, curve = train(scaled, objective, validation, recipe, Streams(3, "student", (2,)), survive=True)
+    network, curve = train(scaled, objective, recipe, validation, Streams(3, "student", (2,)), survive=True)
     of_page = {"sizes": network.sizes, "epochs": recipe.epochs, "rate": recipe.learning_rate, "seed": 3, "replica": 2}
     of_page |= {"batch": recipe.batch_size, "scaleByT2": setting["scale_by_t2"]}
     of_page |= {k: getattr(recipe, k) for k in ("momentum", "nesterov", "schedule", "warmup")}

@@ -18,8 +18,9 @@ from conftest import ROOT, quick
 from ranked import over
 
 from benchmarks.ranks import Run, environments
-from kdlib.backends import ranks
-from kdlib.backends.arithmetic import Exact, Fast
+from kdlib.backends.arithmetic import EXACT, FAST
+from kdlib.backends.context import Context
+from kdlib.backends.ranks import ALONE, Alone, Ranks
 from kdlib.io.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint, alike
 from kdlib.learning.objectives import CrossEntropy, Distillation
@@ -40,7 +41,17 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
-def fit(n=50, shape=(36,), arithmetic=Exact, taught=None, replicas=(0, 1), checkpoint=None, progress=None, **options):
+def fit(
+    n=50,
+    shape=(36,),
+    arithmetic=EXACT,
+    taught=None,
+    replicas=(0, 1),
+    checkpoint=None,
+    progress=None,
+    ranks=ALONE,
+    **options,
+):
     """Hash of a network that is trained on n rows, the last of which are a batch of two, and of its curve."""
     x, labels = (MANY if n > 75 else (X, LABELS))[0][:n].reshape(n, *shape), (MANY[1] if n > 75 else LABELS)[:n]
     objective = CrossEntropy(labels, arithmetic)
@@ -50,7 +61,7 @@ def fit(n=50, shape=(36,), arithmetic=Exact, taught=None, replicas=(0, 1), check
     held_out = (x[:25], labels[:25]) if n > 50 else (X[50:], LABELS[50:])
     survive = isinstance(recipe.learning_rate, tuple)
     streams = Streams(0, "test", replicas)
-    network, curve = train(x, objective, held_out, recipe, streams, progress, checkpoint, survive)
+    network, curve = train(x, objective, recipe, held_out, streams, progress, checkpoint, survive, Context(ranks=ranks))
     return hashlib.sha256(network.parameters.tobytes() + b"".join(v.tobytes() for v in curve.values())).hexdigest()
 
 
@@ -75,15 +86,19 @@ FEATURES = {
 )
 def test_any_number_of_ranks_has_the_bits_of_one_process(name):
     alone = fit(**FEATURES[name])
-    assert {count: set(over(count, lambda: fit(**FEATURES[name]))) for count in COUNTS} == {k: {alone} for k in COUNTS}
+    assert {count: set(over(count, lambda ranks: fit(ranks=ranks, **FEATURES[name]))) for count in COUNTS} == {
+        k: {alone} for k in COUNTS
+    }
 
 
 @forks
 def test_the_splits_of_a_stack_too():
-    def trained():
+    def trained(ranks=ALONE):
         splits, labels = [X[:50], X[25:]], np.stack([LABELS[:50], LABELS[25:]])
         validation, streams = [(X[50:], LABELS[50:]), (X[:9], LABELS[:9])], Streams(0, "test", (0, 1, 1000, 1001))
-        network, _ = train(splits, CrossEntropy(labels, Exact), validation, Recipe((8,), epochs=3), streams)
+        recipe = Recipe((8,), epochs=3)
+        context = Context(ranks=ranks)
+        network, _ = train(splits, CrossEntropy(labels), recipe, validation, streams, context=context)
         return network.parameters.tobytes()
 
     assert set(over(3, trained)) == {trained()}
@@ -92,8 +107,8 @@ def test_the_splits_of_a_stack_too():
 @forks
 @pytest.mark.parametrize("what", ["largest", "total"])
 def test_bits_differ_where_ranks_do_not_agree(what, monkeypatch):
-    monkeypatch.setattr(ranks.Ranks, what, getattr(ranks.Alone, what))
-    assert set(over(2, fit)) != {fit()}
+    monkeypatch.setattr(Ranks, what, getattr(Alone, what))
+    assert set(over(2, lambda ranks: fit(ranks=ranks))) != {fit()}
 
 
 @forks
@@ -103,15 +118,22 @@ def test_others_go_on_from_what_the_first_rank_wrote(name, tmp_path):
         if epoch == count - 2:
             raise KeyboardInterrupt
 
-    def resumed():
+    def resumed(ranks=ALONE):
         epochs = []
-        found = fit(checkpoint=Checkpoint(path, 1), progress=lambda epoch, *_: epochs.append(epoch), **FEATURES[name])
+        checkpoint = Checkpoint(path, 1, ranks)
+        progress = lambda epoch, *_: epochs.append(epoch)  # noqa: E731
+        found = fit(checkpoint=checkpoint, progress=progress, ranks=ranks, **FEATURES[name])
         return found, epochs[:1]
 
     path, alone = tmp_path / "out.npz", fit(**FEATURES[name])
     for count in (2, 3):  # at the end of the first epoch, and of the second
         with pytest.raises(AssertionError, match="KeyboardInterrupt"):
-            over(count, lambda: fit(checkpoint=Checkpoint(path, 1), progress=killed, **FEATURES[name]))
+            over(
+                count,
+                lambda ranks: fit(
+                    checkpoint=Checkpoint(path, 1, ranks), progress=killed, ranks=ranks, **FEATURES[name]
+                ),
+            )
     assert over(5, resumed) == [(alone, [1])] * 5
     assert sorted(file.name for file in tmp_path.iterdir()) == ["out.npz.checkpoint"]
     assert resumed() == (alone, [])
@@ -119,10 +141,10 @@ def test_others_go_on_from_what_the_first_rank_wrote(name, tmp_path):
 
 @forks
 def test_ranks_of_different_data_do_not_begin(tmp_path):
-    def started():
-        if ranks.current.rank == 2:
+    def started(ranks):
+        if ranks.rank == 2:
             X[0, 0] += 1
-        fit(checkpoint=Checkpoint(tmp_path / "out.npz", None))
+        fit(checkpoint=Checkpoint(tmp_path / "out.npz", None, ranks), ranks=ranks)
 
     with pytest.raises(AssertionError, match="digests of parameters, data and code differ"):
         over(3, started)
@@ -131,17 +153,17 @@ def test_ranks_of_different_data_do_not_begin(tmp_path):
 @forks
 def test_ranks_of_different_versions_do_not_begin():
     with pytest.raises(AssertionError, match="versions differ: rank 0 has NumPy 0, rank 1 NumPy 1"):
-        over(2, lambda: alike("versions", f"NumPy {ranks.current.rank}"))
+        over(2, lambda ranks: alike(ranks, "versions", f"NumPy {ranks.rank}"))
 
 
 def test_fast_is_refused():
-    with ranks.using(ranks.Ranks(0, 2, None)), pytest.raises(UserError, match="arithmetic: got fast"):
-        fit(arithmetic=Fast)
+    with pytest.raises(UserError, match="arithmetic: got fast"):
+        fit(arithmetic=FAST, ranks=Ranks(0, 2, None))
 
 
 @pytest.mark.parametrize("n", [1, 3, 16, 50])
 def test_the_shares_of_all_ranks_are_the_batches(n):
-    shares = [ranks.Ranks(rank, 5, None).batches(n, 16) for rank in range(5)]
+    shares = [Ranks(rank, 5, None).batches(n, 16) for rank in range(5)]
     own = [np.arange(n)[own] for own, _ in shares]
     assert sorted(np.concatenate(own)) == list(range(n))
     for k, start in enumerate(range(0, n, 16)):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdlib.backends.arithmetic import Exact, Fast
+from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.data.scaled import Scaled
 from kdlib.io.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint
@@ -44,14 +44,14 @@ def of_split(split, replicas, recipe, objective, **options):
     """Trained on the rows of one split, which are copied."""
     numbers = tuple(split * REPLICAS + k for k in replicas)
     x = scaled(split, ROWS[split]).reshape(-1, 2, 3)
-    return train(x, objective, held_out(split), recipe, Streams(0, "test", numbers), **options)
+    return train(x, objective, recipe, held_out(split), Streams(0, "test", numbers), **options)
 
 
 def of_both(replicas, recipe, objective, **options):
     """Trained as one stack, from one array."""
     numbers = tuple(split * REPLICAS + k for split in range(2) for k in replicas)
     x = [Scaled(X, ROWS[split], OFFSET[split], SCALE[split]) for split in range(2)]
-    return train(x, objective, [held_out(0), held_out(1)], recipe, Streams(0, "test", numbers), **options)
+    return train(x, objective, recipe, [held_out(0), held_out(1)], Streams(0, "test", numbers), **options)
 
 
 def same(stack, own, alone):
@@ -63,9 +63,9 @@ def same(stack, own, alone):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_split_is_the_same_in_a_stack_of_splits_and_alone(name):
-    both = of_both((0, 3), RECIPES[name], CrossEntropy(ONE_HOT[ROWS], Exact))
+    both = of_both((0, 3), RECIPES[name], CrossEntropy(ONE_HOT[ROWS], EXACT))
     for split in range(2):
-        objective = CrossEntropy(ONE_HOT[ROWS[split]], Exact)
+        objective = CrossEntropy(ONE_HOT[ROWS[split]], EXACT)
         alone = of_split(split, (0, 3), RECIPES[name], objective)
         same(both, slice(2 * split, 2 * split + 2), alone)
         same(both, slice(2 * split + 1, 2 * split + 2), of_split(split, (3,), RECIPES[name], objective))
@@ -86,7 +86,7 @@ GRIDS = {
     **GRIDS,
     loss=st.sampled_from(["kd", "mse", "dkd"]),
     recipe=st.sampled_from(sorted(RECIPES)),
-    arithmetic=st.sampled_from([Exact, Fast]),
+    arithmetic=st.sampled_from([EXACT, FAST]),
     standardize=st.booleans(),
     by_t2=st.booleans(),
     hidden=st.booleans(),
@@ -119,10 +119,10 @@ def test_a_setting_is_the_same_in_a_grid_and_alone(
 @pytest.mark.parametrize("patience", [None, 1])
 def test_a_network_that_diverges_is_marked_and_the_others_live_on(patience, tmp_path):
     recipe = replace(RECIPES["adamw"], optimizer="sgd", epochs=6, patience=patience)
-    objective = CrossEntropy(ONE_HOT[ROWS], Exact)
+    objective = CrossEntropy(ONE_HOT[ROWS], EXACT)
     stack = of_both((0, 0), replace(recipe, learning_rate=(0.1, 1e200) * 2), objective, survive=True)
     for split in range(2):
-        alone = of_split(split, (0,), replace(recipe, learning_rate=0.1), CrossEntropy(ONE_HOT[ROWS[split]], Exact))
+        alone = of_split(split, (0,), replace(recipe, learning_rate=0.1), CrossEntropy(ONE_HOT[ROWS[split]], EXACT))
         same(stack, slice(2 * split, 2 * split + 1), alone)
     assert np.isnan(stack[0].parameters[[1, 3]]).all()
     with pytest.raises(UserError, match=r"the loss of replica 0 became (nan|inf) in epoch 1: lower .*1e\+200"):
@@ -140,7 +140,7 @@ def test_a_stack_that_was_killed_goes_on_to_the_same_bits(tmp_path):
             raise KilledError
 
     recipe = replace(RECIPES["sgd"], epochs=6, learning_rate=(0.1, 1e200) * 2)
-    objective = CrossEntropy(ONE_HOT[ROWS], Exact)
+    objective = CrossEntropy(ONE_HOT[ROWS], EXACT)
     checkpoint = Checkpoint(tmp_path / "out.npz", 2)
     with pytest.raises(KilledError):
         of_both((0, 0), recipe, objective, survive=True, progress=kill, checkpoint=checkpoint)

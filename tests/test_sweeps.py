@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import kdlib.pipeline.jobs
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.data.dataset import Dataset
 from kdlib.evaluation import heldout
 from kdlib.evaluation.intervals import wilson_interval
@@ -128,8 +128,8 @@ def alone(params, split, k, rows, rate):
     x = (dataset.x - dataset.offset[split]) * dataset.scale[split]
     one_hot, held_out = np.eye(3)[dataset.y], dataset.rows("validation", split)
     recipe, streams = params.student.recipe(), Streams(params.seed, "student", (split * REPLICAS + k,))
-    validation, objective = (x[held_out], one_hot[held_out]), CrossEntropy(one_hot[rows], Exact)
-    return train(x[rows], objective, validation, replace(recipe, learning_rate=rate), streams)[0].parameters[0]
+    validation, objective = (x[held_out], one_hot[held_out]), CrossEntropy(one_hot[rows], EXACT)
+    return train(x[rows], objective, replace(recipe, learning_rate=rate), validation, streams)[0].parameters[0]
 
 
 def test_replica_k_of_split_s_is_the_same_when_it_is_trained_alone(here):

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdlib import __main__ as tools
-from kdlib.backends import threads
+from kdlib.backends.threads import Threads
 from kdlib.data.dataset import Dataset
 from kdlib.io.artifacts import read_npz, write_npz
 from kdlib.io.errors import UserError
@@ -175,11 +175,7 @@ class TestClassifier:
             return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
 
         before = counts()
-        threads.limit(1)
-        try:
-            answers(*NEAREST.values(), dataset, 3, 0, lambda: seen.append(set(counts())))
-        finally:
-            threads.limit(None)
+        answers(*NEAREST.values(), dataset, 3, 0, lambda: seen.append(set(counts())), Threads(1))
         assert seen == [{1}] * 8 == [{1}] * fits(dataset, 3, 0)
         assert counts() == before
 

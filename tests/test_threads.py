@@ -3,8 +3,8 @@
 import pytest
 
 from kdlib.backends import threads
-from kdlib.backends.arithmetic import Fast
-from kdlib.backends.threads import Pace, paced
+from kdlib.backends.arithmetic import FAST
+from kdlib.backends.threads import Pace, Threads
 
 
 class Machine:
@@ -69,26 +69,23 @@ def test_small_steps_have_one_thread_and_all_is_as_before_afterwards():
         return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
 
     before = blas()
-    with paced(threads.FEW - 1):
+    own = Threads()
+    with own.paced(threads.FEW - 1):
         assert set(blas()) <= {1}
-        assert threads.parts(100, 10 * threads.SMALL) == [(0, 100)]
+        assert own.parts(100, 10 * threads.SMALL) == [(0, 100)]
     assert blas() == before
 
 
 def test_plain_float32_keeps_its_threads(monkeypatch):
     monkeypatch.setattr(threads, "Pace", None)
-    with paced(10 * threads.FEW, Fast.threads_matter) as after_step:
+    with Threads().paced(10 * threads.FEW, FAST.threads_matter) as after_step:
         after_step()
 
 
 def test_a_limit_is_kept():
     threadpoolctl = pytest.importorskip("threadpoolctl", reason="no threadpoolctl (pip install threadpoolctl)")
-    threads.limit(1)
-    try:
-        with paced(10 * threads.FEW) as after_step:
-            for _ in range(20):
-                after_step()
-                pools = threadpoolctl.threadpool_info()
-                assert all(pool["num_threads"] == 1 for pool in pools if pool["user_api"] == "blas")
-    finally:
-        threads.limit(None)
+    with Threads(1).paced(10 * threads.FEW) as after_step:
+        for _ in range(20):
+            after_step()
+            pools = threadpoolctl.threadpool_info()
+            assert all(pool["num_threads"] == 1 for pool in pools if pool["user_api"] == "blas")

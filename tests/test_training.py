@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kdlib.backends import dense
-from kdlib.backends.arithmetic import Exact, Fast
+from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.data.scaled import Scaled
 from kdlib.io.errors import UserError
 from kdlib.learning.inputs import outlying
@@ -23,11 +23,11 @@ Y = (X[:, 0] > 0).astype(int) + 2 * (X[:, 1] > 0)
 ONE_HOT = np.eye(4)[Y]
 
 
-def fit(replicas=(0,), arithmetic=Exact, objective=None, **recipe):
+def fit(replicas=(0,), arithmetic=EXACT, objective=None, **recipe):
     objective = objective or CrossEntropy(ONE_HOT[:50], arithmetic)
     seed, x, progress = recipe.pop("seed", 0), recipe.pop("x", X[:50]), recipe.pop("progress", None)
     recipe = Recipe(**{"epochs": 3, "batch_size": 16, "hidden": (9, 8)} | recipe)
-    return train(x, objective, (X[50:], ONE_HOT[50:]), recipe, Streams(seed, "test", replicas), progress)
+    return train(x, objective, recipe, (X[50:], ONE_HOT[50:]), Streams(seed, "test", replicas), progress)
 
 
 RECIPES = {
@@ -81,7 +81,7 @@ def test_replicas_differ_in_their_weights_batches_and_masks(monkeypatch):
     assert not equal(batch_size=16, views=2)
 
 
-@pytest.mark.parametrize("arithmetic", [Exact, Fast])
+@pytest.mark.parametrize("arithmetic", [EXACT, FAST])
 def test_it_learns(arithmetic):
     _, curve = fit(arithmetic=arithmetic, epochs=40)
     assert curve["training_loss"][0, -1] < 0.3 * curve["training_loss"][0, 0]
@@ -91,7 +91,7 @@ def test_it_learns(arithmetic):
 def test_exact_and_fast_are_one_algorithm(monkeypatch):
     """With 20 bits an operand, which round in sums, exact is float32 to the last bits."""
     monkeypatch.setattr(dense, "bits_beside", lambda inner, other=0: 40 - other)
-    exact, fast = (fit(arithmetic=arithmetic, epochs=2)[0].parameters for arithmetic in (Exact, Fast))
+    exact, fast = (fit(arithmetic=arithmetic, epochs=2)[0].parameters for arithmetic in (EXACT, FAST))
     # 9 steps amplify the rounding to 20 bits, 5e-7, by less than a thousand.
     assert np.abs(exact - fast).max() < 5e-4
 
@@ -104,13 +104,13 @@ def test_the_seed_decides():
 
 def test_baseline_and_student_start_alike_and_see_the_same_batches():
     """Distillation with alpha = 0 is the baseline, bit for bit: only the loss tells the two apart."""
-    objective = Distillation(ONE_HOT[:50], RANDOM.normal(size=(50, 4)), Exact, alpha=0.0)
+    objective = Distillation(ONE_HOT[:50], RANDOM.normal(size=(50, 4)), EXACT, alpha=0.0)
     assert np.array_equal(fit()[0].parameters, fit(objective=objective)[0].parameters)
 
 
 def test_one_epoch_by_hand():
     """One linear layer, one batch of everything: gradient x^T (p - t) / n from the initial weights."""
-    options = {"hidden": (), "epochs": 1, "batch_size": 50, "momentum": 0.0, "arithmetic": Fast}
+    options = {"hidden": (), "epochs": 1, "batch_size": 50, "momentum": 0.0, "arithmetic": FAST}
     network, _ = fit(learning_rate=0.5, **options)
     start, _ = fit(learning_rate=1e-30, **options)
     (weights, biases), x = start.layers[0], X[:50]
@@ -167,10 +167,10 @@ def test_a_stopped_replica_does_not_come_back():
 
 
 def test_a_blas_that_rounds_operands_is_refused(monkeypatch):
-    monkeypatch.setattr(Exact, "usable", staticmethod(lambda: False))
+    monkeypatch.setattr(EXACT, "usable", staticmethod(lambda: False))
     with pytest.raises(UserError, match=r"^arithmetic: got exact.*in fewer bits.*fast"):
         fit()
-    fit(arithmetic=Fast)
+    fit(arithmetic=FAST)
 
 
 def test_inputs_out_of_range_are_refused():
@@ -189,7 +189,7 @@ def test_a_feature_that_crowds_out_the_others_is_found():
     assert outlying(np.array([[1e-6, 1.0, 1e6]])) == (2, 1e6)
 
 
-@pytest.mark.parametrize("arithmetic", [Exact, Fast])
+@pytest.mark.parametrize("arithmetic", [EXACT, FAST])
 def test_divergence_is_told(arithmetic):
     with pytest.raises(UserError, match=r"the loss of replica 0 became (nan|inf) in epoch \d+: lower learning_rate"):
         fit(arithmetic=arithmetic, learning_rate=1e30, epochs=20)
@@ -210,12 +210,12 @@ def norms(network):
     return np.concatenate([np.sqrt((weights**2).sum(axis=1)).ravel() for weights, _ in network.layers])
 
 
-@pytest.mark.parametrize("arithmetic", [Exact, Fast])
+@pytest.mark.parametrize("arithmetic", [EXACT, FAST])
 def test_max_norm_bounds_the_incoming_weights_of_each_unit(arithmetic):
     free, _ = fit(arithmetic=arithmetic)
     bounded, _ = fit(arithmetic=arithmetic, max_norm=0.9)
     # The norm is that of weights of 10 bits, which err by 2^-11 each, 9 in a column; float32 has 24.
-    slack = 1e-5 if arithmetic is Fast else 3 * 2.0**-11
+    slack = 1e-5 if arithmetic is FAST else 3 * 2.0**-11
     assert norms(free).max() > 1 > 0.9 + slack > norms(bounded).max() > 0.9 - slack
 
 
@@ -227,7 +227,7 @@ def test_views_that_look_alike_are_the_training_without_them():
     """An epoch shows each example once, with the same draws; of two views that differ it is another training."""
 
     def parameters(x, **options):
-        return fit(x=x, objective=CrossEntropy(ONE_HOT[[*range(25)] * (len(x) // 25)], Exact), **options)[0].parameters
+        return fit(x=x, objective=CrossEntropy(ONE_HOT[[*range(25)] * (len(x) // 25)], EXACT), **options)[0].parameters
 
     plain, alike, other = X[:25], np.concatenate([X[:25], X[:25]]), np.concatenate([X[:25], -X[:25]])
     assert np.array_equal(parameters(plain), parameters(alike, views=2))
@@ -240,7 +240,7 @@ def test_bytes_are_held_once_more_as_float32_and_never_as_float64():
     scaled = Scaled(x, np.arange(n), np.zeros(features), np.full(features, 1 / 255))
     tracemalloc.start()
     try:
-        train(scaled, CrossEntropy(one_hot, Exact), (scaled, one_hot), Recipe((8,), 1, batch_size=500), Streams(0, "x"))
+        train(scaled, CrossEntropy(one_hot, EXACT), Recipe((8,), 1, batch_size=500), (scaled, one_hot), Streams(0, "x"))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

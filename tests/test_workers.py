@@ -18,7 +18,7 @@ import pytest
 import yaml
 from conftest import MAINS, ROOT, quick, quick_params
 
-from kdlib.backends import threads
+from kdlib.backends.threads import Threads
 from kdlib.io import chunks
 from kdlib.io.errors import UserError
 from kdlib.learning.stack import each
@@ -276,7 +276,7 @@ def test_it_is_left_early_without_a_warning(experiment, monkeypatch, recwarn):
 
 @pytest.mark.slow
 def test_each_worker_has_its_share_of_threads(experiment, monkeypatch):
-    monkeypatch.setattr(threads, "available", lambda: 7)
+    monkeypatch.setattr(Threads, "available", lambda self: 7)
     for given, expected in ((None, 3), (5, 5)):
         work, _ = work_of(execution={"workers": 2, "threads": given})
         with workers._pool(work, 10) as (_, asker, options):
@@ -286,7 +286,7 @@ def test_each_worker_has_its_share_of_threads(experiment, monkeypatch):
 
 @pytest.mark.slow
 def test_no_more_processes_than_parts(experiment, monkeypatch):
-    monkeypatch.setattr(threads, "available", lambda: 7)
+    monkeypatch.setattr(Threads, "available", lambda self: 7)
     work, _ = work_of(execution={"workers": 1000})
     with workers._pool(work, 3) as (_, asker, options):
         assert options["n_jobs"] == 3

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.evaluation import metrics
 from kdlib.io.artifacts import digest, read_npz, write_npz
 from kdlib.learning.network import Network
@@ -88,10 +88,10 @@ def test_cells_of_a_table(tmp_path):
 
 ONE_HOT = np.eye(3)[LABELS[:6]]
 OBJECTIVES = {
-    "ce": lambda teacher: CrossEntropy(ONE_HOT, Exact),
+    "ce": lambda teacher: CrossEntropy(ONE_HOT, EXACT),
     **{
         f"{loss}{', standardized' * standardize}": lambda teacher, loss=loss, standardize=standardize: Distillation(
-            ONE_HOT, teacher, Exact, loss=loss, temperature=2.0, alpha=0.5, standardize_logits=standardize
+            ONE_HOT, teacher, EXACT, loss=loss, temperature=2.0, alpha=0.5, standardize_logits=standardize
         )
         for loss in ("kd", "mse", "dkd")
         for standardize in (False, True)
@@ -133,7 +133,7 @@ def test_a_product_of_a_blas_that_returns_negative_zeros(monkeypatch):
         return result
 
     a, b = np.eye(3)[None], np.diag([-1.0, 1.0, 0.0])[None]
-    network = Network((3, 3, 3), 1, Exact)
+    network = Network((3, 3, 3), 1, EXACT)
     network.parameters[:] = -0.0
     plain = exact.matmul(a, b), network.logits(a)
     monkeypatch.setattr(np, "matmul", negative)

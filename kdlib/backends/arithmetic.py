@@ -1,23 +1,66 @@
-"""The two arithmetics in which a network can be trained. Code is written once and takes one of these classes."""
+"""The two arithmetics in which a network can be trained. Code is written once and takes `EXACT` or `FAST`."""
 
 import math
 
 import numpy as np
 
-from kdlib.backends import dense, selection
+from kdlib.backends import dense
+from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
 from kdlib.numerics import elementary, exact, grids
 
 
-class Exact:
+class Arithmetic:
+    """The base of both arithmetics.
+
+    Parameters
+    ----------
+    backend : NumpyBackend
+        It computes what a training needs for each batch: log-softmax and the gradient of softmax.
+    """
+
+    name: str
+    dtype: type  # of parameters, activations and their gradients
+    logits_dtype: type  # of logits and losses
+    threads_matter: bool  # whether the bits depend on the number of threads or ranks
+    limit: float  # largest magnitude of the training inputs
+    dense: type  # the products of a layer, see `kdlib.backends.dense`
+
+    def __init__(self, backend: NumpyBackend = NUMPY):
+        self.backend = backend
+
+    @property
+    def identity(self) -> str:
+        """What a checkpoint compares; the back end changes no bit."""
+        return self.name
+
+    def on(self, backend: NumpyBackend) -> "Arithmetic":
+        """Return the same arithmetic, computed by another back end."""
+        return type(self)(backend)
+
+    def shifted(
+        self, logits: np.ndarray, temperature: float | np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the two parts of log-softmax, see `kdlib.backends.numpy_backend.shifted`."""
+        return self.backend.shifted(logits, temperature, self)
+
+    def softmax_gradient(
+        self, logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return (softmax(logits / T) - targets) / T, (R, n, classes)."""
+        return self.backend.softmax_gradient(logits, targets, temperature, self)
+
+
+class Exact(Arithmetic):
     """The same bits on every machine: training in float32 on the grids of `kdlib.numerics.grids`.
 
     Losses, measures and inference are float64: see `kdlib.numerics.exact`.
     """
 
-    dtype = np.float32  # of parameters, activations and their gradients
-    logits_dtype = np.float64  # of logits and losses
-    threads_matter = False  # whether the bits depend on the number of threads
-    limit = grids.LIMIT  # largest magnitude of the training inputs
+    name = "exact"
+    dtype = np.float32
+    logits_dtype = np.float64
+    threads_matter = False
+    limit = grids.LIMIT
     dense = dense.ExactDense
     usable = staticmethod(grids.blas_is_exact)  # whether the products here are as the bound assumes
     exp = staticmethod(elementary.exp)
@@ -26,17 +69,11 @@ class Exact:
     sum = staticmethod(exact.sum)
     unit_sum = staticmethod(exact.unit_sum)
 
-    @staticmethod
-    def softmax_gradient(
-        logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None = None
-    ) -> np.ndarray:
-        """Return (softmax(logits / T) - targets) / T, (R, n, classes)."""
-        return selection.current.softmax_gradient(logits, targets, temperature, Exact)
 
-
-class Fast:
+class Fast(Arithmetic):
     """Plain float32: quicker, and repeatable on one machine only."""
 
+    name = "fast"
     dtype = np.float32
     logits_dtype = np.float32
     threads_matter = True
@@ -55,16 +92,11 @@ class Fast:
         return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
     @staticmethod
-    def softmax_gradient(
-        logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None = None
-    ) -> np.ndarray:
-        """Return (softmax(logits / T) - targets) / T, (R, n, classes)."""
-        return selection.current.softmax_gradient(logits, targets, temperature, Fast)
-
-    @staticmethod
     def unit_sum(x: np.ndarray) -> np.ndarray:
         """Return the sums over the last axis, which is kept."""
         return np.add.reduce(x, axis=-1, keepdims=True)
 
 
-ARITHMETICS = {"exact": Exact, "fast": Fast}
+EXACT = Exact()
+FAST = Fast()
+ARITHMETICS = {"exact": EXACT, "fast": FAST}

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from kdlib.backends import numpy_backend, selection
+from kdlib.backends import numpy_backend
+from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
 from kdlib.numerics.grids import SCALED_FLOOR, Grid, Mirror, bits_beside, product
 
 Operand = tuple[np.ndarray, np.ndarray | None]
@@ -39,6 +40,8 @@ class ExactDense:
         Weights (R, K, m) and biases (R, 1, m), views of the parameters.
     rows : int
         Of the largest batch.
+    backend : NumpyBackend
+        It snaps operands.
     values : np.ndarray, optional
         Where the snapped weights are stored, if not in a new array.
 
@@ -52,8 +55,9 @@ class ExactDense:
         Of the activations, the weights, δ for the weights' gradient, δ for the inputs' gradient, δ for the biases'.
     """
 
-    def __init__(self, layer: Layer, rows: int, values: np.ndarray | None = None):
+    def __init__(self, layer: Layer, rows: int, backend: NumpyBackend = NUMPY, values: np.ndarray | None = None):
         weights, self.biases = layer
+        self._backend = backend
         _, inner, width = weights.shape
         # Each operand is in two products, and each product must leave enough bits to both of its operands.
         input_bits = min(-(-bits_beside(inner) // 2), bits_beside(rows) // 2)
@@ -82,7 +86,7 @@ class ExactDense:
     def operand(self, x: np.ndarray) -> Operand:
         """Return x (..., K), float32, as an operand."""
         out = np.empty_like(x)
-        return out, selection.current.operand(x, self._input_grid, out)
+        return out, self._backend.operand(x, self._input_grid, out)
 
     def activate(self, z: np.ndarray, biases: np.ndarray, mask: np.ndarray | None, out: np.ndarray) -> Operand:
         """Apply z <- ReLU(z + b) * mask in place, and return z as this layer's operand.
@@ -165,7 +169,7 @@ class FastDense:
 
     grids = ()
 
-    def __init__(self, layer: Layer, rows: int, values: np.ndarray | None = None):
+    def __init__(self, layer: Layer, rows: int, backend: NumpyBackend = NUMPY, values: np.ndarray | None = None):
         weights, self.biases = layer
         self.mirror = Same(weights)
         self._ones = np.ones((1, rows), np.float32)
@@ -231,6 +235,8 @@ class Layers:
         (R, parameters).
     rows : int
         Of the largest batch.
+    backend : NumpyBackend
+        It snaps operands.
 
     Attributes
     ----------
@@ -245,13 +251,19 @@ class Layers:
     """
 
     def __init__(
-        self, dense: type[ExactDense] | type[FastDense], sizes: Sequence[int], parameters: np.ndarray, rows: int
+        self,
+        dense: type[ExactDense] | type[FastDense],
+        sizes: Sequence[int],
+        parameters: np.ndarray,
+        rows: int,
+        backend: NumpyBackend = NUMPY,
     ):
         self.sizes = sizes
         self.parameters = parameters
+        self.backend = backend
         self.gradient = np.zeros_like(parameters)
         self.mirrored = np.zeros_like(parameters) if dense is ExactDense else parameters
         views = layer_views(parameters, sizes)
         mirrored = layer_views(self.mirrored, sizes)
-        self.dense = [dense(view, rows, values) for view, (values, _) in zip(views, mirrored, strict=True)]
+        self.dense = [dense(view, rows, backend, values) for view, (values, _) in zip(views, mirrored, strict=True)]
         self.gradients = layer_views(self.gradient, sizes)

@@ -1,16 +1,15 @@
 """The elementwise operations of training, in NumPy. `numba_backend` does the same in compiled loops.
 
 In all functions `grid` is a `kdlib.numerics.grids.Grid`, and None in plain float32; `layers` is a
-`kdlib.backends.dense.Layers`; `arithmetic` is `kdlib.backends.arithmetic.Exact` or `Fast`.
+`kdlib.backends.dense.Layers`; `arithmetic` is one of `kdlib.backends.arithmetic.ARITHMETICS`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from kdlib.numerics.grids import Grid, magnitude, snap
+from kdlib.numerics.grids import Grid, magnitude, product, snap
 
-HELD = 1 << 26  # elements of the training examples that are held as operands, 256 MiB, not made anew for each batch
 BLOCK = 65536  # elements of a block: its arrays stay in the cache while all passes of an update go over them
 
 
@@ -82,14 +81,6 @@ def constrain(layers, max_norm: float) -> None:
             weights = dense.mirror.weights
             weights *= np.minimum(factor, 1)
             dense.mirror.finish()
-
-
-def passes(layers, rows: int) -> None:
-    """Return None: `kdlib.learning.backpropagation` calls the functions of this module for each layer."""
-    return None
-
-
-steps = None  # `kdlib.learning.training` takes its steps one at a time
 
 
 def operand(x: np.ndarray, grid: Grid, out: np.ndarray, nonnegative: bool = False) -> np.ndarray:
@@ -201,9 +192,7 @@ def _shifted_logits(logits, temperature):
     return result
 
 
-def shifted(
-    logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic: type
-) -> tuple[np.ndarray, np.ndarray]:
+def shifted(logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic) -> tuple[np.ndarray, np.ndarray]:
     """Return the two parts of log-softmax = shifted - log(total).
 
     Parameters
@@ -212,7 +201,7 @@ def shifted(
         z, (..., classes).
     temperature : float, np.ndarray or None
         T; None for 1.
-    arithmetic : type
+    arithmetic : Exact or Fast
 
     Returns
     -------
@@ -225,7 +214,7 @@ def shifted(
     return result, arithmetic.unit_sum(arithmetic.exp(result))
 
 
-def softmax(logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic: type) -> np.ndarray:
+def softmax(logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic) -> np.ndarray:
     """Return softmax(logits / T), (..., classes). The parameters are those of `shifted`."""
     exponentials = arithmetic.exp(_shifted_logits(logits, temperature))
     exponentials /= arithmetic.unit_sum(exponentials)
@@ -233,7 +222,7 @@ def softmax(logits: np.ndarray, temperature: float | np.ndarray | None, arithmet
 
 
 def softmax_gradient(
-    logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None, arithmetic: type
+    logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None, arithmetic
 ) -> np.ndarray:
     """Return (softmax(logits / T) - targets) / T, (R, n, classes). The parameters are those of `shifted`."""
     gradient = softmax(logits, temperature, arithmetic)
@@ -241,3 +230,36 @@ def softmax_gradient(
     if temperature is not None:
         gradient /= temperature
     return gradient
+
+
+class NumpyBackend:
+    """What computes the batches of a training. A subclass overrides what it does in another way, with the same bits.
+
+    Attributes
+    ----------
+    max_held : int
+        Elements of the training examples up to which their operands are held, not made anew for each batch.
+    has_steps : bool
+        Whether `steps` is there.
+    """
+
+    max_held = 1 << 26  # 256 MiB
+    has_steps = False
+    constrain = staticmethod(constrain)
+    gather = staticmethod(gather)
+    operand = staticmethod(operand)
+    product = staticmethod(product)
+    shifted = staticmethod(shifted)
+    softmax_gradient = staticmethod(softmax_gradient)
+    update = staticmethod(update)
+
+    def passes(self, layers, rows: int):
+        """Return compiled passes for batches of `rows` rows; None if `Backpropagation` is to go layer by layer."""
+        return None
+
+    def steps(self, layers, rows: int, rule: Callable, moments: Sequence[np.ndarray], logits_dtype: type):
+        """Return compiled steps, see `kdlib.backends.numba_backend.steps.Steps`."""
+        raise NotImplementedError
+
+
+NUMPY = NumpyBackend()

@@ -5,8 +5,7 @@ maximum, and a sum of numbers whose every partial sum is a multiple of one unit,
 rounds. So no bit depends on the number of ranks, nor on the order in which they add.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -117,22 +116,9 @@ class Ranks(Alone):
 
 
 ALONE = Alone()
-current = ALONE
 
 
-@contextlib.contextmanager
-def using(ranks: Alone) -> Iterator[None]:
-    """Make these ranks `current` inside a `with` block."""
-    global current
-    before = current
-    current = ranks
-    try:
-        yield
-    finally:
-        current = before
-
-
-def mean_of(pieces: Sequence[np.ndarray], n: int) -> np.ndarray:
+def mean_of(pieces: Sequence[np.ndarray], n: int, ranks: Alone = ALONE) -> np.ndarray:
     """Return `exact.mean` over the last axis of an array that is given in pieces, without a copy of the whole.
 
     Parameters
@@ -141,10 +127,12 @@ def mean_of(pieces: Sequence[np.ndarray], n: int) -> np.ndarray:
         (..., k) each: this rank's terms.
     n : int
         The number of terms of all ranks.
+    ranks : Alone or Ranks
+        They share the terms.
     """
     largest = [np.max(np.abs(piece), axis=-1, keepdims=True, initial=0.0) for piece in pieces]
-    sums = Sums(current.largest(np.maximum.reduce(largest)), n)
+    sums = Sums(ranks.largest(np.maximum.reduce(largest)), n)
     for piece in pieces:
         sums.add(piece)
-    mean = sums.total(current.total) / n
+    mean = sums.total(ranks.total) / n
     return np.where(np.isnan(mean), np.nan, mean)  # NaN has many bits, and the order of a sum decides which

@@ -10,58 +10,114 @@ from collections.abc import Callable, Iterator, Sequence
 
 SMALL = 1 << 19  # elements for which waking a thread costs more than it saves
 FEW = 1 << 20  # products for which a second thread costs more: 64-128-10, batch 32, takes 3/4 of the time without it
-_max_threads = None  # set by `limit`
-_chosen_threads = None  # the number that `paced` has set
-_executor = (None, None)  # the process and its workers: a fork has none of its parent's threads
 
 
-def limit(count: int | None) -> None:
-    """Set the largest number of threads. None: one for each core that the process may use."""
-    global _max_threads
-    _max_threads = count
-
-
-def available() -> int:
-    """Return the number of threads that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return _max_threads or cores or 1
-
-
-def parts(n: int, elements: int) -> list[tuple[int, int]]:
-    """Cut range(n) into parts (first, last), one for each thread.
+class Threads:
+    """The threads of this process that a training may use.
 
     Parameters
     ----------
-    n : int
-    elements : int
-        The elements to process, in all. If there are fewer than SMALL, there is one part.
+    limit : int, optional
+        The largest number of threads. None: one for each core that the process may use.
     """
-    count = min(_chosen_threads or available() if elements >= SMALL else 1, n)
-    return [(n * k // count, n * (k + 1) // count) for k in range(count)]
+
+    def __init__(self, limit: int | None = None):
+        self._limit = limit
+        self._chosen = None  # the number that `paced` has set
+        self._executor = (None, None)  # the process and its workers: a fork has none of its parent's threads
+
+    def available(self) -> int:
+        """Return the number of threads that may be used."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return self._limit or cores or 1
+
+    def parts(self, n: int, elements: int) -> list[tuple[int, int]]:
+        """Cut range(n) into parts (first, last), one for each thread.
+
+        Parameters
+        ----------
+        n : int
+        elements : int
+            The elements to process, in all. If there are fewer than SMALL, there is one part.
+        """
+        count = min(self._chosen or self.available() if elements >= SMALL else 1, n)
+        return [(n * k // count, n * (k + 1) // count) for k in range(count)]
+
+    def together(self, function: Callable, calls: Sequence[tuple]) -> None:
+        """Call function(*arguments) for each tuple of arguments in `calls`, in threads. It must release the GIL.
+
+        Returns when all calls have returned.
+        """
+        if len(calls) > 1:
+            if self._executor[0] != os.getpid():
+                count = max(1, self.available() - 1)
+                self._executor = os.getpid(), concurrent.futures.ThreadPoolExecutor(count, "kdlib")
+            waiting = [self._executor[1].submit(function, *arguments) for arguments in calls[1:]]
+        function(*calls[0])
+        if len(calls) > 1:
+            for future in waiting:
+                future.result()
+
+    def spread(self, function: Callable, n: int, elements: int, *arguments: object) -> None:
+        """Call function(*arguments, first, last) for each of the `parts` of range(n), in threads."""
+        if elements < SMALL:
+            function(*arguments, 0, n)
+            return
+        self.together(function, [(*arguments, *part) for part in self.parts(n, elements)])
+
+    @contextlib.contextmanager
+    def limited(self) -> Iterator[None]:
+        """Run a block with at most `available` threads in each loaded library of BLAS and OpenMP.
+
+        This is for models of other packages. Without threadpoolctl the libraries keep their threads.
+        """
+        libraries = _thread_pools()
+        before = [library.num_threads for library in libraries]
+        try:
+            for library, count in zip(libraries, before, strict=True):
+                library.set_num_threads(min(count, self.available()))
+            yield
+        finally:
+            for library, count in zip(libraries, before, strict=True):
+                library.set_num_threads(count)
+
+    @contextlib.contextmanager
+    def paced(self, products: int, fixed: bool = False) -> Iterator[Callable[[], None]]:
+        """Choose the number of threads of a training inside a `with` block.
+
+        Without threadpoolctl the BLAS keeps its threads.
+
+        Parameters
+        ----------
+        products : int
+            Multiply-adds of a step. If there are fewer than FEW, one thread is used; else `Pace` chooses.
+        fixed : bool
+            Use all threads in place of `Pace`: plain float32 is repeatable only with a fixed number.
+
+        Yields
+        ------
+        callable
+            To be called after each step.
+        """
+        use_blas, before = _blas_threads()
+        count = min(self.available(), max(before, default=self.available()))
+
+        def use(threads):
+            self._chosen = threads
+            use_blas([threads] * len(before))
+
+        try:
+            if products < FEW or count == 1 or fixed:
+                use(1 if products < FEW else count)
+                yield lambda: None
+            else:
+                yield Pace(use, count)
+        finally:
+            self._chosen = None
+            use_blas(before)
 
 
-def together(function: Callable, calls: Sequence[tuple]) -> None:
-    """Call function(*arguments) for each tuple of arguments in `calls`, in threads. The function must release the GIL.
-
-    Returns when all calls have returned.
-    """
-    global _executor
-    if len(calls) > 1:
-        if _executor[0] != os.getpid():
-            _executor = os.getpid(), concurrent.futures.ThreadPoolExecutor(max(1, available() - 1), "kdlib")
-        waiting = [_executor[1].submit(function, *arguments) for arguments in calls[1:]]
-    function(*calls[0])
-    if len(calls) > 1:
-        for future in waiting:
-            future.result()
-
-
-def spread(function: Callable, n: int, elements: int, *arguments: object) -> None:
-    """Call function(*arguments, first, last) for each of the `parts` of range(n), in threads."""
-    if elements < SMALL:
-        function(*arguments, 0, n)
-        return
-    together(function, [(*arguments, *part) for part in parts(n, elements)])
+CORES = Threads()  # one thread for each core that the process may use
 
 
 class Pace:
@@ -152,23 +208,6 @@ def _blas_libraries(scipy):
     return [library for library in _thread_pools() if library.user_api == "blas"]
 
 
-@contextlib.contextmanager
-def limited() -> Iterator[None]:
-    """Run a block with at most `available` threads in each loaded library of BLAS and OpenMP.
-
-    This is for models of other packages. Without threadpoolctl the libraries keep their threads.
-    """
-    libraries = _thread_pools()
-    before = [library.num_threads for library in libraries]
-    try:
-        for library, count in zip(libraries, before, strict=True):
-            library.set_num_threads(min(count, available()))
-        yield
-    finally:
-        for library, count in zip(libraries, before, strict=True):
-            library.set_num_threads(count)
-
-
 def _blas_threads():
     """Return a function that sets the threads of the loaded BLAS libraries, and their present numbers of threads."""
     libraries = _blas_libraries("scipy.linalg" in sys.modules)
@@ -179,41 +218,3 @@ def _blas_threads():
             library.set_num_threads(count)
 
     return use, before
-
-
-@contextlib.contextmanager
-def paced(products: int, fixed: bool = False) -> Iterator[Callable[[], None]]:
-    """Choose the number of threads of a training inside a `with` block.
-
-    Without threadpoolctl the BLAS keeps its threads.
-
-    Parameters
-    ----------
-    products : int
-        Multiply-adds of a step. If there are fewer than FEW, one thread is used; else `Pace` chooses.
-    fixed : bool
-        Use all threads in place of `Pace`: plain float32 is repeatable only with a fixed number.
-
-    Yields
-    ------
-    callable
-        To be called after each step.
-    """
-    global _chosen_threads
-    use_blas, before = _blas_threads()
-    count = min(available(), max(before, default=available()))
-
-    def use(threads):
-        global _chosen_threads
-        _chosen_threads = threads
-        use_blas([threads] * len(before))
-
-    try:
-        if products < FEW or count == 1 or fixed:
-            use(1 if products < FEW else count)
-            yield lambda: None
-        else:
-            yield Pace(use, count)
-    finally:
-        _chosen_threads = None
-        use_blas(before)

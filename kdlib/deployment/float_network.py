@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.learning.network import Network
 from kdlib.numerics.exact import Right
 
@@ -52,7 +52,7 @@ class FloatNetwork:
         LookupError, ValueError
             If the arrays are not those of one network with finite weights.
         """
-        network = Network.from_arrays(arrays, Exact)
+        network = Network.from_arrays(arrays, EXACT)
         if network.replicas != 1 or not np.isfinite(network.parameters).all():
             raise ValueError(f"{network.replicas} networks, or weights that are not finite")
         return cls(network)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.data.encoding import encodes
 from kdlib.data.name_checks import check_name
 from kdlib.deployment.features import features, lines
@@ -155,7 +155,7 @@ class Deployed:
 
     def predict_proba(self, rows: object) -> np.ndarray:
         """Return the probabilities, (n, classes) float64. Each row sums to 1."""
-        return losses.softmax(self.logits(rows), Exact)
+        return losses.softmax(self.logits(rows), EXACT)
 
     def predict(self, rows: object) -> np.ndarray:
         """Return the class names (n,) of the largest logits. If several are equal, the first class is taken."""

@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kdlib.backends.arithmetic import Exact
 from kdlib.data.dataset import Dataset
 from kdlib.evaluation import metrics
 from kdlib.evaluation.heldout import Answers
@@ -255,8 +254,7 @@ def linear_model(x: np.ndarray, one_hot: np.ndarray) -> Network:
     rows = np.flatnonzero(one_hot.any(axis=1))
     rows = rows[:: -(-len(rows) // LINEAR_ROWS)]
     recipe = replace(LINEAR, epochs=LINEAR_STEPS // LINEAR.steps(len(rows)))
-    any_validation = x[rows[:1]], one_hot[rows[:1]]  # `train` needs one, but its curve is not used
-    return train(x[rows], CrossEntropy(one_hot[rows], Exact), any_validation, recipe, Streams(0, "linear"))[0]
+    return train(x[rows], CrossEntropy(one_hot[rows]), recipe, streams=Streams(0, "linear"))[0]
 
 
 def examine(

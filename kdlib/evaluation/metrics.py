@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.learning import losses
+from kdlib.learning.labels import one_hot
 from kdlib.numerics import exact
 
 CALIBRATION_BINS = 15
@@ -39,10 +40,6 @@ def accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return exact.mean((predictions(logits) == labels).astype(np.float64), axis=1)
 
 
-def _one_hot(labels, classes):
-    return (labels[:, None] == np.arange(classes)).astype(np.float64)
-
-
 def negative_log_likelihood(
     logits: np.ndarray, labels: np.ndarray, changed: Callable[[np.ndarray], np.ndarray] = lambda block: block
 ) -> np.ndarray:
@@ -62,7 +59,7 @@ def negative_log_likelihood(
     """
 
     def loss(logits, labels):
-        return losses.cross_entropy(changed(logits), _one_hot(labels, logits.shape[-1]), Exact)
+        return losses.cross_entropy(changed(logits), one_hot(labels, logits.shape[-1]), EXACT)
 
     return exact.mean(_each(loss, logits, labels), axis=1)
 
@@ -76,7 +73,7 @@ def brier_score(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
 
     def score(logits, labels):
-        difference = losses.softmax(logits, Exact) - _one_hot(labels, logits.shape[-1])
+        difference = losses.softmax(logits, EXACT) - one_hot(labels, logits.shape[-1])
         return exact.sum(difference * difference, axis=-1)
 
     return exact.mean(_each(score, logits, labels), axis=1)
@@ -103,7 +100,7 @@ def reliability(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
     ----------
     Guo et al., "On Calibration of Modern Neural Networks" (2017), section 2.
     """
-    confidence = _each(lambda block: np.maximum.reduce(losses.softmax(block, Exact), axis=-1), logits)
+    confidence = _each(lambda block: np.maximum.reduce(losses.softmax(block, EXACT), axis=-1), logits)
     correct = (predictions(logits) == labels).astype(np.float64)
     # Bin k is (k / 15, (k + 1) / 15].
     bins = np.minimum(np.maximum(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0), CALIBRATION_BINS - 1)
@@ -161,7 +158,7 @@ def teacher_divergence(logits: np.ndarray, logits_teacher: np.ndarray) -> np.nda
     """
 
     def divergence(logits, teacher):
-        return losses.kd_divergence(logits, losses.softmax(teacher.astype(np.float64)[None], Exact), 1.0, Exact)
+        return losses.kd_divergence(logits, losses.softmax(teacher.astype(np.float64)[None], EXACT), 1.0, EXACT)
 
     return exact.mean(_each(divergence, logits, logits_teacher), axis=1)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from kdlib.backends.threads import CORES, Threads
 from kdlib.data.checks import ABSENT, HIDDEN, PARTS
 from kdlib.data.dataset import Dataset
 from kdlib.data.scaled import blocks
@@ -129,7 +130,7 @@ def _spline(side, longer):
     return weights
 
 
-def extended(dataset: Dataset, views: Views, seed: int) -> Dataset:
+def extended(dataset: Dataset, views: Views, seed: int, threads: Threads = CORES) -> Dataset:
     """Append the views of the training rows to a dataset, one view after another.
 
     A training subset of n rows becomes one of n len(views) rows, in which row v n + i is view v of row i. Rows that are
@@ -143,6 +144,8 @@ def extended(dataset: Dataset, views: Views, seed: int) -> Dataset:
     views : Views
     seed : int
         It determines random views.
+    threads : Threads
+        They share the images.
 
     Returns
     -------
@@ -170,7 +173,7 @@ def extended(dataset: Dataset, views: Views, seed: int) -> Dataset:
                 shown_here = shown_rows[rows]
                 moves = views.moves(view, generator, shown_here, shape)
                 images = dataset.x[rows[shown_here]]
-                warped = viewed(images.reshape(len(images), *shape), moves, background)
+                warped = viewed(images.reshape(len(images), *shape), moves, background, threads)
                 x[start : start + len(images)] = warped.reshape(images.shape)
                 start += len(images)
             assignment[~splits, first:start] = ABSENT

@@ -1,12 +1,11 @@
 """A check that another back end of kernels trains to the same bits as NumPy."""
 
 from collections.abc import Sequence
-from types import ModuleType
 
 import numpy as np
 
-from kdlib.backends import numpy_backend, selection
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
+from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
 from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.losses import log_softmax
 from kdlib.learning.network import Network
@@ -38,7 +37,7 @@ def example(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     parameters : ndarray of float32, shape (2, parameters)
     """
     random = np.random.default_rng(seed)
-    network = Network(SIZES, 2, Exact)
+    network = Network(SIZES, 2, EXACT)
     x = random.normal(size=(2, 7, SIZES[0]))
     parameters = random.normal(size=network.parameters.shape)
     x *= np.ldexp(1.0, random.integers(-30, 5, (2, 7, 1)))
@@ -52,14 +51,13 @@ def example(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def results(
-    back_end: ModuleType, recipe: Recipe, x: np.ndarray, targets: np.ndarray, mask: np.ndarray, parameters: np.ndarray
+    backend: NumpyBackend, recipe: Recipe, x: np.ndarray, targets: np.ndarray, mask: np.ndarray, parameters: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Train three steps with the recipe's optimizer, at several rates and temperatures.
 
     Parameters
     ----------
-    back_end : module
-        A back end, as `kdlib.backends.selection.using` takes it.
+    backend : NumpyBackend
     recipe : Recipe
     x, targets, mask, parameters : ndarray
         See `example`.
@@ -70,19 +68,20 @@ def results(
         Named results of every step, and the parameters, weights and moments at the end.
     """
     found = {}
-    with selection.using(back_end), np.errstate(all="ignore"):
-        network = Network(SIZES, 2, Exact)
+    arithmetic = EXACT.on(backend)
+    with np.errstate(all="ignore"):
+        network = Network(SIZES, 2, EXACT)
         network.parameters[:] = parameters
-        passes = Backpropagation(network, x.shape[1])
+        passes = Backpropagation(network, x.shape[1], backend=backend)
         update = optimizer(network.parameters, recipe)
         for step, rate in enumerate((0.1, 0.01, np.array([[0.1], [0.7]]))):
             temperature = np.full((2, 1, 1), 3.0) if step else None
             logits = passes.forward(passes.dense[0].operand(x), [None, mask if step else None])
             found[f"logits {step}"] = logits.copy()
             logits = logits.astype(np.float64)
-            errors = Exact.softmax_gradient(logits, targets, temperature)
+            errors = arithmetic.softmax_gradient(logits, targets, temperature)
             found[f"errors {step}"] = errors.copy()
-            found[f"losses {step}"] = log_softmax(logits, Exact, temperature)
+            found[f"losses {step}"] = log_softmax(logits, arithmetic, temperature)
             passes.backward(errors)
             found[f"gradient {step}"] = passes.gradient.copy()
             update.step(network.parameters, passes.gradient, rate, passes.layers)
@@ -93,7 +92,7 @@ def results(
 
 
 def results_in_steps(
-    back_end: ModuleType, recipe: Recipe, x: np.ndarray, targets: np.ndarray, mask: np.ndarray, parameters: np.ndarray
+    backend: NumpyBackend, recipe: Recipe, x: np.ndarray, targets: np.ndarray, mask: np.ndarray, parameters: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Train an epoch of two steps, three rows each, on a loss of two terms; in one call if the back end has `steps`.
 
@@ -106,22 +105,23 @@ def results_in_steps(
     data = (x[0], order, x[1, :1], x[1, 1:2])
     targets = [targets[:, :6], targets[:, 1:]]
     logits = np.empty(targets[0].shape)
-    with selection.using(back_end), np.errstate(all="ignore"):
-        network = Network(SIZES, 2, Exact)
+    arithmetic = EXACT.on(backend)
+    with np.errstate(all="ignore"):
+        network = Network(SIZES, 2, EXACT)
         network.parameters[:] = parameters
-        passes = Backpropagation(network, 3)
+        passes = Backpropagation(network, 3, backend=backend)
         update = optimizer(network.parameters, recipe)
-        if back_end.steps:
-            steps = back_end.steps(passes.layers, 3, update.rule, tuple(update.moments.values()), np.float64)
+        if backend.has_steps:
+            steps = backend.steps(passes.layers, 3, update.rule, tuple(update.moments.values()), np.float64)
             steps(data, (logits, targets, temperatures, weights), *factors(update, rates, network.parameters))
         else:
             for rows, rate in zip((slice(0, 3), slice(3, 6)), rates, strict=True):
                 snapped = np.empty((2, 3, SIZES[0]), np.float32)
                 unit = np.empty((2, 3, 1), np.float32)
-                numpy_backend.gather(x[0], order[:, rows], *x[1, :2], passes.dense[0].grids[0], snapped, unit)
+                NUMPY.gather(x[0], order[:, rows], *x[1, :2], passes.dense[0].grids[0], snapped, unit)
                 logits[:, rows] = passes.forward((snapped, unit))
                 errors = [
-                    Exact.softmax_gradient(logits[:, rows], target[:, rows], temperatures[:, k, None, None])
+                    arithmetic.softmax_gradient(logits[:, rows], target[:, rows], temperatures[:, k, None, None])
                     * weights[:, k, None, None]
                     for k, target in enumerate(targets)
                 ]
@@ -131,12 +131,12 @@ def results_in_steps(
     return {f"{name} in steps": array for name, array in found.items()}
 
 
-def disagreement(back_end: ModuleType, recipe: Recipe, seeds: Sequence[int] = (0, 1)) -> str:
+def disagreement(backend: NumpyBackend, recipe: Recipe, seeds: Sequence[int] = (0, 1)) -> str:
     """Compare a back end with NumPy.
 
     Parameters
     ----------
-    back_end : module
+    backend : NumpyBackend
     recipe : Recipe
         Its optimizer and `max_norm` are tried.
     seeds : sequence of int
@@ -147,12 +147,12 @@ def disagreement(back_end: ModuleType, recipe: Recipe, seeds: Sequence[int] = (0
     str
         Names of the results that differ on the first example with a difference; "" if nothing differs.
     """
-    if not blas_is_exact(back_end.product):
+    if not blas_is_exact(backend.product):
         return "products"
     for seed in seeds:
         expected, found = (
             results(each, recipe, *example(seed)) | results_in_steps(each, recipe, *example(seed))
-            for each in (numpy_backend, back_end)
+            for each in (NUMPY, backend)
         )
         different = [name for name in expected if not same_bits(expected[name], found[name])]
         if different:

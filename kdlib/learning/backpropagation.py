@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kdlib.backends import numpy_backend, rank_gradient, ranks, selection
+from kdlib.backends import numpy_backend, rank_gradient
 from kdlib.backends.dense import Layers
+from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
+from kdlib.backends.ranks import ALONE, Alone
 from kdlib.learning.network import Network
 from kdlib.numerics.levels import mirrors
 
@@ -24,6 +26,10 @@ class Backpropagation:
         Rows of the largest batch.
     bits : int, optional
         Products use weights on levels of this many bits, see `kdlib.numerics.levels`.
+    backend : NumpyBackend
+        It computes.
+    ranks : Alone or Ranks
+        They share the rows of each batch.
 
     Attributes
     ----------
@@ -35,16 +41,24 @@ class Backpropagation:
     Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors" (1986).
     """
 
-    def __init__(self, network: Network, rows: int, bits: int | None = None):
+    def __init__(
+        self,
+        network: Network,
+        rows: int,
+        bits: int | None = None,
+        backend: NumpyBackend = NUMPY,
+        ranks: Alone = ALONE,
+    ):
         self.network = network
-        self.layers = Layers(network.arithmetic.dense, network.sizes, network.parameters, rows)
+        self.layers = Layers(network.arithmetic.dense, network.sizes, network.parameters, rows, backend)
         self.dense = self.layers.dense
         self.gradient = self.layers.gradient
         if bits:
             for dense, levels in zip(self.dense, mirrors(network.layers, bits), strict=True):
                 dense.mirror = levels
         self._buffers = {}  # by rows
-        self._compiled = {}  # by back end and rows
+        self._compiled = {}  # by rows
+        self._ranks = ranks
 
     def _batch(self, rows):
         """Return three buffers (R, rows, width) for each layer.
@@ -58,10 +72,9 @@ class Backpropagation:
 
     def _passes(self, rows):
         """Return the compiled passes for batches of this size, or None."""
-        key = selection.current, rows
-        if key not in self._compiled:
-            self._compiled[key] = selection.current.passes(self.layers, rows)
-        return self._compiled[key]
+        if rows not in self._compiled:
+            self._compiled[rows] = self.layers.backend.passes(self.layers, rows)
+        return self._compiled[rows]
 
     def forward(
         self, operand: tuple[np.ndarray, np.ndarray | None], masks: Sequence[np.ndarray | None] | None = None
@@ -108,7 +121,7 @@ class Backpropagation:
             passes.backward(delta)
             return
         buffers = self._batch(delta.shape[1])
-        several_ranks = ranks.current.size > 1
+        several_ranks = self._ranks.size > 1
         deltas = [delta.astype(self.gradient.dtype, copy=False)]
         for index in reversed(range(len(self.dense))):
             if not several_ranks:
@@ -121,7 +134,7 @@ class Backpropagation:
                     delta_below *= self._masks[index - 1]
                 deltas.insert(0, delta_below)
         if several_ranks:
-            rank_gradient.gradient(ranks.current, self.layers, self._operands, deltas, rows)
+            rank_gradient.gradient(self._ranks, self.layers, self._operands, deltas, rows)
 
     def mirror(self) -> None:
         """Snap the weights anew, after a change of the parameters that no optimizer made."""
@@ -138,4 +151,4 @@ class Backpropagation:
         ----------
         Hinton et al., "Improving neural networks by preventing co-adaptation of feature detectors" (2012).
         """
-        selection.current.constrain(self.layers, max_norm)
+        self.layers.backend.constrain(self.layers, max_norm)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from kdlib.backends.arithmetic import Arithmetic
 from kdlib.io.errors import UserError
 from kdlib.learning.epoch import rows_held
 from kdlib.learning.network import multiply_adds, parameter_count
@@ -89,7 +90,9 @@ def _words(value, units):
     return f"{math.floor(count):,} {name}" if count >= 10 else f"{math.floor(10 * count) / 10:g} {name}"
 
 
-def estimate(section: str, recipe: Recipe, sizes: Sequence[int], networks: int, examples: int, arithmetic: type) -> str:
+def estimate(
+    section: str, recipe: Recipe, sizes: Sequence[int], networks: int, examples: int, arithmetic: Arithmetic
+) -> str:
     """Describe in words what a training needs at least; for a small one, only the number of its networks.
 
     Parameters
@@ -100,8 +103,7 @@ def estimate(section: str, recipe: Recipe, sizes: Sequence[int], networks: int, 
     sizes : sequence of int
         Widths of the layers, input and output included.
     networks, examples : int
-    arithmetic : type
-        A class of `kdlib.backends.arithmetic.ARITHMETICS`.
+    arithmetic : Arithmetic
 
     Returns
     -------

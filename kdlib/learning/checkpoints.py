@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kdlib.backends import ranks
+from kdlib.backends.ranks import ALONE, Alone
 from kdlib.io import artifacts
 from kdlib.io.atomic import exclusive
 from kdlib.io.errors import UserError
@@ -37,12 +37,15 @@ class Checkpoint:
         The output of the training; ".checkpoint" is appended for the file.
     every : int or None
         Save after each `every` epochs. 0 or None: never.
+    ranks : Alone or Ranks
+        They resume together.
     """
 
-    def __init__(self, path: Path | str, every: int | None):
+    def __init__(self, path: Path | str, every: int | None, ranks: Alone = ALONE):
         self.path = Path(f"{path}.checkpoint")
         self.every = every
         self._digest = None
+        self._ranks = ranks
 
     def resume(self, arguments: Any, state: dict[str, np.ndarray], generators: list[np.random.Generator]) -> int:
         """Restore the saved state, if the file is there and belongs to this training.
@@ -67,10 +70,10 @@ class Checkpoint:
             If the ranks have different arguments or different code.
         """
         self._digest = digest(arguments)
-        alike("digests of parameters, data and code", self._digest)
-        epochs = self._read(state, generators) if ranks.current.first else 0
-        if ranks.current.size > 1:
-            epochs = _broadcast(epochs, state, generators)
+        alike(self._ranks, "digests of parameters, data and code", self._digest)
+        epochs = self._read(state, generators) if self._ranks.first else 0
+        if self._ranks.size > 1:
+            epochs = _broadcast(self._ranks, epochs, state, generators)
         return epochs
 
     def _read(self, state, generators):
@@ -110,7 +113,7 @@ class Checkpoint:
 
     def after_epoch(self, epochs: int, state: dict[str, np.ndarray], generators: list[np.random.Generator]) -> None:
         """Write the file if the number of epochs that are done is a multiple of `every`."""
-        if self.every and epochs % self.every == 0 and ranks.current.first:
+        if self.every and epochs % self.every == 0 and self._ranks.first:
             content = {"digest": self._digest, "epochs": epochs, "generators": _states_as_json(generators)}
             arrays = state | {name: np.array(value) for name, value in content.items()}
             artifacts.write_npz(self.path, arrays | {"content": np.array(artifacts.digest(arrays))})
@@ -121,11 +124,12 @@ class Checkpoint:
             self.path.unlink(missing_ok=True)
 
 
-def alike(what: str, text: str) -> None:
+def alike(ranks: Alone, what: str, text: str) -> None:
     """Check that all ranks have the same text.
 
     Parameters
     ----------
+    ranks : Alone or Ranks
     what : str
         Subject of the error message.
     text : str
@@ -136,21 +140,21 @@ def alike(what: str, text: str) -> None:
     UserError
         If the texts differ.
     """
-    texts = ranks.current.texts(text)
+    texts = ranks.texts(text)
     for rank, other in enumerate(texts):
         if other != texts[0]:
             raise UserError(f"{what} differ: rank 0 has {texts[0]}, rank {rank} {other}; they must be the same on all")
 
 
-def _broadcast(epochs, state, generators):
+def _broadcast(ranks, epochs, state, generators):
     """Copy what the first rank has read to all ranks; return the epochs."""
-    epochs = int(ranks.current.told(np.array([epochs]))[0])
+    epochs = int(ranks.told(np.array([epochs]))[0])
     if epochs:
         for _, array in sorted(state.items()):
-            ranks.current.told(array)
+            ranks.told(array)
         text = _states_as_json(generators).encode().ljust(MAX_STATE_CHARACTERS * len(generators))
         content = np.frombuffer(text, np.uint8).copy()
-        states = json.loads(bytes(ranks.current.told(content)))
+        states = json.loads(bytes(ranks.told(content)))
         for generator, generator_state in zip(generators, states, strict=True):
             generator.bit_generator.state = generator_state
     return epochs

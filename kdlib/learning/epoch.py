@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kdlib.backends.ranks import mean_of
+from kdlib.backends.ranks import ALONE, Alone, mean_of
 from kdlib.learning.stack import ordered
 from kdlib.learning.validation import losses_of
 from kdlib.numerics.streams import permutation
@@ -66,13 +66,16 @@ class Epoch:
         A buffer for the logits of `rows` examples.
     n : int
         Number of examples of all ranks.
+    ranks : Alone or Ranks
+        They share the examples.
     """
 
-    def __init__(self, objective: "Objective", order: np.ndarray, logits: np.ndarray, n: int):
+    def __init__(self, objective: "Objective", order: np.ndarray, logits: np.ndarray, n: int, ranks: Alone = ALONE):
         self._objective = objective
         self._order = order
         self._buffer = logits
         self._n = n
+        self._ranks = ranks
         self._losses = []
         self._piece_start = 0
         self._piece_stop = -1  # no piece yet
@@ -113,4 +116,4 @@ class Epoch:
     def loss(self) -> np.ndarray:
         """Return the mean loss over the examples of all ranks, (R,), in nats."""
         self._finish_piece()
-        return mean_of(self._losses, self._n)
+        return mean_of(self._losses, self._n, self._ranks)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kdlib.backends import numpy_backend, selection
+from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
 from kdlib.data import scaled
 from kdlib.data.scaled import Scaled
 from kdlib.io.chunks import advise
@@ -66,7 +66,7 @@ class Inputs:
     """Make batches of the training examples: scaled, with dropout, and snapped to the grid of the first layer.
 
     With one split, all examples are snapped once and kept. The exception is a `Scaled` split with more than
-    `selection.current.HELD` elements: each batch is then made when it is needed, which the compiled loops do as quickly
+    `NumpyBackend.max_held` elements: each batch is then made when it is needed, which the compiled loops do as quickly
     for a large one. With several splits each batch is always made when it is needed.
 
     Parameters
@@ -77,6 +77,8 @@ class Inputs:
         The stack that is trained.
     dense : ExactDense or FastDense
         The products of the first layer.
+    backend : NumpyBackend
+        It makes the batches.
 
     Raises
     ------
@@ -85,8 +87,13 @@ class Inputs:
     """
 
     def __init__(
-        self, splits: Sequence[np.ndarray | Scaled], network: "Network", dense: "ExactDense | FastDense"
-    ) -> None:
+        self,
+        splits: Sequence[np.ndarray | Scaled],
+        network: "Network",
+        dense: "ExactDense | FastDense",
+        backend: NumpyBackend = NUMPY,
+    ):
+        self._backend = backend
         self._operand = dense.operand
         self._grid = dense.grids[0] if dense.grids else None
         self._dtype = network.parameters.dtype
@@ -97,7 +104,7 @@ class Inputs:
             self._readers.append(_row_reader(x))
         self._splits = splits
         self._all_scaled = all(isinstance(x, Scaled) for x in splits)
-        small = not self._all_scaled or math.prod(splits[-1].shape) <= selection.current.HELD  # integers
+        small = not self._all_scaled or math.prod(splits[-1].shape) <= backend.max_held  # integers
         self._snap_once = small and len(splits) == 1
         if self._all_scaled and not self._snap_once:
             advise(splits[0].x, random=True)
@@ -157,7 +164,7 @@ class Inputs:
         for x, own in zip(self._splits, self._networks, strict=True):
             rows = x.rows.take(indices[own])
             flat = x.x.reshape(len(x.x), -1)
-            gather = selection.current.gather if flat.dtype in COMPILED_DTYPES else numpy_backend.gather
+            gather = (self._backend if flat.dtype in COMPILED_DTYPES else NUMPY).gather
             gather(flat, rows, x.offset, x.scale, self._grid, values[own], unit if unit is None else unit[own])
         return values, unit
 

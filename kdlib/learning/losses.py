@@ -1,8 +1,8 @@
 """Losses on logits, each with its gradient with respect to the student's logits.
 
 Every loss is in nats and per example: (R, n, classes) -> (R, n), and nothing is averaged here. R is the number of
-networks in a stack (`kdlib.learning.stack`). `arithmetic` is a class of `kdlib.backends.arithmetic`. Arrays that end in
-`classes` broadcast over the networks. A temperature is one number, or one for each network, (R, 1, 1).
+networks in a stack (`kdlib.learning.stack`). `arithmetic` is `EXACT` or `FAST` of `kdlib.backends.arithmetic`. Arrays
+that end in `classes` broadcast over the networks.
 
 Where the formulas depart from the papers:
 - `kd_divergence`: KL where Hinton et al. (2015) have a cross-entropy, which differs by the entropy of the soft targets
@@ -10,26 +10,25 @@ Where the formulas depart from the papers:
   released code has it: `objectives` multiplies `kd_divergence` and `dkd_divergence` by it.
 - `logit_mse`: the sum over the classes is divided by 2 classes, so that it is the limit of T^2 KL and alpha weighs it
   as it weighs KL. Ba and Caruana (2014), equation 1, divide it by 2.
-- `standardize`: the population std (divisor: classes), as in the paper of Sun et al. (2024); their released code has
-  the unbiased one (classes - 1), and adds 1e-7 to it. Constant logits become zeros here.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from kdlib.backends import numpy_backend, selection
+from kdlib.backends import numpy_backend
+from kdlib.backends.arithmetic import Arithmetic
 
-MIN_RELATIVE_STD = 1e-6  # of max(|mean|, 1): logits with a smaller std count as constant
+Temperature = float | np.ndarray  # one number, or one for each network, (R, 1, 1)
 
 
-def softmax(logits: np.ndarray, arithmetic: type, temperature: float | np.ndarray | None = None) -> np.ndarray:
+def softmax(logits: np.ndarray, arithmetic: Arithmetic, temperature: Temperature | None = None) -> np.ndarray:
     """Compute class probabilities exp(z_i / T) / sum_j exp(z_j / T).
 
     Parameters
     ----------
     logits : ndarray, shape (..., classes)
-    arithmetic : type
+    arithmetic : Arithmetic
     temperature : float or ndarray, optional
         T; without it T = 1.
 
@@ -44,9 +43,9 @@ def softmax(logits: np.ndarray, arithmetic: type, temperature: float | np.ndarra
     return numpy_backend.softmax(logits, temperature, arithmetic)
 
 
-def log_softmax(logits: np.ndarray, arithmetic: type, temperature: float | np.ndarray | None = None) -> np.ndarray:
+def log_softmax(logits: np.ndarray, arithmetic: Arithmetic, temperature: Temperature | None = None) -> np.ndarray:
     """Compute log(softmax(logits / T)) without overflow; the parameters are those of `softmax`."""
-    shifted, total = selection.current.shifted(logits, temperature, arithmetic)
+    shifted, total = arithmetic.shifted(logits, temperature)
     return shifted - arithmetic.log(total)
 
 
@@ -55,7 +54,7 @@ def _log_or_zero(p, arithmetic):
     return arithmetic.log(np.where(p > 0, p, 1))
 
 
-def cross_entropy(logits: np.ndarray, targets: np.ndarray, arithmetic: type) -> np.ndarray:
+def cross_entropy(logits: np.ndarray, targets: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
     """Compute the cross-entropy - sum_i t_i log p_i of each example.
 
     Parameters
@@ -63,7 +62,7 @@ def cross_entropy(logits: np.ndarray, targets: np.ndarray, arithmetic: type) -> 
     logits : ndarray, shape (R, n, classes)
     targets : ndarray, shape (R, n, classes)
         Distributions over the classes; one-hot rows for plain labels.
-    arithmetic : type
+    arithmetic : Arithmetic
 
     Returns
     -------
@@ -73,28 +72,13 @@ def cross_entropy(logits: np.ndarray, targets: np.ndarray, arithmetic: type) -> 
     return -arithmetic.sum(targets * log_softmax(logits, arithmetic), axis=-1)
 
 
-def cross_entropy_gradient(logits: np.ndarray, targets: np.ndarray, arithmetic: type) -> np.ndarray:
+def cross_entropy_gradient(logits: np.ndarray, targets: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
     """Compute the gradient p - t of `cross_entropy`, shape (R, n, classes)."""
     return arithmetic.softmax_gradient(logits, targets)
 
 
-def smooth_labels(one_hot: np.ndarray, epsilon: float) -> np.ndarray:
-    """Compute smoothed labels (1 - epsilon) one_hot + epsilon / classes, of the same shape.
-
-    References
-    ----------
-    Szegedy et al., "Rethinking the Inception Architecture" (2016), section 7.
-
-    Examples
-    --------
-    >>> smooth_labels(np.array([0.0, 1.0]), 0.2)
-    array([0.1, 0.9])
-    """
-    return (1 - epsilon) * one_hot + epsilon / one_hot.shape[-1]
-
-
 def kd_divergence(
-    logits_student: np.ndarray, soft_targets: np.ndarray, temperature: float | np.ndarray, arithmetic: type
+    logits_student: np.ndarray, soft_targets: np.ndarray, temperature: Temperature, arithmetic: Arithmetic
 ) -> np.ndarray:
     """Compute KL(teacher_T || student_T) of each example.
 
@@ -104,7 +88,7 @@ def kd_divergence(
     soft_targets : ndarray, shape (R, n, classes)
         The teacher's softmax at this temperature.
     temperature : float or ndarray, shape (R, 1, 1)
-    arithmetic : type
+    arithmetic : Arithmetic
 
     Returns
     -------
@@ -120,7 +104,7 @@ def kd_divergence(
 
 
 def kd_gradient(
-    logits_student: np.ndarray, soft_targets: np.ndarray, temperature: float | np.ndarray, arithmetic: type
+    logits_student: np.ndarray, soft_targets: np.ndarray, temperature: Temperature, arithmetic: Arithmetic
 ) -> np.ndarray:
     """Compute the gradient (student_T - teacher_T) / T of `kd_divergence`, shape (R, n, classes).
 
@@ -133,7 +117,7 @@ def kd_gradient(
     return arithmetic.softmax_gradient(logits_student, soft_targets, temperature)
 
 
-def logit_mse(logits_student: np.ndarray, logits_teacher: np.ndarray, arithmetic: type) -> np.ndarray:
+def logit_mse(logits_student: np.ndarray, logits_teacher: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
     """Compute sum_i (z_i - v_i)^2 / (2 classes) of each example, shape (R, n).
 
     It is the limit of T^2 KL for high T if both logits have mean zero.
@@ -169,9 +153,9 @@ def dkd_divergence(
     logits_student: np.ndarray,
     one_hot: np.ndarray,
     logits_teacher: np.ndarray,
-    temperature: float | np.ndarray,
+    temperature: Temperature,
     beta: float,
-    arithmetic: type,
+    arithmetic: Arithmetic,
 ) -> np.ndarray:
     """Compute decoupled distillation, TCKD + beta NCKD, of each example.
 
@@ -186,7 +170,7 @@ def dkd_divergence(
     temperature : float or ndarray, shape (R, 1, 1)
     beta : float
         Weight of the classes other than the label's.
-    arithmetic : type
+    arithmetic : Arithmetic
 
     Returns
     -------
@@ -209,9 +193,9 @@ def dkd_gradient(
     logits_student: np.ndarray,
     one_hot: np.ndarray,
     logits_teacher: np.ndarray,
-    temperature: float | np.ndarray,
+    temperature: Temperature,
     beta: float,
-    arithmetic: type,
+    arithmetic: Arithmetic,
 ) -> np.ndarray:
     """Compute the gradient of `dkd_divergence`, shape (R, n, classes); the parameters are the same.
 
@@ -225,61 +209,6 @@ def dkd_gradient(
     b_teacher = arithmetic.exp(log_b_teacher[..., :1])
     q_teacher = arithmetic.exp(log_q_teacher)
     return ((one_hot - q) * (b - b_teacher) + beta * (q - q_teacher)) / temperature
-
-
-def standardize(logits: np.ndarray, arithmetic: type) -> tuple[np.ndarray, np.ndarray]:
-    """Subtract from logits their mean over the classes and divide by their population std.
-
-    Logits count as constant if their std is at most 1e-6 max(|mean|, 1). Then the result is zero, the std is infinite
-    and no gradient passes. A small student has such logits wherever all its units are off.
-
-    Parameters
-    ----------
-    logits : ndarray, shape (..., classes)
-    arithmetic : type
-
-    Returns
-    -------
-    standardized : ndarray, shape (..., classes)
-        (z - mean) / std.
-    deviation : ndarray, shape (..., 1)
-        The std.
-
-    References
-    ----------
-    Sun et al., "Logit Standardization in Knowledge Distillation" (2024), algorithm 1.
-    """
-    classes = logits.shape[-1]
-    mean = arithmetic.sum(logits, axis=-1, keepdims=True) / classes
-    centred = logits - mean
-    deviation = np.sqrt(arithmetic.sum(centred * centred, axis=-1, keepdims=True) / classes)
-    constant = deviation <= np.maximum(np.abs(mean), 1) * MIN_RELATIVE_STD
-    deviation = np.where(constant, deviation.dtype.type(np.inf), deviation)
-    return centred / deviation, deviation
-
-
-def standardize_gradient(
-    gradient: np.ndarray, standardized: np.ndarray, deviation: np.ndarray, arithmetic: type
-) -> np.ndarray:
-    """Pass a gradient back through `standardize`.
-
-    Parameters
-    ----------
-    gradient : ndarray, shape (..., classes)
-        Gradient of a loss with respect to the standardized logits.
-    standardized, deviation : ndarray
-        What `standardize` returned.
-    arithmetic : type
-
-    Returns
-    -------
-    ndarray, shape (..., classes)
-        Gradient with respect to the logits; zero where the std is infinite.
-    """
-    classes = gradient.shape[-1]
-    mean = arithmetic.sum(gradient, axis=-1, keepdims=True) / classes
-    along = arithmetic.sum(gradient * standardized, axis=-1, keepdims=True) / classes
-    return (gradient - mean - standardized * along) / deviation
 
 
 class SoftLoss:
@@ -303,7 +232,12 @@ class SoftLoss:
     softens = False
 
     def value(
-        self, logits: np.ndarray, one_hot: np.ndarray, targets: np.ndarray, temperature: np.ndarray, arithmetic: type
+        self,
+        logits: np.ndarray,
+        one_hot: np.ndarray,
+        targets: np.ndarray,
+        temperature: np.ndarray,
+        arithmetic: Arithmetic,
     ) -> np.ndarray:
         """Compute the loss of each example.
 
@@ -316,7 +250,7 @@ class SoftLoss:
         targets : ndarray, shape (R, n, classes)
             The teacher's logits, or its softmax at T if the loss `softens`.
         temperature : ndarray, shape (R, 1, 1) or (1, 1, 1)
-        arithmetic : type
+        arithmetic : Arithmetic
 
         Returns
         -------
@@ -326,7 +260,12 @@ class SoftLoss:
         raise NotImplementedError
 
     def gradient(
-        self, logits: np.ndarray, one_hot: np.ndarray, targets: np.ndarray, temperature: np.ndarray, arithmetic: type
+        self,
+        logits: np.ndarray,
+        one_hot: np.ndarray,
+        targets: np.ndarray,
+        temperature: np.ndarray,
+        arithmetic: Arithmetic,
     ) -> np.ndarray:
         """Compute the gradient of `value` with respect to the student's logits, shape (R, n, classes)."""
         raise NotImplementedError
@@ -338,12 +277,22 @@ class KD(SoftLoss):
     softens = True
 
     def value(
-        self, logits: np.ndarray, one_hot: np.ndarray, targets: np.ndarray, temperature: np.ndarray, arithmetic: type
+        self,
+        logits: np.ndarray,
+        one_hot: np.ndarray,
+        targets: np.ndarray,
+        temperature: np.ndarray,
+        arithmetic: Arithmetic,
     ) -> np.ndarray:
         return kd_divergence(logits, targets, temperature, arithmetic)
 
     def gradient(
-        self, logits: np.ndarray, one_hot: np.ndarray, targets: np.ndarray, temperature: np.ndarray, arithmetic: type
+        self,
+        logits: np.ndarray,
+        one_hot: np.ndarray,
+        targets: np.ndarray,
+        temperature: np.ndarray,
+        arithmetic: Arithmetic,
     ) -> np.ndarray:
         return kd_gradient(logits, targets, temperature, arithmetic)
 
@@ -362,12 +311,22 @@ class DKD(SoftLoss):
     needs_labels = True
 
     def value(
-        self, logits: np.ndarray, one_hot: np.ndarray, targets: np.ndarray, temperature: np.ndarray, arithmetic: type
+        self,
+        logits: np.ndarray,
+        one_hot: np.ndarray,
+        targets: np.ndarray,
+        temperature: np.ndarray,
+        arithmetic: Arithmetic,
     ) -> np.ndarray:
         return dkd_divergence(logits, one_hot, targets, temperature, self.beta, arithmetic)
 
     def gradient(
-        self, logits: np.ndarray, one_hot: np.ndarray, targets: np.ndarray, temperature: np.ndarray, arithmetic: type
+        self,
+        logits: np.ndarray,
+        one_hot: np.ndarray,
+        targets: np.ndarray,
+        temperature: np.ndarray,
+        arithmetic: Arithmetic,
     ) -> np.ndarray:
         return dkd_gradient(logits, one_hot, targets, temperature, self.beta, arithmetic)
 
@@ -378,12 +337,22 @@ class LogitMSE(SoftLoss):
     times_t2 = False
 
     def value(
-        self, logits: np.ndarray, one_hot: np.ndarray, targets: np.ndarray, temperature: np.ndarray, arithmetic: type
+        self,
+        logits: np.ndarray,
+        one_hot: np.ndarray,
+        targets: np.ndarray,
+        temperature: np.ndarray,
+        arithmetic: Arithmetic,
     ) -> np.ndarray:
         return logit_mse(logits, targets, arithmetic)
 
     def gradient(
-        self, logits: np.ndarray, one_hot: np.ndarray, targets: np.ndarray, temperature: np.ndarray, arithmetic: type
+        self,
+        logits: np.ndarray,
+        one_hot: np.ndarray,
+        targets: np.ndarray,
+        temperature: np.ndarray,
+        arithmetic: Arithmetic,
     ) -> np.ndarray:
         return logit_mse_gradient(logits, targets)
 

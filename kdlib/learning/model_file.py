@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.data.dataset import Dataset
 from kdlib.data.scaled import blocks
 from kdlib.io.artifacts import digest, read_json, read_npz, write_npz
@@ -89,9 +89,9 @@ def ensemble_logits(logits: np.ndarray) -> np.ndarray:
     """
     if len(logits) == 1:
         return logits[0].astype(np.float32)
-    probabilities = losses.softmax(logits.astype(np.float64), Exact)
-    mean = Exact.sum(np.moveaxis(probabilities, 0, 2), axis=2) / len(logits)
-    return Exact.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32)
+    probabilities = losses.softmax(logits.astype(np.float64), EXACT)
+    mean = EXACT.sum(np.moveaxis(probabilities, 0, 2), axis=2) / len(logits)
+    return EXACT.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32)
 
 
 def split_logits(
@@ -195,7 +195,7 @@ def load_model(path: Path | str, dataset: Dataset, teaches: bool = False) -> Mod
     if "weights_0" not in arrays:
         return Model(None, curve, logits, origin=origin)
     try:
-        network = Network.from_arrays(arrays, Exact)
+        network = Network.from_arrays(arrays, EXACT)
         sweep = Sweep.from_arrays(arrays)
     except (LookupError, ValueError) as error:
         raise UserError(f"{path}: not a network's weights and sweep ({error}); train it again") from None

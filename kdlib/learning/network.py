@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from kdlib.backends.arithmetic import Arithmetic
 from kdlib.backends.dense import layer_views
 from kdlib.data.scaled import Scaled, blocks
 from kdlib.numerics.levels import mirrors
@@ -32,8 +33,8 @@ class Network:
         Widths of the layers, input and output included.
     replicas : int
         R, the number of networks.
-    arithmetic : type
-        A class of `kdlib.backends.arithmetic`.
+    arithmetic : Arithmetic
+        `EXACT` or `FAST` of `kdlib.backends.arithmetic`.
 
     Attributes
     ----------
@@ -48,7 +49,7 @@ class Network:
     Glorot, Bordes and Bengio, "Deep Sparse Rectifier Neural Networks" (2011).
     """
 
-    def __init__(self, sizes: Sequence[int], replicas: int, arithmetic: type):
+    def __init__(self, sizes: Sequence[int], replicas: int, arithmetic: Arithmetic):
         self.sizes = tuple(sizes)
         self.arithmetic = arithmetic
         self.parameters = np.zeros((replicas, parameter_count(sizes)), dtype=arithmetic.dtype)
@@ -114,7 +115,7 @@ class Network:
         return arrays
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], arithmetic: type) -> "Network":
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], arithmetic: Arithmetic) -> "Network":
         """Make the network of the arrays that `arrays` returned; other names are ignored.
 
         Raises

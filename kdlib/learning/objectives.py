@@ -11,9 +11,12 @@ from dataclasses import dataclass, fields, is_dataclass
 
 import numpy as np
 
+from kdlib.backends.arithmetic import EXACT, Arithmetic
+from kdlib.backends.numpy_backend import NumpyBackend
 from kdlib.io.errors import UserError
-from kdlib.learning import lazy_targets, losses, schedules
+from kdlib.learning import lazy_targets, losses, schedules, standardization
 from kdlib.learning.arguments import NON_NEGATIVE, POSITIVE, SHARE, TRUTH, Options, Several, check
+from kdlib.learning.labels import one_hot
 from kdlib.learning.lazy_targets import Targets
 from kdlib.learning.losses import LOSSES
 from kdlib.learning.schedules import LinearSchedule, Scheduled
@@ -40,6 +43,22 @@ def _stacked(name, targets, arithmetic):
     return lazy_targets.each(targets, lambda values: values.astype(arithmetic.logits_dtype), "")
 
 
+def as_rows(labels: np.ndarray | Targets, classes: int | None = None) -> np.ndarray | Targets:
+    """Return class numbers (n,) as one-hot rows, and anything else as it is.
+
+    Parameters
+    ----------
+    labels : ndarray or Targets, shape (n,), (n, classes) or (G, n, classes)
+    classes : int, optional
+        Default: one more than the largest number.
+    """
+    if not hasattr(labels, "shape"):
+        labels = np.asarray(labels)
+    if len(labels.shape) != 1:
+        return labels
+    return one_hot(labels, int(labels.max(initial=0)) + 1 if classes is None else classes)
+
+
 def _as_tuple(given):
     return tuple(given) if isinstance(given, list | tuple | np.ndarray) else (given,)
 
@@ -51,8 +70,8 @@ class Objective:
 
     Attributes
     ----------
-    arithmetic : type
-        A class of `kdlib.backends.arithmetic`. The network is trained in it too.
+    arithmetic : Arithmetic
+        `EXACT` or `FAST` of `kdlib.backends.arithmetic`. The network is trained in it too.
     targets : tuple of ndarray or Targets, each of shape (G, n, ...)
         Targets of the n training examples, in the order of `kdlib.learning.stack`.
     """
@@ -72,6 +91,12 @@ class Objective:
         Objective
         """
         return self
+
+    def on(self, backend: NumpyBackend) -> "Objective":
+        """Return the same objective, computed by another back end."""
+        result = copy.copy(self)
+        vars(result).update(arithmetic=self.arithmetic.on(backend))
+        return result
 
     def value(self, logits: np.ndarray, *targets: np.ndarray) -> np.ndarray:
         """Compute the loss of each example of a batch.
@@ -125,10 +150,10 @@ class CrossEntropy(Objective):
 
     Parameters
     ----------
-    one_hot : ndarray or Targets, shape (n, classes) or (G, n, classes)
-        The distributions: one-hot rows for plain labels.
-    arithmetic : type
-        A class of `kdlib.backends.arithmetic`.
+    labels : ndarray or Targets, shape (n,), (n, classes) or (G, n, classes)
+        Class numbers, or distributions: one-hot rows, or a teacher's probabilities.
+    arithmetic : Arithmetic
+        `EXACT` or `FAST` of `kdlib.backends.arithmetic`.
 
     Raises
     ------
@@ -137,14 +162,14 @@ class CrossEntropy(Objective):
 
     Examples
     --------
-    >>> objective = CrossEntropy(np.eye(2), Exact)  # two examples: one of each class
+    >>> objective = CrossEntropy(np.array([0, 1]))  # two examples: one of each class
     """
 
-    one_hot: np.ndarray | Targets
-    arithmetic: type
+    labels: np.ndarray | Targets
+    arithmetic: Arithmetic = EXACT
 
     def __post_init__(self):
-        object.__setattr__(self, "targets", (_stacked("one_hot", self.one_hot, self.arithmetic),))
+        object.__setattr__(self, "targets", (_stacked("labels", as_rows(self.labels), self.arithmetic),))
 
     def value(self, logits: np.ndarray, one_hot: np.ndarray) -> np.ndarray:
         return losses.cross_entropy(logits, one_hot, self.arithmetic)
@@ -165,12 +190,13 @@ class Distillation(Objective):
 
     Parameters
     ----------
-    one_hot : ndarray or Targets, shape (n, classes) or (S, n, classes)
-        The labels, one array for each of S splits if they differ; a row of zeros for an example without a label.
+    labels : ndarray or Targets, shape (n,), (n, classes) or (S, n, classes)
+        Class numbers, -1 for an example without a label; or one-hot rows, a row of zeros for one without. One array
+        for each of S splits if they differ.
     logits_teacher : ndarray or Targets, shape (n, classes) or (S, n, classes)
         The teacher's logits for the same examples.
-    arithmetic : type
-        A class of `kdlib.backends.arithmetic`.
+    arithmetic : Arithmetic
+        `EXACT` or `FAST` of `kdlib.backends.arithmetic`.
     loss : str
         The soft part, a key of `kdlib.learning.losses.LOSSES`.
     temperature, alpha : float, LinearSchedule, or sequence of G of these
@@ -194,12 +220,12 @@ class Distillation(Objective):
 
     Examples
     --------
-    >>> objective = Distillation(one_hot, logits_teacher, Exact, temperature=4.0, alpha=0.9)
+    >>> objective = Distillation(labels, logits_teacher, temperature=4.0, alpha=0.9)
     """
 
-    one_hot: np.ndarray | Targets
+    labels: np.ndarray | Targets
     logits_teacher: np.ndarray | Targets
-    arithmetic: type
+    arithmetic: Arithmetic = EXACT
     loss: str = "kd"
     temperature: float | LinearSchedule | Sequence = 4.0
     alpha: float | LinearSchedule | Sequence = 0.9
@@ -210,11 +236,11 @@ class Distillation(Objective):
     def __post_init__(self):
         check(CONSTRAINTS, vars(self))
         arithmetic = self.arithmetic
-        one_hot = _stacked("one_hot", self.one_hot, arithmetic)
         logits = _stacked("logits_teacher", self.logits_teacher, arithmetic)
+        one_hot = _stacked("labels", as_rows(self.labels, logits.shape[-1]), arithmetic)
         if one_hot.shape[1:] != logits.shape[1:]:
             raise UserError(
-                f"logits_teacher: got {logits.shape[1:]} examples and classes; needs {one_hot.shape[1:]}, as one_hot"
+                f"logits_teacher: got {logits.shape[1:]} examples and classes; needs {one_hot.shape[1:]}, as labels"
             )
         if self.standardize_logits and one_hot.shape[-1] == 2:
             raise UserError(
@@ -222,7 +248,9 @@ class Distillation(Objective):
                 " the network says; needs three classes or more, or false"
             )
         if self.standardize_logits:
-            logits = lazy_targets.each(logits, lambda values: losses.standardize(values, arithmetic)[0], "standardized")
+            logits = lazy_targets.each(
+                logits, lambda values: standardization.standardize(values, arithmetic)[0], "standardized"
+            )
         kind = LOSSES[self.loss]
         options = fields(kind) if is_dataclass(kind) else ()
         soft_loss = kind(**{field.name: getattr(self, field.name) for field in options})
@@ -288,7 +316,7 @@ class Distillation(Objective):
         self, logits: np.ndarray, one_hot: np.ndarray, teacher: np.ndarray, unlabeled: np.ndarray | None = None
     ) -> np.ndarray:
         temperature, soft_weight, hard_weight = self._factors(len(logits), unlabeled)
-        soft_logits = losses.standardize(logits, self.arithmetic)[0] if self.standardize_logits else logits
+        soft_logits = standardization.standardize(logits, self.arithmetic)[0] if self.standardize_logits else logits
         soft = self._soft_loss.value(soft_logits, one_hot, teacher, temperature, self.arithmetic)
         hard = losses.cross_entropy(logits, one_hot, self.arithmetic)
         return soft_weight[..., 0] * soft + hard_weight[..., 0] * hard
@@ -310,9 +338,9 @@ class Distillation(Objective):
             return losses.cross_entropy_gradient(logits, one_hot, self.arithmetic)
         temperature, soft_weight, hard_weight = self._factors(len(logits), unlabeled)
         if self.standardize_logits:
-            standardized, deviation = losses.standardize(logits, self.arithmetic)
+            standardized, deviation = standardization.standardize(logits, self.arithmetic)
             result = self._soft_loss.gradient(standardized, one_hot, teacher, temperature, self.arithmetic)
-            result = losses.standardize_gradient(result, standardized, deviation, self.arithmetic)
+            result = standardization.standardize_gradient(result, standardized, deviation, self.arithmetic)
         else:
             result = self._soft_loss.gradient(logits, one_hot, teacher, temperature, self.arithmetic)
         result *= soft_weight

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from kdlib.backends import selection, update_rules
+from kdlib.backends import update_rules
 from kdlib.backends.dense import Layers
+from kdlib.backends.numpy_backend import NUMPY
 
 # Subnormal numbers are slow, and some libraries switch them off for the whole process. With this anchor a moment is
 # rounded to multiples of 2^-100 in float32, so that magnitudes below half of that become zero.
@@ -80,11 +81,12 @@ class Optimizer:
         learning_rate : float or array (R, 1)
             One for all networks, or one for each.
         layers : Layers, optional
-            Its snapped copies of the weights are updated too.
+            Its snapped copies of the weights are updated too, by its back end.
         """
         constants, anchor = self.next(learning_rate, parameters.dtype)
         arrays = {"p": parameters, "g": gradient} | self.moments
-        selection.current.update(self.rule, constants, arrays, layers, anchor)
+        backend = layers.backend if layers else NUMPY
+        backend.update(self.rule, constants, arrays, layers, anchor)
 
     def next(
         self, learning_rate: float | np.ndarray, dtype: np.dtype

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kdlib.backends import selection
 from kdlib.backends.threads import FEW
 from kdlib.data.scaled import Scaled
 from kdlib.learning.network import multiply_adds
@@ -40,7 +39,7 @@ def compiled_steps(run: Any, objective: "Objective", inputs: "Inputs") -> "Compi
     small = recipe.batch_size * multiply_adds(run.network.sizes) < FEW
     terms = objective.at(0, recipe.epochs).terms(run.network.replicas)
     splits = inputs.source()
-    if selection.current.steps and plain and small and terms and splits:
+    if run.backend.has_steps and plain and small and terms and splits:
         return CompiledSteps(run, splits)
     return None
 
@@ -112,7 +111,7 @@ class CompiledSteps:
             update = self._run.update
             moments = tuple(update.moments.values())
             dtype = self._run.logits.dtype.type
-            self._compiled[rows] = selection.current.steps(layers, rows, update.rule, moments, dtype)
+            self._compiled[rows] = self._run.backend.steps(layers, rows, update.rule, moments, dtype)
         return self._compiled[rows]
 
     def _rates(self, first, steps):

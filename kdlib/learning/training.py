@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kdlib.backends import numpy_backend, ranks, selection
-from kdlib.backends.arithmetic import Exact
-from kdlib.backends.threads import paced
+from kdlib.backends.arithmetic import EXACT
+from kdlib.backends.context import Context, saved_seconds
+from kdlib.backends.numpy_backend import NUMPY
+from kdlib.backends.threads import Threads
 from kdlib.data.scaled import Scaled
 from kdlib.io.errors import UserError
 from kdlib.learning.backend_check import disagreement
@@ -17,7 +18,9 @@ from kdlib.learning.dropout import dropout_masks
 from kdlib.learning.epoch import Epoch, orders, rows_held
 from kdlib.learning.inputs import Inputs
 from kdlib.learning.network import Network, multiply_adds
+from kdlib.learning.objectives import as_rows
 from kdlib.learning.optimizers import optimizer
+from kdlib.learning.recipe import Recipe
 from kdlib.learning.steps import compiled_steps
 from kdlib.learning.stopping import EarlyStopping
 from kdlib.learning.validation import mean_of_finite, validate
@@ -26,7 +29,6 @@ from kdlib.numerics.streams import REPLICAS, Streams
 if TYPE_CHECKING:
     from kdlib.learning.checkpoints import Checkpoint
     from kdlib.learning.objectives import Objective
-    from kdlib.learning.recipe import Recipe
 
 CURVES = ("training_loss", "validation_loss", "validation_accuracy")
 
@@ -34,12 +36,13 @@ CURVES = ("training_loss", "validation_loss", "validation_accuracy")
 def train(
     x: np.ndarray | Scaled | list[np.ndarray | Scaled],
     objective: "Objective",
-    validation: tuple | list[tuple],
-    recipe: "Recipe",
-    streams: Streams,
+    recipe: Recipe = Recipe(),
+    validation: tuple | list[tuple] | None = None,
+    streams: Streams = Streams(),
     progress: Callable[[int, float, float], None] | None = None,
     checkpoint: "Checkpoint | None" = None,
     survive: bool = False,
+    context: Context = Context(),
 ) -> tuple[Network, dict[str, np.ndarray]]:
     """Train a stack of networks, one for each replica of `streams`.
 
@@ -54,10 +57,11 @@ def train(
     objective : Objective
         The loss and its targets, see `kdlib.learning.objectives`. The targets have the rows of x, all views included.
         The network uses the arithmetic of the objective.
-    validation : tuple (x, one_hot)
-        Examples for the learning curve and for early stopping. For several splits: a list with one tuple for each.
     recipe : Recipe
         The hyperparameters.
+    validation : tuple (x, labels), optional
+        Examples for the learning curve and for early stopping; labels are class numbers (n,) or one-hot rows. For
+        several splits: a list with one tuple for each. Without them the curve has the training loss only.
     streams : Streams
         The random numbers: one network for each entry of `streams.replicas`.
     progress : callable, optional
@@ -67,6 +71,8 @@ def train(
     survive : bool
         Whether training continues after the loss of a network becomes NaN or infinite. That network ends with NaN
         parameters; the other networks are not affected.
+    context : Context
+        The kernels, threads and ranks that compute.
 
     Returns
     -------
@@ -74,61 +80,46 @@ def train(
         Its parameters are rounded to float32.
     curve : dict of arrays (R, epochs)
         `training_loss` and `validation_loss` in nats, `validation_accuracy` as a fraction. NaN after a replica has
-        stopped.
+        stopped, and where there is no validation.
 
     Raises
     ------
     UserError
-        If a loss becomes NaN or infinite and `survive` is false; if x or validation has another form.
+        If a loss becomes NaN or infinite and `survive` is false; if x or validation has another form; if the recipe
+        has a patience and there is no validation.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(100, 4))
+    >>> network, curve = train(x, CrossEntropy(np.argmax(x, axis=1)), Recipe(hidden=(8,), epochs=5))  # doctest: +SKIP
+    >>> network.logits(x).shape  # doctest: +SKIP
+    (1, 100, 4)
     """
     x, validation = _as_lists(x, validation)
-    run = Run(x, objective, recipe, streams)
+    if recipe.patience and not validation:
+        raise UserError(f"recipe.patience: got {recipe.patience}, and there is no validation; give it, or set None")
+    run = Run(x, objective, recipe, streams, context)
     network = run.network
-    backpropagation = run.backpropagation
-    update = run.update
     stopping = run.stopping
+    validation = [(rows, as_rows(labels, network.sizes[-1])) for rows, labels in validation]
     epochs_done = 0
     if checkpoint:
         content = [x, validation, recipe, streams, objective, survive]
         epochs_done = checkpoint.resume(content, run.state, run.generators)
-        backpropagation.mirror()
-    threads = paced(recipe.batch_size * multiply_adds(network.sizes), objective.arithmetic.threads_matter)
-    suited = selection.suited(
-        (update.rule, bool(recipe.max_norm)),
-        run.steps - epochs_done * len(run.batches),
-        network.parameters.size,
-        objective.arithmetic,
-        lambda back_end: disagreement(back_end, recipe),
-    )
-    supported = ranks.current.size == 1 and not recipe.bits  # numba has neither ranks nor levels
-    back_end = suited if supported else selection.using(numpy_backend)
-    with np.errstate(all="ignore"), back_end, threads as after_step:  # `run.check` finds what overflows
-        inputs = Inputs(x, network, backpropagation.dense[0])
-        compiled = compiled_steps(run, objective, inputs)
+        run.backpropagation.mirror()
+    objective = objective.on(run.backend)
+    paced = run.threads.paced(recipe.batch_size * multiply_adds(network.sizes), objective.arithmetic.threads_matter)
+    with np.errstate(all="ignore"), paced as after_step:  # `run.check` finds what overflows
+        inputs = Inputs(x, network, run.backpropagation.dense[0], run.backend)
+        take_steps = compiled_steps(run, objective, inputs) or LayerSteps(run, inputs, after_step)
         for epoch in range(epochs_done, recipe.epochs):
             order = orders(run.orders, run.n, run.choices, recipe.views)[:, run.own]
             current = objective.at(epoch, recipe.epochs)
-            pieces = Epoch(current, order, run.logits, run.n)
-            first_step = epoch * len(run.batches)
-            if compiled:
-                compiled(current, order, pieces, first_step)
-            batches = () if compiled else run.batches
-            for step, (rows, share, batch) in enumerate(batches, first_step):
-                input_mask, *masks = dropout_masks(run.drops, rows, network.sizes[:-1], run.rates, share)
-                operand = inputs(order[:, batch], input_mask)
-                logits, targets = pieces.batch(batch.start, batch.stop)
-                logits[...] = backpropagation.forward(operand, masks)
-                delta = current.gradient(logits, *targets)
-                delta /= rows
-                backpropagation.backward(delta, rows)
-                rate = recipe.learning_rate_at(step, run.steps, network.replicas)
-                update.step(network.parameters, backpropagation.gradient, rate, backpropagation.layers)
-                if recipe.max_norm:
-                    backpropagation.constrain(recipe.max_norm)
-                after_step()
+            pieces = Epoch(current, order, run.logits, run.n, context.ranks)
+            take_steps(current, order, pieces, epoch * len(run.batches))
             loss = pieces.loss()
             run.check(np.where(stopping.running, loss, 0), epoch, survive)
-            validation_loss, accuracy = validate(network.on_levels(recipe.bits), validation)
+            validation_loss, accuracy = run.validate(validation)
             for name, values in zip(CURVES, (loss, validation_loss, accuracy), strict=True):
                 run.curve[name][:, epoch] = stopping.mask(values)
             if progress:
@@ -146,10 +137,64 @@ def train(
     return network, run.curve
 
 
+class LayerSteps:
+    """Take the steps of one epoch, layer by layer.
+
+    Parameters
+    ----------
+    run : Run
+        The training.
+    inputs : Inputs
+        Its examples.
+    after_step : callable
+        It is called after each step.
+    """
+
+    def __init__(self, run: "Run", inputs: Inputs, after_step: Callable[[], None]):
+        self._run = run
+        self._inputs = inputs
+        self._after_step = after_step
+
+    def __call__(self, objective: "Objective", order: np.ndarray, pieces: Epoch, first: int) -> None:
+        """Take all steps of one epoch.
+
+        Parameters
+        ----------
+        objective : Objective
+            The objective of this epoch.
+        order : array (R, n)
+            Row indices of this rank's examples, in the order of training.
+        pieces : Epoch
+            The targets, and the buffer for the logits.
+        first : int
+            Number of the epoch's first step in the training.
+        """
+        run = self._run
+        recipe = run.recipe
+        network = run.network
+        backpropagation = run.backpropagation
+        for step, (rows, share, batch) in enumerate(run.batches, first):
+            input_mask, *masks = dropout_masks(run.drops, rows, network.sizes[:-1], run.rates, share)
+            operand = self._inputs(order[:, batch], input_mask)
+            logits, targets = pieces.batch(batch.start, batch.stop)
+            logits[...] = backpropagation.forward(operand, masks)
+            delta = objective.gradient(logits, *targets)
+            delta /= rows
+            backpropagation.backward(delta, rows)
+            rate = recipe.learning_rate_at(step, run.steps, network.replicas)
+            run.update.step(network.parameters, backpropagation.gradient, rate, backpropagation.layers)
+            if recipe.max_norm:
+                backpropagation.constrain(recipe.max_norm)
+            self._after_step()
+
+
 def _as_lists(x, validation):
-    """Return x and validation as lists with one entry for each split."""
+    """Return x and validation as lists with one entry for each split; no validation is an empty list."""
     x = x if isinstance(x, list) else [x]
-    validation = validation if isinstance(validation, list) else [validation]
+    if validation is None:
+        validation = []
+    elif not isinstance(validation, list):
+        validation = [validation]
     for examples in x:
         if len(getattr(examples, "shape", ())) < 2:
             found = f"an array {examples.shape}" if hasattr(examples, "shape") else type(examples).__name__
@@ -158,9 +203,9 @@ def _as_lists(x, validation):
                 " in nested lists becomes one by numpy.array"
             )
     all_pairs = all(isinstance(pair, tuple) and len(pair) == 2 for pair in validation)
-    if not all_pairs or len(validation) != len(x):
+    if not all_pairs or len(validation) not in (0, len(x)):
         raise UserError(
-            f"validation: needs (x, one_hot) as a tuple, or a list of such tuples, one for each of the {len(x)} splits"
+            f"validation: needs (x, labels) as a tuple, or a list of such tuples, one for each of the {len(x)} splits"
         )
     return x, validation
 
@@ -178,6 +223,8 @@ class Run:
         The hyperparameters.
     streams : Streams
         The random numbers.
+    context : Context
+        The kernels, threads and ranks that compute.
 
     Attributes
     ----------
@@ -187,6 +234,8 @@ class Run:
         All generators that change from epoch to epoch. `state` and `generators` together are a complete checkpoint.
     n : int
         Number of examples, without their further views.
+    ranks, threads, backend
+        They compute, see `kdlib.backends.context.Context`.
     own : slice or array of int
         The examples of this rank.
     batches : list of (rows, share, batch)
@@ -204,13 +253,20 @@ class Run:
         If the products of this machine are not exact and the arithmetic is; if several ranks train in fast arithmetic.
     """
 
-    def __init__(self, x: list[np.ndarray | Scaled], objective: "Objective", recipe: "Recipe", streams: Streams):
+    def __init__(
+        self,
+        x: list[np.ndarray | Scaled],
+        objective: "Objective",
+        recipe: Recipe,
+        streams: Streams,
+        context: Context,
+    ):
         if not objective.arithmetic.usable():
             raise UserError(
                 "arithmetic: got exact, which needs float32 products; NumPy's BLAS here multiplies in fewer bits:"
                 " switch that off, install another NumPy, or set fast"
             )
-        if ranks.current.size > 1 and objective.arithmetic is not Exact:
+        if context.ranks.size > 1 and objective.arithmetic.threads_matter:
             raise UserError("arithmetic: got fast, whose sums depend on how many ranks there are; set exact")
         self.streams = streams
         self.recipe = recipe
@@ -219,15 +275,19 @@ class Run:
         sizes = (math.prod(x[0].shape[1:]), *recipe.hidden, classes)  # integers
         self.network = Network(sizes, len(streams.replicas), objective.arithmetic)
         self.network.initialize(streams.generators("weights"))
-        self.backpropagation = Backpropagation(self.network, min(recipe.batch_size, self.n), recipe.bits)
         self.update = optimizer(self.network.parameters, recipe)
+        self.ranks = context.ranks
+        self.own, self.batches = self.ranks.batches(self.n, recipe.batch_size)
+        self.steps = recipe.epochs * len(self.batches)
+        self.threads = Threads(context.threads)
+        self.backend = self._choose_backend(context)
+        rows = min(recipe.batch_size, self.n)
+        self.backpropagation = Backpropagation(self.network, rows, recipe.bits, self.backend, self.ranks)
         self.stopping = EarlyStopping(self.network, recipe.patience)
         self.orders = streams.generators("batches")
         self.drops = streams.generators("dropout")
         self.choices = streams.generators("views")
         self.rates = [recipe.input_dropout] + [recipe.dropout] * len(recipe.hidden)
-        self.own, self.batches = ranks.current.batches(self.n, recipe.batch_size)
-        self.steps = recipe.epochs * len(self.batches)
         self.logits = self._logits_buffer(classes)
         self.curve = {name: np.full((self.network.replicas, recipe.epochs), np.nan) for name in CURVES}
         self.diverged = np.zeros(self.network.replicas, bool)
@@ -235,12 +295,31 @@ class Run:
         self.state["diverged"] = self.diverged
         self.generators = [*self.orders, *self.drops, *self.choices]
 
+    def _choose_backend(self, context):
+        """Return numba if it pays; NumPy trains on levels, which numba lacks."""
+        if self.recipe.bits:
+            return NUMPY
+        network = self.network
+        return context.backend(
+            self.threads,
+            self.update.rule,
+            bool(self.recipe.max_norm),
+            saved_seconds(self.steps, network.parameters.size, network.arithmetic.name),
+            lambda backend: disagreement(backend, self.recipe),
+        )
+
     def _logits_buffer(self, classes):
         """Allocate the logits of as many of this rank's rows as are held at once, (R, rows, classes)."""
-        largest_batch = -(-self.recipe.batch_size // ranks.current.size)
+        largest_batch = -(-self.recipe.batch_size // self.ranks.size)
         examples = self.batches[-1][-1].stop
         rows = rows_held(self.network.replicas, classes, largest_batch, examples)
         return np.empty((self.network.replicas, rows, classes), dtype=self.network.arithmetic.logits_dtype)
+
+    def validate(self, validation: list[tuple]) -> tuple[np.ndarray, np.ndarray]:
+        """Return loss and accuracy (R,) of the networks on the validation rows; NaN if there are none."""
+        if not validation:
+            return np.full(self.network.replicas, np.nan), np.full(self.network.replicas, np.nan)
+        return validate(self.network.on_levels(self.recipe.bits), validation, self.ranks, EXACT.on(self.backend))
 
     def check(self, values: np.ndarray, epoch: int, survive: bool) -> None:
         """Mark the networks that have diverged.

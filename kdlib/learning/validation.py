@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kdlib.backends import ranks
-from kdlib.backends.arithmetic import Exact
-from kdlib.backends.ranks import mean_of
+from kdlib.backends.arithmetic import EXACT, Arithmetic
+from kdlib.backends.ranks import ALONE, Alone, mean_of
 from kdlib.learning import losses
 from kdlib.learning.network import Network
 from kdlib.learning.stack import parts
@@ -52,8 +51,10 @@ def mean_of_finite(values: np.ndarray) -> float:
     return float(exact.mean(finite, axis=0)) if finite.size else math.nan
 
 
-def validate(network: Network, validation: Sequence[tuple]) -> tuple[np.ndarray, np.ndarray]:
-    """Evaluate each network on the validation subset of its split. The ranks share the rows.
+def validate(
+    network: Network, validation: Sequence[tuple], ranks: Alone = ALONE, arithmetic: Arithmetic = EXACT
+) -> tuple[np.ndarray, np.ndarray]:
+    """Evaluate each network on the validation subset of its split.
 
     Parameters
     ----------
@@ -61,6 +62,10 @@ def validate(network: Network, validation: Sequence[tuple]) -> tuple[np.ndarray,
         A stack of R networks.
     validation : sequence of tuples (x, one_hot)
         One for each split.
+    ranks : Alone or Ranks
+        They share the rows.
+    arithmetic : Arithmetic
+        Its back end computes the cross-entropy.
 
     Returns
     -------
@@ -72,7 +77,7 @@ def validate(network: Network, validation: Sequence[tuple]) -> tuple[np.ndarray,
     found = []
     for (x, one_hot), own in zip(validation, parts(len(validation), network.replicas), strict=True):
         stack = network.part(own)
-        share = ranks.current.share(len(x))
+        share = ranks.share(len(x))
         chunks = []
         correct = np.zeros(stack.replicas)
         for start in range(share.start, max(share.start + 1, share.stop), ROWS):
@@ -80,7 +85,7 @@ def validate(network: Network, validation: Sequence[tuple]) -> tuple[np.ndarray,
             logits = stack.logits(x[rows]).astype(np.float64)
             targets = one_hot[rows]
             correct += np.count_nonzero(np.argmax(logits, axis=-1) == np.argmax(targets, axis=-1), axis=1)
-            chunks.append(losses.cross_entropy(logits, targets, Exact))
-        found.append((mean_of(chunks, len(x)), ranks.current.total(correct) / len(x)))
+            chunks.append(losses.cross_entropy(logits, targets, arithmetic))
+        found.append((mean_of(chunks, len(x), ranks), ranks.total(correct) / len(x)))
     loss, accuracy = (np.concatenate(values) for values in zip(*found, strict=True))
     return loss, accuracy

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from kdlib.backends.threads import spread
+from kdlib.backends.threads import CORES, Threads
 
 PIXEL = 256  # displacements are integers in units of 1 / PIXEL pixel
 
 
-def viewed(images: np.ndarray, moves: np.ndarray, background: float) -> np.ndarray:
+def viewed(images: np.ndarray, moves: np.ndarray, background: float, threads: Threads = CORES) -> np.ndarray:
     """Warp images, with bilinear interpolation between four pixels.
 
     For bytes the weights and sums are exact in float32, which has 24 bits.
@@ -20,6 +20,8 @@ def viewed(images: np.ndarray, moves: np.ndarray, background: float) -> np.ndarr
         of the image that lies dy below and dx to the right of it.
     background : float
         The value outside of the image.
+    threads : Threads
+        They share the images.
 
     Returns
     -------
@@ -28,7 +30,7 @@ def viewed(images: np.ndarray, moves: np.ndarray, background: float) -> np.ndarr
     """
     result = np.empty(images.shape, images.dtype)
     fill = _shift if moves.shape[2:] == (1, 1) else _interpolate
-    spread(fill, len(images), images.size, result, images, moves, background)
+    threads.spread(fill, len(images), images.size, result, images, moves, background)
     return result
 
 

@@ -38,8 +38,8 @@ class Streams:
         One number for each network, see REPLICAS.
     """
 
-    seed: int
-    purpose: str
+    seed: int = 0
+    purpose: str = "network"
     replicas: tuple[int, ...] = (0,)
 
     def generators(self, name: str) -> list[np.random.Generator]:

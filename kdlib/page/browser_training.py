@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.data.dataset import Dataset
 from kdlib.learning.model_file import Model
 from kdlib.learning.network import Network, multiply_adds
@@ -65,7 +65,7 @@ class Lesson:
 
     def _train(self, dataset, rows, objective, recipe):
         held_out = dataset.inputs(self.validation, self.split), dataset.one_hot(self.validation, self.split)
-        return train(dataset.scaled(rows, self.split), objective, held_out, recipe, self.streams, survive=True)
+        return train(dataset.scaled(rows, self.split), objective, recipe, held_out, self.streams, survive=True)
 
     def student(self, dataset: Dataset, logits: np.ndarray) -> tuple[Network, dict[str, np.ndarray]]:
         """Train the student; return network and curves as `kdlib.learning.training.train` does.
@@ -77,12 +77,12 @@ class Lesson:
             The teacher's, of all examples of the dataset.
         """
         one_hot = dataset.one_hot(self.rows, self.split)
-        objective = Distillation(one_hot, logits[self.rows], Exact, **self.setting)
+        objective = Distillation(one_hot, logits[self.rows], EXACT, **self.setting)
         return self._train(dataset, self.rows, objective, self.recipe)
 
     def baseline(self, dataset: Dataset) -> tuple[Network, dict[str, np.ndarray]]:
         """Train the control, on the labels only; return network and curves."""
-        objective = CrossEntropy(dataset.one_hot(self.labeled, self.split), Exact)
+        objective = CrossEntropy(dataset.one_hot(self.labeled, self.split), EXACT)
         return self._train(dataset, self.labeled, objective, self.control)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdlib.backends import ranks, selection, threads
+from kdlib.backends.context import Context
 from kdlib.io.atomic import apart, exclusive
 from kdlib.io.errors import UserError, ending_in_a_line, printable
 from kdlib.pipeline import interrupts
@@ -97,7 +97,7 @@ def parser(description: str, *names: str) -> argparse.ArgumentParser:
 
 
 def writes(*names: str) -> Callable:
-    """Decorate `main(params, paths)`: while it runs, lock its outputs, so that no other process writes them.
+    """Decorate `main(params, paths, context)`: while it runs, lock its outputs, so that no other process writes them.
 
     Among several ranks only the first one locks, because only the first one writes.
 
@@ -109,12 +109,12 @@ def writes(*names: str) -> Callable:
 
     def decorate(main):
         @functools.wraps(main)
-        def locked(params, paths=PATHS):
+        def locked(params, paths=PATHS, context=Context()):
             with contextlib.ExitStack() as stack:
-                for name in names if ranks.current.first else ():
+                for name in names if context.ranks.first else ():
                     path = getattr(paths, name)
                     stack.enter_context(exclusive(f"{path}/metrics.json" if name == "metrics" else path))
-                return main(params, paths)
+                return main(params, paths, context)
 
         return locked
 
@@ -128,7 +128,7 @@ class _Printable(logging.Formatter):
         return printable(super().format(record))
 
 
-def start_logging(params: Params) -> None:
+def start_logging(params: Params, context: Context = Context()) -> None:
     """Log to stderr and to `logging.file`; of several ranks only the first one logs.
 
     Raises
@@ -136,7 +136,7 @@ def start_logging(params: Params) -> None:
     UserError
         If `logging.file` exists and is not a regular file.
     """
-    if not ranks.current.first:
+    if not context.ranks.first:
         logging.disable()
         return
     logging.raiseExceptions = False  # a full disk ends in one line of whatever must write, not in the log's traceback
@@ -153,7 +153,7 @@ def start_logging(params: Params) -> None:
 
 
 def run(main: Callable, arguments: argparse.Namespace, trains: Callable[[Params], bool] | None = None) -> object:
-    """Read the parameters, call `main(params, paths)` and return its result.
+    """Read the parameters, call `main(params, paths, context)` and return its result.
 
     A mistake of the user's or an error of the system ends in one line and exit code 1.
 
@@ -178,17 +178,16 @@ def run(main: Callable, arguments: argparse.Namespace, trains: Callable[[Params]
         given = {name: value for name, value in vars(arguments).items() if name in vars(PATHS)}
         paths = Paths(**given)
         paths.check(arguments.config)
-        selection.choose(params.execution.kernels)
-        threads.limit(params.execution.threads)
         count = params.execution.ranks or 1
         started = MPI_RANK_VARIABLES & os.environ.keys()
-        context = contextlib.nullcontext()
+        alone = Context(params.execution.kernels, params.execution.threads)
+        entered = contextlib.nullcontext(alone)
         if trains and trains(params) and (started or count > 1):
             from kdlib.pipeline import mpi_launcher  # here: a run without ranks does not need it
 
             if not started:
                 return mpi_launcher.start(count)
-            context = mpi_launcher.joined(params.execution, int(os.environ[min(started)]))
-        with context:
-            start_logging(params)
-            return main(params, paths)
+            entered = mpi_launcher.joined(params.execution, int(os.environ[min(started)]))
+        with entered as context:
+            start_logging(params, context)
+            return main(params, paths, context)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
-from kdlib.backends import ranks
 from kdlib.backends.arithmetic import ARITHMETICS
+from kdlib.backends.context import Context
+from kdlib.backends.ranks import Alone
+from kdlib.backends.threads import Threads
 from kdlib.data.dataset import Dataset
 from kdlib.io.errors import UserError
 from kdlib.learning.augmentation import extended
@@ -63,7 +65,7 @@ class Job:
     teacher: str = ""
 
 
-def seen(section: str, params: Params, dataset: Dataset) -> Dataset:
+def seen(section: str, params: Params, dataset: Dataset, context: Context = Context()) -> Dataset:
     """Add the augmented views that `augment` in a section of params.yaml asks for, as further rows.
 
     Parameters
@@ -72,6 +74,8 @@ def seen(section: str, params: Params, dataset: Dataset) -> Dataset:
         `teacher` or `student`.
     params : Params
     dataset : Dataset
+    context : Context
+        Its threads share the images.
 
     Returns
     -------
@@ -91,7 +95,7 @@ def seen(section: str, params: Params, dataset: Dataset) -> Dataset:
         raise UserError(f"{section}.augment: got {augment}, but the dataset has no images; set null")
     if max(augment.shift, augment.elastic) >= min(shape):
         raise UserError(f"{section}.augment: got {augment}, but the images are {shape}; lower it, or set null")
-    return extended(dataset, augment.numbered(), params.seed)
+    return extended(dataset, augment.numbered(), params.seed, Threads(context.threads))
 
 
 def labeled_only(dataset: Dataset, transfer: list[np.ndarray], recipe: Recipe) -> tuple[list[np.ndarray], list[Recipe]]:
@@ -132,7 +136,7 @@ def named(params: Params, dataset: Dataset) -> dict:
     return section | whole | {"prepare.transfer_classes": transfer}
 
 
-def fit(job: Job, params: Params, dataset: Dataset, shown: Dataset) -> Model:
+def fit(job: Job, params: Params, dataset: Dataset, shown: Dataset, context: Context = Context()) -> Model:
     """Train all networks of a job, select one setting per split by validation loss, save the model and return it.
 
     Parameters
@@ -143,6 +147,8 @@ def fit(job: Job, params: Params, dataset: Dataset, shown: Dataset) -> Model:
         As it was prepared.
     shown : Dataset
         With augmented views, see `seen`; the rows of `job` are rows of it.
+    context : Context
+        The kernels, threads and ranks that compute.
 
     Returns
     -------
@@ -154,31 +160,39 @@ def fit(job: Job, params: Params, dataset: Dataset, shown: Dataset) -> Model:
         As `kdlib.learning.training.train` and `kdlib.pipeline.plan.plan` do.
     """
     work = Work(job, params, shown)
+    ranks = context.ranks
     log = logging.getLogger(job.path)
-    files = {part: Finished(work, part) if params.checkpoint and not part.whole else None for part in plan(work)}
+    files = {
+        part: Finished(work, part, ranks) if params.checkpoint and not part.whole else None
+        for part in plan(work, ranks)
+    }
     found = [(part, file.result) for part, file in files.items() if file and file.result]
     missing = [part for part, file in files.items() if not file or not file.result]
-    if ranks.current.size > 1:
-        log.info("%d ranks share the rows of each batch; NumPy trains", ranks.current.size)
-    disable = None if ranks.current.first else True  # None: no bar where stderr is no terminal
+    if ranks.size > 1:
+        log.info("%d ranks share the rows of each batch; NumPy trains", ranks.size)
+    disable = None if ranks.first else True  # None: no bar where stderr is no terminal
     total = sum(part.recipe.epochs for part in files)  # integers
     done = sum(part.recipe.epochs for part, _ in found)  # integers
     with tqdm(total=total, initial=done, desc=job.path, unit="epoch", disable=disable, dynamic_ncols=True) as bar:
-        trained = workers.spread(work, missing, log) if workers.wanted(params) else here(work, missing, bar, log)
+        trained = (
+            workers.spread(work, missing, log) if workers.wanted(params) else here(work, missing, bar, log, context)
+        )
         for part, result in trained:
             found.append((part, result))
             if files[part]:
                 files[part].keep(result)
             done += part.recipe.epochs
             bar.update(done - bar.n)
-    model = chosen(work, dataset, put_together(work, found), log)
-    if ranks.current.first:
+    model = chosen(work, dataset, put_together(work, found), log, ranks)
+    if ranks.first:
         save_model(job.path, model, dataset)
         remove_checkpoints(job.path)
     return model
 
 
-def here(work: Work, parts: list[Part], bar: tqdm, log: logging.Logger) -> Iterator[tuple[Part, dict]]:
+def here(
+    work: Work, parts: list[Part], bar: tqdm, log: logging.Logger, context: Context
+) -> Iterator[tuple[Part, dict]]:
     """Train units of work in this process, one after another.
 
     Yields
@@ -187,13 +201,13 @@ def here(work: Work, parts: list[Part], bar: tqdm, log: logging.Logger) -> Itera
         Each unit with what `train_part` returned.
     """
     every = work.params.checkpoint
-    several = ranks.current.size > 1  # ranks compare in `Checkpoint.resume` what they train on
+    several = context.ranks.size > 1  # ranks compare in `Checkpoint.resume` what they train on
     for part in parts:
-        checkpoint = Checkpoint(f"{work.job.path}{part.file}", every) if every or several else None
-        yield part, train_part(work, part, Progress(bar, log), checkpoint)
+        checkpoint = Checkpoint(f"{work.job.path}{part.file}", every, context.ranks) if every or several else None
+        yield part, train_part(work, part, Progress(bar, log), checkpoint, context)
 
 
-def chosen(work: Work, dataset: Dataset, trained: dict[int, dict], log: logging.Logger) -> Model:
+def chosen(work: Work, dataset: Dataset, trained: dict[int, dict], log: logging.Logger, ranks: Alone) -> Model:
     """Select one setting per split by validation loss.
 
     Parameters
@@ -204,6 +218,8 @@ def chosen(work: Work, dataset: Dataset, trained: dict[int, dict], log: logging.
     trained : dict
         As `put_together` returned it; it is emptied.
     log : logging.Logger
+    ranks : Alone or Ranks
+        Only the first one computes the logits that are saved.
 
     Returns
     -------
@@ -226,7 +242,7 @@ def chosen(work: Work, dataset: Dataset, trained: dict[int, dict], log: logging.
     network, curve = joined(networks, curves, sweep.chosen(), job.replicas)
     sizes = "-".join(map(str, network.sizes))
     log.info("%d x %s, %d epochs", sweep.loss.size, sizes, max(recipe.epochs for recipe in job.recipes))
-    logits = split_logits(network, dataset) if job.teaches and ranks.current.first else None
+    logits = split_logits(network, dataset) if job.teaches and ranks.first else None
     setting, split, replica = sweep.deployed_network()
     deployed = None if job.teaches else networks[split].parameters[setting * job.replicas + replica]
     return Model(network, curve, logits, sweep, job.named, job.teacher, deployed=deployed)

@@ -13,7 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Iterator
 
-from kdlib.backends import ranks, threads
+from kdlib.backends.context import Context
 from kdlib.io.errors import UserError, ending_in_a_line, one_line
 from kdlib.pipeline import mpi_ranks
 from kdlib.pipeline.field_types import Execution
@@ -84,7 +84,7 @@ def _relay(process):
 
 
 @contextlib.contextmanager
-def joined(execution: Execution, rank: int) -> Iterator[None]:
+def joined(execution: Execution, rank: int) -> Iterator[Context]:
     """Make this process one of the ranks that an mpiexec has started, as a context manager.
 
     An error in one rank ends all. The first rank that is still there prints it.
@@ -95,14 +95,17 @@ def joined(execution: Execution, rank: int) -> Iterator[None]:
         Section of params.yaml.
     rank : int
         Number of this process.
+
+    Yields
+    ------
+    Context
+        With the ranks.
     """
     world = None
     try:
         world = mpi_ranks.join(execution.wait)
-        threads.limit(execution.threads or world.threads())
-        with ranks.using(world):
-            world.check()
-            yield
+        world.check()
+        yield Context(execution.kernels, execution.threads or world.threads(), world)
         world.finish()
     except BaseException as error:
         time.sleep(min(rank, MAX_DELAY))

@@ -125,7 +125,7 @@ class MPIRanks(Ranks):
 
     def check(self) -> None:
         """Compare the versions of all ranks. Raises UserError if they differ."""
-        alike("the ranks' versions", f"NumPy {np.__version__}, kdlib's code {code_digest()[:12]}")
+        alike(self, "the ranks' versions", f"NumPy {np.__version__}, kdlib's code {code_digest()[:12]}")
 
     def finish(self) -> None:
         """Wait, without a timeout, for the first rank, which writes what was trained."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from kdlib.backends.arithmetic import Arithmetic
+from kdlib.learning.labels import smooth_labels
 from kdlib.learning.lazy_targets import each, taught
-from kdlib.learning.losses import smooth_labels
 from kdlib.learning.objectives import CrossEntropy, Distillation
 
 SWEPT = "temperature", "alpha"  # options of `Distillation` that may differ between the networks of a stack
@@ -36,13 +37,13 @@ class Labels:
 
     Parameters
     ----------
-    arithmetic : type
-        `Exact` or `Fast` of `kdlib.backends.arithmetic`.
+    arithmetic : Arithmetic
+        `EXACT` or `FAST` of `kdlib.backends.arithmetic`.
     smoothing : float
         Probability that is spread evenly over all classes.
     """
 
-    arithmetic: type
+    arithmetic: Arithmetic
     smoothing: float = 0.0
 
     def objective(self, one_hot: np.ndarray, splits: Sequence[int], settings: Mapping[str, Sequence]) -> CrossEntropy:
@@ -71,8 +72,8 @@ class Taught:
 
     Parameters
     ----------
-    arithmetic : type
-        `Exact` or `Fast` of `kdlib.backends.arithmetic`.
+    arithmetic : Arithmetic
+        `EXACT` or `FAST` of `kdlib.backends.arithmetic`.
     logits : np.ndarray, (S, n, classes)
         The teacher's logits of all n examples, for each split.
     rows : list of S integer arrays
@@ -83,7 +84,7 @@ class Taught:
         Keyword arguments of `Distillation` except those in SWEPT.
     """
 
-    arithmetic: type
+    arithmetic: Arithmetic
     logits: np.ndarray
     rows: list
     digest: str

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kdlib.backends import ranks
 from kdlib.backends.arithmetic import ARITHMETICS
+from kdlib.backends.ranks import Alone
 from kdlib.data.dataset import Dataset
 from kdlib.learning.budget import estimate
 from kdlib.learning.inputs import CROWDING, outlying
@@ -14,7 +14,7 @@ from kdlib.pipeline import workers
 from kdlib.pipeline.work_units import Part, Work, begun, cut
 
 
-def plan(work: Work) -> list[Part]:
+def plan(work: Work, ranks: Alone) -> list[Part]:
     """Group the splits of a training into stacks, log what each stack needs, and warn of outliers.
 
     Splits with equal numbers of rows and equal recipes are one stack. A stack is cut into smaller parts if workers are
@@ -23,6 +23,7 @@ def plan(work: Work) -> list[Part]:
     Parameters
     ----------
     work : Work
+    ranks : Alone or Ranks
 
     Returns
     -------
@@ -41,8 +42,8 @@ def plan(work: Work) -> list[Part]:
     for split, (own, recipe) in enumerate(zip(job.rows, job.recipes, strict=True)):
         stacks.setdefault((len(own), recipe), []).append(split)
     parts = []
-    apart = workers.wanted(params) or (ranks.current.first and params.checkpoint and begun(job.path))
-    apart = bool(ranks.current.told(np.array([bool(apart)]))[0])  # all ranks follow the first, which has the files
+    apart = workers.wanted(params) or (ranks.first and params.checkpoint and begun(job.path))
+    apart = bool(ranks.told(np.array([bool(apart)]))[0])  # all ranks follow the first, which has the files
     for (rows, recipe), splits in stacks.items():
         settings = range(len(job.settings["learning_rate"]))
         replicas = range(job.replicas)

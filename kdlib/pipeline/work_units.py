@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from kdlib.backends.arithmetic import ARITHMETICS
+from kdlib.backends.context import Context
+from kdlib.backends.ranks import ALONE, Alone
 from kdlib.data.dataset import Dataset
 from kdlib.io.atomic import exclusive
 from kdlib.learning.checkpoints import Checkpoint, digest
@@ -109,7 +111,11 @@ def cut(work: Work, stack: Part) -> list[Part]:
 
 
 def train_part(
-    work: Work, part: Part, progress: Callable | None = None, checkpoint: Checkpoint | None = None
+    work: Work,
+    part: Part,
+    progress: Callable | None = None,
+    checkpoint: Checkpoint | None = None,
+    context: Context = Context(),
 ) -> dict[str, np.ndarray]:
     """Train the networks of one unit of work, and validate them at the end.
 
@@ -117,7 +123,7 @@ def train_part(
     ----------
     work : Work
     part : Part
-    progress, checkpoint
+    progress, checkpoint, context
         See `kdlib.learning.training.train`.
 
     Returns
@@ -145,9 +151,9 @@ def train_part(
     objective = job.target.objective(one_hot(dataset, job.rows, splits), splits, settings)
     streams = Streams(params.seed, job.section, tuple(replicas))
     survive = len(job.settings["learning_rate"]) > 1  # a sweep goes on when some of its settings diverge
-    network, curve = train(x, objective, validation, recipe, streams, progress, checkpoint, survive)
+    network, curve = train(x, objective, recipe, validation, streams, progress, checkpoint, survive, context)
     with np.errstate(all="ignore"):
-        loss, accuracy = validate(network, validation)
+        loss, accuracy = validate(network, validation, context.ranks)
     return {"parameters": network.parameters, "loss": loss, "accuracy": accuracy, **curve}
 
 
@@ -188,11 +194,11 @@ class Finished:
         What `train_part` returned when the unit was trained; None if there is no such file.
     """
 
-    def __init__(self, work: Work, part: Part):
+    def __init__(self, work: Work, part: Part, ranks: Alone = ALONE):
         path = f"{work.job.path}{part.file}"
         self._epochs = part.recipe.epochs
-        self._file = Checkpoint(f"{path}.trained", 1)
-        self._training = Checkpoint(path, 1)
+        self._file = Checkpoint(f"{path}.trained", 1, ranks)
+        self._training = Checkpoint(path, 1, ranks)
         networks = math.prod(part.shape)  # integers
         stack = Network(work.sizes(part.recipe), networks, ARITHMETICS[work.params.arithmetic])
         result = {"parameters": stack.parameters, "loss": np.empty(networks), "accuracy": np.empty(networks)}

@@ -20,7 +20,8 @@ from concurrent.futures import BrokenExecutor, CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdlib.backends import selection, threads
+from kdlib.backends.context import Context
+from kdlib.backends.threads import Threads
 from kdlib.io.atomic import temporary
 from kdlib.io.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint
@@ -32,7 +33,7 @@ KILLED = "execution: workers were killed {} times in a row, perhaps as memory ra
 LOST = 3  # times in a row that workers may be killed before one of them has finished a unit of work
 MIN_MAPPED_BYTES = 1 << 12  # workers of this machine map arrays of this size or more; smaller ones are copied
 ALIGNMENT = 64  # bytes; each array in the file starts at a multiple of it
-_one_training = threading.Lock()  # a Dask worker may have several threads, but a process has one choice of kernels
+_one_training = threading.Lock()  # a Dask worker may have several threads, but a process has one number of BLAS threads
 
 
 def wanted(params: Params) -> bool:
@@ -130,10 +131,9 @@ def _train(number, work, part, asker):
     cluster.refuse_others(platform.node(), cluster.versions(), asker.versions)
     every = work.params.checkpoint if asker.path else None
     with _one_training:
-        selection.choose(work.params.execution.kernels)
-        threads.limit(asker.threads)
+        context = Context(work.params.execution.kernels, asker.threads)
         checkpoint = Checkpoint(f"{asker.path}{part.file}", every) if every else None
-        return number, train_part(work, part, None, checkpoint)
+        return number, train_part(work, part, None, checkpoint, context)
 
 
 def _ignoring_interrupts(call, *arguments):
@@ -154,7 +154,7 @@ def _pool(work, parts):
             yield work, Asker(cluster.versions(), execution.threads), options
         return
     processes = min(execution.workers, parts)  # loky would start all workers at once, used or not
-    share = execution.threads or max(1, threads.available() // processes)
+    share = execution.threads or max(1, Threads().available() // processes)
     asker = Asker(cluster.versions(), share, os.getpid(), os.path.abspath(work.job.path))
     # joblib creates no folder if it maps nothing, but it keeps the path, which has to be short and ASCII.
     options = {"backend": "loky", "n_jobs": processes, "temp_folder": os.sep}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.numerics import exact
 
 TEMPERATURES = np.arange(2, 81) / 20  # 0.1 to 4
@@ -31,5 +31,5 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     z = logits.astype(np.float64)
     z = z - z.max(axis=1, keepdims=True)
     label_logits = z[np.arange(len(z)), labels]
-    losses = [Exact.log(Exact.sum(Exact.exp(z / t), axis=1)) - label_logits / t for t in TEMPERATURES]
+    losses = [EXACT.log(EXACT.sum(EXACT.exp(z / t), axis=1)) - label_logits / t for t in TEMPERATURES]
     return float(TEMPERATURES[np.argmin(exact.mean(np.stack(losses), axis=1))])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kdlib.backends import threads
+from kdlib.backends.threads import CORES, Threads
 from kdlib.data.dataset import Dataset
 from kdlib.data.mapped_rows import equal_rows
 from kdlib.io.errors import UserError
@@ -276,6 +276,7 @@ def answers(
     count: int,
     seed: int,
     after_fit: Callable[[], object] = lambda: None,
+    threads: Threads = CORES,
 ) -> tuple[np.ndarray, int]:
     """Compute the logits of a classifier of scikit-learn for each split, training rows out of fold.
 
@@ -291,6 +292,8 @@ def answers(
     seed : int
     after_fit : callable
         Called after each of the `fits`.
+    threads : Threads
+        For the libraries that fit.
 
     Returns
     -------

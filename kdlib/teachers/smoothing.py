@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kdlib.backends.arithmetic import Exact
+from kdlib.backends.arithmetic import EXACT
 from kdlib.io.errors import UserError
 
 TOLERANCE = 1e-3  # a probability may leave [0, 1], and a row's sum miss 1, by this: three digits of a few classes
@@ -30,8 +30,8 @@ def logits_of(probabilities: np.ndarray, examples: int) -> np.ndarray:
     ndarray of float32, shape (..., C)
     """
     p = np.clip(np.asarray(probabilities, dtype=np.float64), 0, 1)
-    p = p / Exact.sum(p, axis=-1, keepdims=True)
-    return Exact.log((examples * p + 1 / p.shape[-1]) / (examples + 1)).astype(np.float32)
+    p = p / EXACT.sum(p, axis=-1, keepdims=True)
+    return EXACT.log((examples * p + 1 / p.shape[-1]) / (examples + 1)).astype(np.float32)
 
 
 def _inside(p):
@@ -41,7 +41,7 @@ def _inside(p):
 
 def _sums(p):
     """Return the sums of the rows, and whether each is 1 within TOLERANCE."""
-    sums = Exact.sum(np.asarray(p, dtype=np.float64), axis=-1)
+    sums = EXACT.sum(np.asarray(p, dtype=np.float64), axis=-1)
     return sums, np.abs(sums - 1) <= TOLERANCE
 
 

@@ -1,8 +1,8 @@
-"""The Python interface of the compiled kernels. Its functions are those of `kdlib.backends.numpy_backend`."""
+"""The back end of compiled kernels."""
 
 import functools
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,42 +13,12 @@ from kdlib.backends.numba_backend.row_loops import gather_rows, snap_rows
 from kdlib.backends.numba_backend.scalars import exact_exp, fast_exp
 from kdlib.backends.numba_backend.softmax import shifting, softening
 from kdlib.backends.numba_backend.steps import Steps
-from kdlib.backends.numpy_backend import flush_to_zero
-from kdlib.backends.threads import parts, spread, together
+from kdlib.backends.numpy_backend import NumpyBackend, flush_to_zero
+from kdlib.backends.threads import Threads
 from kdlib.numerics import exact
 from kdlib.numerics.grids import PART, Grid
 
 ONE = np.ones(1)
-HELD = 1 << 24  # elements of the training examples that are held as operands, 64 MiB
-_mirrored_by_layers = weakref.WeakKeyDictionary()
-
-passes = Passes
-steps = Steps
-
-
-def gather(
-    x: np.ndarray,
-    rows: np.ndarray,
-    offset: np.ndarray,
-    scale: np.ndarray,
-    grid: Grid | None,
-    out: np.ndarray,
-    unit: np.ndarray,
-) -> None:
-    """Do `numpy_backend.gather`."""
-    if grid:
-        gather_rows(x, rows, offset, scale, grid.anchors, grid.units, out, unit)
-    else:
-        gather_rows(x, rows, offset, scale, NO_TABLE, NO_TABLE, out, out[..., :1])
-
-
-def operand(x: np.ndarray, grid: Grid, out: np.ndarray) -> np.ndarray:
-    """Do `numpy_backend.operand`."""
-    unit = np.empty((*x.shape[:-1], 1), np.float32)
-    flat = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-    arguments = flat, grid.anchors, grid.units, out.reshape(flat.shape), unit.reshape(-1)
-    spread(snap_rows, unit.size, x.size, *arguments)
-    return unit
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -59,6 +29,115 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return out
 
 
+class NumbaBackend(NumpyBackend):
+    """Do what `NumpyBackend` does in compiled loops, which several threads share.
+
+    Parameters
+    ----------
+    threads : Threads
+    """
+
+    max_held = 1 << 24  # 64 MiB
+    has_steps = True
+    product = staticmethod(product)
+
+    def __init__(self, threads: Threads):
+        self.threads = threads
+        self._mirrored = weakref.WeakKeyDictionary()  # by layers
+
+    def gather(
+        self,
+        x: np.ndarray,
+        rows: np.ndarray,
+        offset: np.ndarray,
+        scale: np.ndarray,
+        grid: Grid | None,
+        out: np.ndarray,
+        unit: np.ndarray,
+    ) -> None:
+        if grid:
+            gather_rows(x, rows, offset, scale, grid.anchors, grid.units, out, unit)
+        else:
+            gather_rows(x, rows, offset, scale, NO_TABLE, NO_TABLE, out, out[..., :1])
+
+    def operand(self, x: np.ndarray, grid: Grid, out: np.ndarray, nonnegative: bool = False) -> np.ndarray:
+        unit = np.empty((*x.shape[:-1], 1), np.float32)
+        flat = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+        arguments = flat, grid.anchors, grid.units, out.reshape(flat.shape), unit.reshape(-1)
+        self.threads.spread(snap_rows, unit.size, x.size, *arguments)
+        return unit
+
+    def shifted(
+        self, logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic
+    ) -> tuple[np.ndarray, np.ndarray]:
+        rows, t, exponential, anchor = _softmax_arguments(logits, temperature, arithmetic)
+        out = np.empty_like(rows)
+        totals = np.empty(len(rows), rows.dtype)
+        self.threads.spread(shifting(exponential), len(rows), rows.size, rows, t, anchor, out, totals)
+        return out.reshape(logits.shape), totals.reshape(*logits.shape[:-1], 1)
+
+    def softmax_gradient(
+        self, logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None, arithmetic
+    ) -> np.ndarray:
+        rows, t, exponential, anchor = _softmax_arguments(logits, temperature, arithmetic)
+        targets = targets if targets.shape == logits.shape else np.broadcast_to(targets, logits.shape)
+        targets = np.ascontiguousarray(targets).reshape(rows.shape)
+        gradient = np.empty_like(rows)
+        self.threads.spread(softening(exponential), len(rows), rows.size, rows, targets, t, anchor, gradient)
+        return gradient.reshape(logits.shape)
+
+    def constrain(self, layers, max_norm: float) -> None:
+        p = layers.parameters
+        mirrored = self._mirrored_of(layers, p)
+        count = len(self.threads.parts(p.shape[1], p.size))
+        sums = np.zeros((count, len(p), sum(layers.sizes[1:])))  # integers
+        calls = [(mirrored.values, mirrored.sizes, sums[k], k, count) for k in range(count)]
+        self.threads.together(updates.square_sums, calls)
+        factors = max_norm / np.sqrt(functools.reduce(np.add, sums))  # no sum of squares rounds, in any order
+        if (factors < 1).any():
+            self._change(updates.shrink, p, (np.minimum(factors, 1),), mirrored)
+
+    def update(
+        self,
+        rule: Callable,
+        constants: Mapping[str, float | np.ndarray],
+        arrays: Mapping[str, np.ndarray],
+        layers=None,
+        flush: float | None = None,
+    ) -> None:
+        p, g, *moments = arrays.values()
+        factors = np.empty((len(constants), len(p)), p.dtype)
+        for row, value in zip(factors, constants.values(), strict=True):
+            row[:] = value[:, 0] if isinstance(value, np.ndarray) else value
+        loop = updates.changing(rule, len(moments))
+        self._change(loop, p, (g, tuple(moments), factors), self._mirrored_of(layers, p))
+        if flush is not None:
+            for moment in moments:
+                flush_to_zero(moment, flush)
+
+    def passes(self, layers, rows: int) -> Passes:
+        return Passes(layers, rows)
+
+    def steps(self, layers, rows: int, rule: Callable, moments: Sequence[np.ndarray], logits_dtype: type) -> Steps:
+        return Steps(self.threads, layers, rows, rule, moments, logits_dtype)
+
+    def _mirrored_of(self, layers, p):
+        if not layers:
+            return Mirrored(None, p)
+        if layers not in self._mirrored:
+            self._mirrored[layers] = Mirrored(layers, p)
+        return self._mirrored[layers]
+
+    def _change(self, loop, p, arguments, mirrored):
+        """Run a loop of `updates` that changes p, in threads; then update the grids of the snapped weights."""
+        count = len(self.threads.parts(p.shape[1], p.size))
+        tops = np.zeros((count, len(p), mirrored.widths), np.int32)
+        arguments = p, *arguments, mirrored.sizes, mirrored.values, mirrored.anchor
+        self.threads.together(loop, [(*arguments, tops[k], k, count) for k in range(count)])
+        if mirrored.widths:
+            updates.settle(p, mirrored.sizes, mirrored.values, mirrored.anchor, mirrored.unit, *mirrored.tables, tops)
+
+
 def _softmax_arguments(logits, temperature, arithmetic):
     """Return what the loops of softmax take: rows of logits, temperatures, exponential, anchor."""
     rows = np.ascontiguousarray(logits).reshape(-1, logits.shape[-1])
@@ -66,73 +145,3 @@ def _softmax_arguments(logits, temperature, arithmetic):
     if arithmetic.dtype == arithmetic.logits_dtype:
         return rows, t, fast_exp, rows.dtype.type(0)
     return rows, t, exact_exp, exact.unit_anchor(rows.shape[1])
-
-
-def shifted(
-    logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic: type
-) -> tuple[np.ndarray, np.ndarray]:
-    """Do `numpy_backend.shifted`."""
-    rows, t, exponential, anchor = _softmax_arguments(logits, temperature, arithmetic)
-    out = np.empty_like(rows)
-    totals = np.empty(len(rows), rows.dtype)
-    spread(shifting(exponential), len(rows), rows.size, rows, t, anchor, out, totals)
-    return out.reshape(logits.shape), totals.reshape(*logits.shape[:-1], 1)
-
-
-def softmax_gradient(
-    logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None, arithmetic: type
-) -> np.ndarray:
-    """Do `numpy_backend.softmax_gradient`."""
-    rows, t, exponential, anchor = _softmax_arguments(logits, temperature, arithmetic)
-    targets = np.ascontiguousarray(targets if targets.shape == logits.shape else np.broadcast_to(targets, logits.shape))
-    gradient = np.empty_like(rows)
-    spread(softening(exponential), len(rows), rows.size, rows, targets.reshape(rows.shape), t, anchor, gradient)
-    return gradient.reshape(logits.shape)
-
-
-def _mirrored_of(layers, p):
-    if not layers:
-        return Mirrored(None, p)
-    if layers not in _mirrored_by_layers:
-        _mirrored_by_layers[layers] = Mirrored(layers, p)
-    return _mirrored_by_layers[layers]
-
-
-def _change(loop, p, arguments, mirrored):
-    """Run a loop of `updates` that changes p, in threads; then update the grids of the snapped weights."""
-    count = len(parts(p.shape[1], p.size))
-    tops = np.zeros((count, len(p), mirrored.widths), np.int32)
-    arguments = p, *arguments, mirrored.sizes, mirrored.values, mirrored.anchor
-    together(loop, [(*arguments, tops[k], k, count) for k in range(count)])
-    if mirrored.widths:
-        updates.settle(p, mirrored.sizes, mirrored.values, mirrored.anchor, mirrored.unit, *mirrored.tables, tops)
-
-
-def constrain(layers, max_norm: float) -> None:
-    """Do `numpy_backend.constrain`."""
-    p = layers.parameters
-    mirrored = _mirrored_of(layers, p)
-    count = len(parts(p.shape[1], p.size))
-    sums = np.zeros((count, len(p), sum(layers.sizes[1:])))  # integers
-    together(updates.square_sums, [(mirrored.values, mirrored.sizes, sums[k], k, count) for k in range(count)])
-    factors = max_norm / np.sqrt(functools.reduce(np.add, sums))  # no sum of squares rounds, in any order
-    if (factors < 1).any():
-        _change(updates.shrink, p, (np.minimum(factors, 1),), mirrored)
-
-
-def update(
-    rule: Callable,
-    constants: Mapping[str, float | np.ndarray],
-    arrays: Mapping[str, np.ndarray],
-    layers=None,
-    flush: float | None = None,
-) -> None:
-    """Do `numpy_backend.update`."""
-    p, g, *moments = arrays.values()
-    factors = np.empty((len(constants), len(p)), p.dtype)
-    for row, value in zip(factors, constants.values(), strict=True):
-        row[:] = value[:, 0] if isinstance(value, np.ndarray) else value
-    _change(updates.changing(rule, len(moments)), p, (g, tuple(moments), factors), _mirrored_of(layers, p))
-    if flush is not None:
-        for moment in moments:
-            flush_to_zero(moment, flush)

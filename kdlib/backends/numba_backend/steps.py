@@ -11,7 +11,7 @@ from kdlib.backends.numba_backend.row_loops import gather_rows
 from kdlib.backends.numba_backend.scalars import exact_exp, fast_exp, jit, snapped
 from kdlib.backends.numba_backend.softmax import softening
 from kdlib.backends.numba_backend.updates import changing, settle
-from kdlib.backends.threads import available, together
+from kdlib.backends.threads import Threads
 from kdlib.numerics import exact
 
 
@@ -87,6 +87,7 @@ class Steps:
 
     Parameters
     ----------
+    threads : Threads
     layers : Layers
     rows : int
     rule : callable
@@ -97,7 +98,16 @@ class Steps:
         Of the logits.
     """
 
-    def __init__(self, layers, rows: int, rule: Callable, moments: Sequence[np.ndarray], logits_dtype: type):
+    def __init__(
+        self,
+        threads: Threads,
+        layers,
+        rows: int,
+        rule: Callable,
+        moments: Sequence[np.ndarray],
+        logits_dtype: type,
+    ):
+        self._threads = threads
         passes = Passes(layers, rows)
         mirrored = Mirrored(layers, layers.parameters)
         networks = len(layers.parameters)
@@ -170,5 +180,7 @@ class Steps:
                     (factors[..., r : r + 1], flush, *snapped_weights),
                 )
 
-        count = min(available(), len(order))
-        together(train_networks, [(len(order) * k // count, len(order) * (k + 1) // count) for k in range(count)])
+        count = min(self._threads.available(), len(order))
+        self._threads.together(
+            train_networks, [(len(order) * k // count, len(order) * (k + 1) // count) for k in range(count)]
+        )

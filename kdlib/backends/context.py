@@ -1,0 +1,112 @@
+"""Where a training computes: with which kernels, on how many threads, over which ranks. No bit depends on it.
+
+Plain float32 (`Fast`) is the exception: its bits depend on all three.
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
+from kdlib.backends.ranks import ALONE, Alone
+from kdlib.backends.threads import Threads
+
+log = logging.getLogger("kernels")
+KERNELS = "auto", "numpy", "numba"
+COMPILE_SECONDS = 10.0  # to import numba and to compile
+SAVED_SECONDS = {"exact": (1e-4, 5e-10), "fast": (1.5e-5, 2e-10)}  # by numba: in a step, and for each parameter of it
+_agreed = {}  # {(rule, whether norms are bounded): whether numba gave NumPy's bits}, of this process
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a training computes.
+
+    Parameters
+    ----------
+    kernels : str
+        "numpy"; "numba", if it is installed and agrees with NumPy; "auto", the same if it saves more time than it
+        costs to compile.
+    threads : int, optional
+        The largest number of threads. None: one for each core that the process may use.
+    ranks : Alone or Ranks
+        The processes that train one network together, see `kdlib.backends.ranks`.
+    """
+
+    kernels: str = "auto"
+    threads: int | None = None
+    ranks: Alone = ALONE
+
+    def backend(
+        self,
+        threads: Threads,
+        rule: Callable,
+        bounded: bool,
+        saved_seconds: float,
+        check: Callable[[NumpyBackend], str],
+    ) -> NumpyBackend:
+        """Return the back end for a training.
+
+        Parameters
+        ----------
+        threads : Threads
+            The threads of the training.
+        rule : callable
+            Of its optimizer.
+        bounded : bool
+            Whether norms are bounded. The result of `check` is remembered for the rule and this.
+        saved_seconds : float
+            What numba saves, see `saved_seconds`.
+        check : callable
+            Compares a back end with NumPy, and returns a text: where they differ, "" if nowhere.
+        """
+        pays = self.kernels == "auto" and (bool(_agreed) or saved_seconds > COMPILE_SECONDS)
+        if self.ranks.size > 1 or not (pays or self.kernels == "numba"):
+            return NUMPY
+        numba = _numba()
+        if numba is None:
+            return NUMPY
+        backend = numba(threads)
+        return backend if _agrees(backend, (rule, bounded), check) else NUMPY
+
+
+def saved_seconds(steps: int, parameters: int, arithmetic: str) -> float:
+    """Estimate the time that numba saves in a training.
+
+    Parameters
+    ----------
+    steps : int
+    parameters : int
+        Of the whole stack.
+    arithmetic : {"exact", "fast"}
+    """
+    of_step, of_parameter = SAVED_SECONDS[arithmetic]
+    return steps * (of_step + parameters * of_parameter)
+
+
+@functools.cache
+def _numba():
+    """Return the class of the compiled back end, or None and a line in the log if it cannot be imported."""
+    try:
+        from kdlib.backends.numba_backend.calls import NumbaBackend
+    except Exception as error:  # a broken installation raises anything
+        log.info("NumPy trains, which numba would speed up: %s", _line(error))
+        return None
+    return NumbaBackend
+
+
+def _agrees(backend, asked, check):
+    if asked not in _agreed:
+        try:
+            found = check(backend)
+        except Exception as error:
+            found = _line(error)
+        if found:
+            log.warning("NumPy trains, as of what numba compiled this differs or fails: %s", found)
+        _agreed[asked] = not found
+    return _agreed[asked]
+
+
+def _line(error):
+    return f"{type(error).__name__}: {error}".splitlines()[0]
