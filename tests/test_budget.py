@@ -1,4 +1,4 @@
-"""What a training needs is told beforehand; one that cannot fit or cannot end is refused."""
+"""What a training needs is told beforehand; one that cannot fit is refused."""
 
 import tracemalloc
 
@@ -74,14 +74,6 @@ def test_what_cannot_fit_is_refused(tmp_path, monkeypatch, stage, changes, words
     assert [word for word in (*words, "lower", "there are 8 GB") if word not in str(refused.value)] == []
 
 
-def test_what_takes_over_a_year_is_refused(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(budget, "available", lambda: 10**18)
-    MAINS["prepare"](quick_params())
-    with pytest.raises(UserError, match=r"student: 2 networks need [\d.e+]+ years or more; lower student.hidden"):
-        MAINS["train_baseline"](quick_params(student={"epochs": 10**12}))
-
-
 def test_it_is_told_before_the_training(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     MAINS["prepare"](quick_params())
@@ -96,9 +88,9 @@ def test_it_is_told_before_the_training(tmp_path, monkeypatch, caplog):
     [
         ((32,), 60, 40, ""),
         ((2000, 2000), 10, 2, ""),
-        ((2000, 2000), 4000, 20, " need at least 1 GB of memory and 1.6 hours"),
+        ((2000, 2000), 4000, 20, " need at least 1 GB of memory"),
         ((2000, 2000), 10, 40, " need at least 2 GB of memory"),
-        ((2000, 2000), 10_000, 60, " need at least 3 GB of memory and 12 hours"),
+        ((2000, 2000), 10_000, 60, " need at least 3 GB of memory"),
     ],
 )
 def test_what_is_short_or_small_is_not_told(monkeypatch, hidden, epochs, networks, words):

@@ -34,23 +34,24 @@ class Optimizer:
         The moments get its shape and dtype.
     decay : float
         Smallest factor by which a moment decays in a step.
-    moments : sequence of str
-        Names of the moments, in the order of the rule's arguments.
     powers : sequence of float
         Bases of the powers base^t that the rule needs, t the number of the step.
 
     Attributes
     ----------
+    moment_names : tuple of str
+        Names of the moments, in the order of the rule's arguments.
     options : tuple of str
         Names of the `kdlib.learning.recipe.Recipe` fields that the constructor takes.
     state : dict of arrays
         All that a step changes besides the parameters. A checkpoint may overwrite the arrays in place.
     """
 
-    options = ("weight_decay",)
+    moment_names: tuple[str, ...]
+    options: tuple[str, ...] = ("weight_decay",)
 
-    def __init__(self, parameters: np.ndarray, decay: float, moments: Sequence[str], powers: Sequence[float] = ()):
-        self.moments = {name: np.zeros_like(parameters) for name in moments}
+    def __init__(self, parameters: np.ndarray, decay: float, powers: Sequence[float] = ()):
+        self.moments = {name: np.zeros_like(parameters) for name in self.moment_names}
         self._bases = np.array(powers)
         self._powers = np.ones(len(powers))
         self._steps = np.zeros(1, dtype=np.int64)
@@ -138,12 +139,13 @@ class SGD(Optimizer):
     Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013).
     """
 
+    moment_names = ("velocity",)
     options = ("momentum", "nesterov", "weight_decay")
 
     def __init__(
         self, parameters: np.ndarray, momentum: float = 0.9, nesterov: bool = False, weight_decay: float = 0.0
     ) -> None:
-        super().__init__(parameters, momentum, ("velocity",))
+        super().__init__(parameters, momentum)
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.rule = update_rules.sgd(nesterov, bool(weight_decay))
@@ -181,6 +183,7 @@ class Adam(Optimizer):
     Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
     """
 
+    moment_names = ("mean", "square")
     decoupled = False
 
     def __init__(
@@ -191,7 +194,7 @@ class Adam(Optimizer):
         epsilon: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(parameters, min(beta_1, beta_2), ("mean", "square"), powers=(beta_1, beta_2))
+        super().__init__(parameters, min(beta_1, beta_2), powers=(beta_1, beta_2))
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon

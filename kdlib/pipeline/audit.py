@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdlib.io.errors import UserError, ending_in_a_line, printable
-from kdlib.pipeline import interrupts
 from kdlib.pipeline.lockfile import RAW, claims, held, md5
 
 SHOWN_DIGITS = 12  # of a hash
@@ -135,7 +134,6 @@ def main() -> None:
     parser.add_argument("--remote", metavar="NAME", help="one of `dvc remote list` (default: the default remote)")
     arguments = parser.parse_args()
     with ending_in_a_line():
-        interrupts.are_exceptions()
         try:
             audit(arguments.remote)
         except ImportError as error:

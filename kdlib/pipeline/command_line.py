@@ -13,7 +13,6 @@ from pathlib import Path
 from kdlib.backends.context import Context
 from kdlib.io.atomic import apart, exclusive
 from kdlib.io.errors import UserError, ending_in_a_line, printable
-from kdlib.pipeline import interrupts
 from kdlib.pipeline.params import load_params
 from kdlib.pipeline.schema import Params
 
@@ -167,7 +166,6 @@ def run(main: Callable, arguments: argparse.Namespace, trains: Callable[[Params]
         Takes the parameters; returns whether `main` trains a network. Only such a run can use several MPI ranks.
     """
     with ending_in_a_line():
-        interrupts.are_exceptions()
         # Before OpenMP is loaded: let its threads sleep while they wait. Busy waiting beside other load takes cores
         # from the threads that work: fits of 0.3 and 0.9 s took 13 and 80 s.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
