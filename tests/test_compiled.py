@@ -11,7 +11,7 @@ import pytest
 
 from kdlib.backends import numpy_backend, selection, threads, update_rules
 from kdlib.backends.arithmetic import Exact, Fast
-from kdlib.data.scaled import Scaled
+from kdlib.data.scaled import ScaledRows
 from kdlib.learning import epoch, steps
 from kdlib.learning.backend_check import disagreement, same_bits
 from kdlib.learning.backpropagation import Backpropagation
@@ -155,7 +155,7 @@ def test_an_epoch_in_few_calls_has_the_same_bytes(calls, monkeypatch, count, opt
     monkeypatch.setattr(epoch, "HELD", 8 * 4 * 20)
     random, found, calls = np.random.default_rng(0), [], []
     x, one_hot = random.integers(0, 256, (90, 12)).astype(dtype), np.eye(4)[random.integers(0, 4, (2, 70))]
-    splits = [Scaled(x, random.permutation(90)[:70], random.random(12), random.random(12) / 100) for _ in range(2)]
+    splits = [ScaledRows(x, random.permutation(90)[:70], random.random(12), random.random(12) / 100) for _ in range(2)]
     teacher = random.normal(size=(2, 70, 4))
     objective = Distillation(one_hot, teacher, Exact, **SETTINGS[name])
     recipe = Recipe((9,), 3, (0.01, 0.02, 0.01, 0.03), 20, optimizer, schedule="linear", warmup=0.2, weight_decay=0.01)
@@ -318,7 +318,7 @@ def test_it_is_loaded_where_it_pays(calls):
 def test_batches_made_of_the_data_are_those_that_are_held(calls, monkeypatch, arithmetic, dtype):
     random, network = np.random.default_rng(0), Network((6, 4), 3, arithmetic)
     x, dense = random.integers(0, 256, (20, 6)).astype(dtype), Backpropagation(network, 5).dense[0]
-    split = Scaled(x, random.permutation(20)[:12], random.random(6), random.random(6))
+    split = ScaledRows(x, random.permutation(20)[:12], random.random(6), random.random(6))
     indices, found = random.integers(0, 12, (3, 5)), []
     for back_end, held in ((numpy_backend, 100), (numpy_backend, 0), (calls, 0)):
         monkeypatch.setattr(back_end, "HELD", held)

@@ -7,7 +7,7 @@ from kdlib.data.table import Table
 from kdlib.deployment.features import features, lines
 from kdlib.deployment.model_file import load
 from kdlib.io.artifacts import read_npz, write_csv
-from kdlib.io.atomic import apart, exclusive
+from kdlib.io.atomic import check_distinct, file_lock
 from kdlib.io.errors import UserError
 
 
@@ -38,15 +38,15 @@ def predict(model: str, rows: str, output: str) -> tuple[int, list[str]]:
     """
     if not str(output).endswith(".csv"):
         raise UserError(f"--output: got {str(output)!r}; needs a path that ends with .csv")
-    apart({"MODEL": model, "ROWS": rows, "--output": output})
-    with exclusive(output):
+    check_distinct({"MODEL": model, "ROWS": rows, "--output": output})
+    with file_lock(output):
         return _predict(load(model), rows, output)
 
 
 def _predict(deployed, rows, output):
     if not Path(rows).is_file():
         raise UserError(f"{rows}: not found; needs rows in a table, such as a .csv or .parquet, or in an .npz")
-    x = read_npz(rows, ["x"], own=True)["x"] if rows.lower().endswith(".npz") else read_table(rows)
+    x = read_npz(rows, ["x"], from_user=True)["x"] if rows.lower().endswith(".npz") else read_table(rows)
     try:
         encoded, unknown = features(x, deployed.about)
         probabilities = deployed.predict_proba(encoded).tolist()

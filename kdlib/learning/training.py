@@ -9,7 +9,7 @@ import numpy as np
 from kdlib.backends import numpy_backend, ranks, selection
 from kdlib.backends.arithmetic import Exact
 from kdlib.backends.threads import paced
-from kdlib.data.scaled import Scaled
+from kdlib.data.scaled import ScaledRows
 from kdlib.io.errors import UserError
 from kdlib.learning.backend_check import disagreement
 from kdlib.learning.backpropagation import Backpropagation
@@ -32,7 +32,7 @@ CURVES = ("training_loss", "validation_loss", "validation_accuracy")
 
 
 def train(
-    x: np.ndarray | Scaled | list[np.ndarray | Scaled],
+    x: np.ndarray | ScaledRows | list[np.ndarray | ScaledRows],
     objective: "Objective",
     validation: tuple | list[tuple],
     recipe: "Recipe",
@@ -47,7 +47,7 @@ def train(
 
     Parameters
     ----------
-    x : array (n, features), images (n, height, width), or `Scaled`
+    x : array (n, features), images (n, height, width), or `ScaledRows`
         The training examples. With `recipe.views` > 1 the array has the n rows of each view, one view after another.
         For several splits: a list with one such array for each split, all with the same n. A list of rows is refused.
         `kdlib.data.scaled` has rows that are not copied; `kdlib.learning.stack` has the order of the networks.
@@ -204,7 +204,7 @@ class Run:
         If the products of this machine are not exact and the arithmetic is; if several ranks train in fast arithmetic.
     """
 
-    def __init__(self, x: list[np.ndarray | Scaled], objective: "Objective", recipe: "Recipe", streams: Streams):
+    def __init__(self, x: list[np.ndarray | ScaledRows], objective: "Objective", recipe: "Recipe", streams: Streams):
         if not objective.arithmetic.usable():
             raise UserError(
                 "arithmetic: got exact, which needs float32 products; NumPy's BLAS here multiplies in fewer bits:"

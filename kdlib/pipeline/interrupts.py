@@ -4,12 +4,12 @@ import os
 import signal
 import sys
 
-from kdlib.io.errors import INTERRUPTED
+from kdlib.io.errors import INTERRUPTED_MESSAGE
 
 
 def _end(*_):
     """Write the line and end: Python's own handler would print a traceback of the imports."""
-    os.write(2, f"error: {INTERRUPTED}\n".encode())
+    os.write(2, f"error: {INTERRUPTED_MESSAGE}\n".encode())
     os._exit(1)
 
 
