@@ -207,6 +207,18 @@ def test_predict_ends_with_a_line_for_each_such_column(tmp_path, monkeypatch, ca
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("rows", ["rows.csv", "rows.npz"])
+def test_rows_may_be_given_by_a_path(tmp_path, rows):
+    deployed(COLUMNS).save(tmp_path / "model.npz")
+    (tmp_path / "rows.csv").write_text(FILE, "utf-8")
+    np.savez(tmp_path / "rows.npz", x=np.full((1, 2), np.nan))
+    if rows.endswith(".csv"):
+        assert predict(tmp_path / "model.npz", tmp_path / rows, tmp_path / "out.csv")[0] == 4
+    else:
+        with pytest.raises(UserError, match=r"rows\.npz: rows are float64 \(1, 2\)"):
+            predict(tmp_path / "model.npz", tmp_path / rows, tmp_path / "out.csv")
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

@@ -279,6 +279,22 @@ def test_rows_of_several_arrays_are_those_of_one():
     assert np.array_equal(rows[np.array([0, 169, 3, 150])], whole[[0, 169, 3, 150]])
     kept = rows.select(np.arange(1, 170, 2)).select(np.arange(0, 85, 3))
     assert np.array_equal(kept[:], whole[1::2][::3])
+    for arrays in ([x], [x, more]):
+        none = mapped_rows.ConcatenatedRows(arrays, np.float64)[0:0]
+        assert none.shape == (0, 12)
+        assert none.dtype == np.float64
+
+
+def test_no_rows_have_no_equal_ones():
+    assert mapped_rows.equal_rows(np.empty((0, 3))) is None
+    assert mapped_rows.equal_rows(np.empty((2, 0))).tolist() == [0, 0]
+
+
+def test_a_number_of_rows_may_be_one_of_numpy():
+    n = scaled.CHUNK_ROWS + 2
+    for count in (n, np.int64(n), np.uint8(2)):
+        expected = [list(range(scaled.CHUNK_ROWS)), [n - 2, n - 1]] if count == n else [[0, 1]]
+        assert [rows.tolist() for rows in scaled.row_chunks(count)] == expected
 
 
 def test_a_checkpoint_knows_targets_that_are_not_held(mapped_file, monkeypatch):

@@ -161,6 +161,7 @@ def test_arrays_that_are_not_read_are_named(archive, caplog):
     [
         (LABELS.astype(str).astype(object), "y: an array has objects"),
         (LABELS.astype(np.longdouble), "y: an array is of"),
+        (LABELS.astype(np.clongdouble), "y: an array is of"),
     ],
 )
 def test_ones_own_archive_gets_advice_for_ones_own_code(tmp_path, y, reason):

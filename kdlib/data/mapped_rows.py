@@ -51,7 +51,7 @@ class ConcatenatedRows:
             key = slice(None)
         if self.indices is None and len(self.arrays) == 1:
             found = self.arrays[0][key]
-            return positive_zeros(found.reshape(len(found), -1).astype(self.dtype, copy=False))
+            return positive_zeros(found.reshape(len(found), self.shape[1]).astype(self.dtype, copy=False))
         indices = np.arange(*key.indices(len(self))) if isinstance(key, slice) else np.asarray(key)
         indices = indices if self.indices is None else self.indices[indices]
         out = np.empty((len(indices), self.shape[1]), self.dtype)
@@ -130,9 +130,7 @@ def equal_rows(x: np.ndarray | ConcatenatedRows) -> np.ndarray | None:
     hashes = np.empty(len(x), np.uint64)
     start = 0
     for chunk in canonical_chunks(x):
-        width = chunk.nbytes // len(chunk)
-        content = memoryview(chunk.tobytes())
-        digests = (blake2b(content[at : at + width], digest_size=8).digest() for at in range(0, chunk.nbytes, width))
+        digests = (blake2b(row, digest_size=8).digest() for row in chunk)
         hashes[start : start + len(chunk)] = np.frombuffer(b"".join(digests), "<u8")
         start += len(chunk)
     hashes_in_order = np.sort(hashes)

@@ -17,9 +17,10 @@ def row_chunks(rows: int | np.ndarray) -> Iterator[np.ndarray]:
     rows : int or int array, shape (n,)
         A number n means the indices 0 to n - 1; n = 0 gives one empty chunk. An array holds the indices.
     """
-    if not isinstance(rows, int):
+    if np.ndim(rows):
         return (rows[start : start + CHUNK_ROWS] for start in range(0, len(rows), CHUNK_ROWS))
-    return (np.arange(start, min(start + CHUNK_ROWS, rows)) for start in range(0, max(1, rows), CHUNK_ROWS))
+    n = int(rows)
+    return (np.arange(start, min(start + CHUNK_ROWS, n)) for start in range(0, max(1, n), CHUNK_ROWS))
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,16 @@ from kdlib.io.atomic import check_distinct, file_lock
 from kdlib.io.errors import UserError
 
 
-def predict(model: str, rows: str, output: str) -> tuple[int, list[str]]:
+def predict(model: Path | str, rows: Path | str, output: Path | str) -> tuple[int, list[str]]:
     """Write the class, its confidence (the largest probability) and all probabilities of each row.
 
     Parameters
     ----------
-    model : str
+    model : Path or str
         Path of a deployed network.
-    rows : str
+    rows : Path or str
         Path of a table that `kdlib.data.readers.read_table` reads, or of an .npz with the array `x`.
-    output : str
+    output : Path or str
         Path of the .csv to write. No other process may write it at the same time.
 
     Returns
@@ -40,7 +40,7 @@ def predict(model: str, rows: str, output: str) -> tuple[int, list[str]]:
         raise UserError(f"--output: got {str(output)!r}; needs a path that ends with .csv")
     check_distinct({"MODEL": model, "ROWS": rows, "--output": output})
     with file_lock(output):
-        return _predict(load(model), rows, output)
+        return _predict(load(model), str(rows), output)
 
 
 def _predict(deployed, rows, output):

@@ -127,7 +127,8 @@ def _header(file, length):
     shape, fortran, dtype = header(file)
     if dtype.hasobject:
         raise ValueError("an array has objects, which only a pickle holds")
-    if dtype.kind not in "biufcSU" or not dtype.itemsize or (dtype.kind == "f" and dtype.itemsize > 8):
+    too_wide = dtype.itemsize > {"f": 8, "c": 16}.get(dtype.kind, math.inf)
+    if dtype.kind not in "biufcSU" or not dtype.itemsize or too_wide:
         raise ValueError(f"an array is of {dtype}, not of numbers or texts")
     found = length - (file.tell() - start)
     expected = dtype.itemsize * math.prod(shape)  # integers
