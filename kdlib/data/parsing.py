@@ -105,7 +105,7 @@ def parse_number(text: str) -> float | None:
 
 
 def parse_numbers(cells: list[str]) -> np.ndarray | None:
-    """Parse many cells as `number` does, ten times as fast.
+    """Parse many cells as `parse_number` does, ten times as fast.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def parse_date(text: str) -> float | None:
 
 
 def _days(year, month, of_month, hour, minute, second, fraction=None, sign=None, *zone):
-    """Return what `day` returns for the texts of a date's parts; None if there is no such day or time."""
+    """Return what `parse_date` returns for the texts of a date's parts; None if there is no such day or time."""
     year, month, of_month, hour, minute, second = (int(p or 0) for p in (year, month, of_month, hour, minute, second))
     if hour > 23 or minute > 59 or second > 59:
         return None

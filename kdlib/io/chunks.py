@@ -36,8 +36,8 @@ def canonical_chunks(array: np.ndarray) -> Iterator[np.ndarray]:
     if array.nbytes <= CHUNK_BYTES or array.ndim == 0:
         yield canonical(array[...])
     elif array.ndim > 2:
-        for part in array:
-            yield from canonical_chunks(part)
+        for item in array:
+            yield from canonical_chunks(item)
     else:
         rows = max(1, CHUNK_BYTES * len(array) // array.nbytes)
         for start in range(0, len(array), rows):
@@ -70,11 +70,11 @@ class LazyAstype:
         return len(self.array)
 
     def __getitem__(self, key):
-        part = self.array[key]
-        if part.ndim > 1 and part.nbytes > CHUNK_BYTES:
-            return LazyAstype(part, self.dtype)
+        values = self.array[key]
+        if values.ndim > 1 and values.nbytes > CHUNK_BYTES:
+            return LazyAstype(values, self.dtype)
         with np.errstate(over="ignore"):
-            return part.astype(self.dtype)
+            return values.astype(self.dtype)
 
 
 def advise_access(array: np.ndarray, random: bool) -> None:

@@ -205,7 +205,7 @@ class _DecimalMarks:
         for name in self.names:
             try:
                 texts = {text for batch in self.table.batches([name]) for text in batch.cells(name)}
-            except UserError:  # such as for a Parquet column of lists, which `fit` refuses in its turn
+            except UserError:  # such as for a Parquet column of lists, which `fit_encoding` refuses in its turn
                 continue
             texts -= self.missing
             possible = {DECIMAL_MARKS.get(notation, ".") for notation in _notations("number", texts, plain=True)}

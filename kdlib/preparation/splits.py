@@ -10,7 +10,7 @@ from kdlib.numerics import exact
 from kdlib.numerics.streams import permutation, stream
 
 TRAIN, VALIDATION, TEST = range(len(SUBSETS))
-REMEDY = "raise the smallest of train_ratio, val_ratio and the test part's rest, or take more examples"
+REMEDY = "raise the smallest of train_ratio, val_ratio and the test subset's rest, or take more examples"
 MIN_INT64 = np.iinfo(np.int64).min
 MAX_ATTEMPTS = 100  # draws of where groups of equal examples go
 

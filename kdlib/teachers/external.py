@@ -14,7 +14,7 @@ from kdlib.teachers.smoothing import check_probabilities, look_like_probabilitie
 
 ANSWER_KEYS = ("logits", "probabilities")  # a file has one of them
 OPTIONAL_KEYS = ("digest", "class_names", "id", "bytes", "dataset_digest")
-MIN_GAP_ERRORS = 3.0  # standard errors between accuracies
+MIN_GAP_STANDARD_ERRORS = 3.0  # between two accuracies
 
 
 def export_rows(path: Path | str, dataset: Dataset, n_folds: int, seed: int) -> None:
@@ -58,7 +58,7 @@ def read_logits(path: Path | str, dataset: Dataset) -> tuple[np.ndarray, dict]:
     The file holds `logits` or `probabilities`: (S, n, classes), or (n, classes) of one model for all splits. It may
     also hold
 
-    - digest or dataset_digest, class_names, id: as `export` wrote them; with `id` the rows may be in any order
+    - digest or dataset_digest, class_names, id: as `export_rows` wrote them; with `id` the rows may be in any order
     - bytes: the size of the model
 
     Parameters
@@ -159,7 +159,7 @@ def train_accuracy_gap(logits: np.ndarray, dataset: Dataset) -> tuple[float, flo
     -------
     (training accuracy, validation accuracy) or None
         Means over the splits, on labelled training rows and on validation rows, if the first is greater by more than
-        MIN_GAP standard errors of the difference in one split; otherwise None.
+        MIN_GAP_STANDARD_ERRORS of the difference in one split; otherwise None.
     """
     accuracies = []
     for split, split_logits in enumerate(logits):
@@ -168,6 +168,6 @@ def train_accuracy_gap(logits: np.ndarray, dataset: Dataset) -> tuple[float, flo
         accuracies.append([exact.mean(is_right[None, rows], axis=1)[0] for rows in subsets])
     training, validation = exact.mean(np.array(accuracies).T, axis=1)
     variances = [p * (1 - p) / len(rows) for p, rows in zip((training, validation), subsets, strict=True)]
-    if training - validation > MIN_GAP_ERRORS * np.sqrt(variances[0] + variances[1]):
+    if training - validation > MIN_GAP_STANDARD_ERRORS * np.sqrt(variances[0] + variances[1]):
         return float(training), float(validation)
     return None

@@ -76,7 +76,7 @@ def rows_to_fit(fold: np.ndarray, k: int, n_folds: int) -> np.ndarray:
     Parameters
     ----------
     fold : ndarray of int, shape (n,)
-        Folds of one split, see `folds`.
+        Folds of one split, see `folds_by_split`.
     k : int
         From 0 to n_folds; the model for `n_folds` is fitted on all labelled training rows.
     n_folds : int
