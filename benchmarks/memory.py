@@ -17,7 +17,7 @@ from benchmarks.systems import TRAINING
 from benchmarks.workloads import CLASSES, ROOT, Workload
 from kdlib.backends.arithmetic import EXACT
 from kdlib.backends.context import Context
-from kdlib.data.scaled import Scaled
+from kdlib.data.scaled import ScaledRows
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
@@ -43,7 +43,7 @@ def peak():
 def of_bytes(x, one_hot, hidden, kernels):
     """Train in exact arithmetic on bytes, as the stages do, the last sixth of them as the validation split."""
     scaling, n = (np.zeros(FEATURES), np.full(FEATURES, 1 / 255)), len(x) * 5 // 6
-    rows, rest = (Scaled(x, part, *scaling) for part in (np.arange(len(x)), np.arange(n, len(x))))
+    rows, rest = (ScaledRows(x, part, *scaling) for part in (np.arange(len(x)), np.arange(n, len(x))))
     train(
         rows,
         CrossEntropy(one_hot, EXACT),

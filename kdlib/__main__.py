@@ -10,7 +10,7 @@ from kdlib.backends.arithmetic import FAST
 from kdlib.data.dataset import Dataset
 from kdlib.deployment.predict import predict
 from kdlib.io.artifacts import read_npz
-from kdlib.io.errors import UserError, ending_in_a_line, printable
+from kdlib.io.errors import UserError, exit_on_error, printable
 from kdlib.learning.model_file import load_model
 from kdlib.learning.network import Network, parameter_count
 
@@ -75,13 +75,13 @@ def classifier(path: str, dataset: str) -> tuple[str, Callable, int]:
     UserError
         If the file holds answers of a model that cannot be fitted here.
     """
-    from kdlib.teachers.classifiers import refitted
+    from kdlib.teachers.classifiers import refit_first_split
 
     data = Dataset.load(dataset)
     recipe = load_model(path, data).origin
     if "options" not in recipe:
         raise UserError(f"{path}: holds another model's answers, not the model: time it where it runs")
-    model = refitted(recipe["model"], recipe["options"], data, recipe["folds"], recipe["seed"])
+    model = refit_first_split(recipe["model"], recipe["options"], data, recipe["folds"], recipe["seed"])
     return f"{recipe['model']}, {recipe['bytes']:,} bytes", model.predict_proba, data.x.shape[1]
 
 
@@ -157,7 +157,7 @@ def main() -> None:
     help_ = "to fit a classifier of scikit-learn again (default: %(default)s)"
     command.add_argument("--dataset", metavar="FILE", default="data/dataset.npz", help=help_)
     arguments = parser.parse_args()
-    with ending_in_a_line():
+    with exit_on_error():
         if arguments.command == "predict":
             count, lines = predict(arguments.model, arguments.rows, arguments.output)
             print(f"{printable(arguments.output)}: {count:,} rows", *map(printable, lines), sep="\n")

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kdlib.backends.arithmetic import ARITHMETICS, EXACT
+from kdlib.data.dataframes import masked_to_nan
 from kdlib.data.mapped_rows import equal_rows
-from kdlib.data.memory import unmasked
 from kdlib.io.chunks import positive_zeros
 from kdlib.io.errors import UserError
 from kdlib.learning import losses, objectives, recipe
@@ -18,9 +18,9 @@ from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
 from kdlib.numerics.streams import REPLICAS, Streams
 from kdlib.preparation.scaling import fit_scaling
-from kdlib.teachers.classifiers import out_of_fold
-from kdlib.teachers.folds import fold_of
-from kdlib.teachers.smoothing import check_probabilities, logits_of
+from kdlib.teachers.classifiers import predict_out_of_fold
+from kdlib.teachers.folds import assign_folds
+from kdlib.teachers.smoothing import check_probabilities, smoothed_log_probabilities
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -152,7 +152,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         """
         check(CONSTRAINTS, vars(self))
         self._check_teacher()
-        x, y = validate_data(self, unmasked(X), y, dtype=np.float64)
+        x, y = validate_data(self, masked_to_nan(X), y, dtype=np.float64)
         check_classification_targets(y)
         x = positive_zeros(x)
         known = np.ones(len(y), bool) if self.unlabeled is None else y != self.unlabeled
@@ -162,7 +162,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         self._offset, self._scale = fit_scaling(x, self.scaling, image=False)
         if X_transfer is not None:
             x = np.concatenate(
-                [x, positive_zeros(validate_data(self, unmasked(X_transfer), dtype=np.float64, reset=False))]
+                [x, positive_zeros(validate_data(self, masked_to_nan(X_transfer), dtype=np.float64, reset=False))]
             )
         codes = np.full(len(x), -1)
         codes[np.flatnonzero(known)] = labels.reshape(-1)
@@ -203,7 +203,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"teacher_proba: got {p.dtype} {p.shape}; needs probabilities {shape}, rows and classes")
         check_probabilities(p, "teacher_proba")
         self.teacher_ = None
-        return logits_of(p, np.count_nonzero(codes >= 0))
+        return smoothed_log_probabilities(p, np.count_nonzero(codes >= 0))
 
     def _teacher_logits(self, x, codes, seed):
         """Fit the teacher, if it is not fitted yet; return its logits of all rows, (n, classes)."""
@@ -218,12 +218,12 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             check_is_fitted(self.teacher)
         except NotFittedError:
             fold = np.full(len(x), self.folds)
-            fold[known] = fold_of(codes[known], self.folds, seed, groups=equal_rows(x[known]))
+            fold[known] = assign_folds(codes[known], self.folds, seed, groups=equal_rows(x[known]))
             classes = len(self.classes_)
-            logits, self.teacher_ = out_of_fold(self.teacher, x, codes, fold, self.folds, classes, seed)
+            logits, self.teacher_ = predict_out_of_fold(self.teacher, x, codes, fold, self.folds, classes, seed)
             return logits
         self.teacher_ = self.teacher
-        return logits_of(self._teacher_proba(x), len(known))
+        return smoothed_log_probabilities(self._teacher_proba(x), len(known))
 
     def _teacher_proba(self, x):
         """Return the probabilities of the fitted teacher, (n, classes)."""
@@ -236,7 +236,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
         """Return the student's probabilities, (n, classes) float64. Those of a row do not depend on the other rows."""
         check_is_fitted(self)
-        x = positive_zeros(validate_data(self, unmasked(X), dtype=np.float64, reset=False))
+        x = positive_zeros(validate_data(self, masked_to_nan(X), dtype=np.float64, reset=False))
         return losses.softmax(self.network_.logits(self._inputs(x))[0], EXACT)
 
     def predict(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
@@ -263,5 +263,5 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         probabilities = self.predict_proba(X)
         if self.teacher_ is None:
             raise ValueError("fidelity needs the teacher, and fit was given its probabilities alone")
-        theirs = self._teacher_proba(validate_data(self, unmasked(X), dtype=np.float64, reset=False))
+        theirs = self._teacher_proba(validate_data(self, masked_to_nan(X), dtype=np.float64, reset=False))
         return np.count_nonzero(np.argmax(probabilities, axis=1) == np.argmax(theirs, axis=1)) / len(probabilities)

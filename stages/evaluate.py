@@ -11,7 +11,7 @@ from kdlib.deployment.integer_stack import load_stack
 from kdlib.deployment.model_file import About, load
 from kdlib.evaluation import heldout, metrics
 from kdlib.io.artifacts import rounded, write_csv, write_json, write_npz, write_text
-from kdlib.io.chunks import Converted
+from kdlib.io.chunks import LazyAstype
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model, load_model
 from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
@@ -120,7 +120,7 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
         "sweep": plots.sweep(sweep),
     }
     predictions = {
-        f"{name}_{subset}_{split}": Converted(logits, np.float32)
+        f"{name}_{subset}_{split}": LazyAstype(logits, np.float32)
         for name, subsets in answers.logits.items()
         for subset, of_splits in subsets.items()
         for split, logits in enumerate(of_splits)

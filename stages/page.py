@@ -24,7 +24,7 @@ PICTURES = ("summary.svg", "sweep.svg")
 def written(path: str) -> str:
     """Read a text that the stage evaluate wrote. Raises UserError if there is none, or if it is not UTF-8."""
     try:
-        with npz_reader.opened(path) as file:
+        with npz_reader.open_regular_file(path) as file:
             return file.read().decode()
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run the stage evaluate, or `dvc repro`") from None

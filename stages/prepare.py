@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from kdlib.backends.context import Context
-from kdlib.data.checks import PARTS
+from kdlib.data.checks import SUBSETS
 from kdlib.data.dataset import Dataset
 from kdlib.io import npz_reader
 from kdlib.io.artifacts import write_text
@@ -13,8 +13,8 @@ from kdlib.io.errors import UserError
 from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
 from kdlib.pipeline.schema import Params
 from kdlib.preparation import sources
-from kdlib.preparation.build import prepare
-from kdlib.preparation.transfer import extended, read_unlabeled
+from kdlib.preparation.build import build_dataset
+from kdlib.preparation.transfer import read_unlabeled, with_transfer_rows
 
 log = logging.getLogger("prepare")
 
@@ -38,8 +38,8 @@ def digest_of_answers(model: str) -> str:
     if not model.endswith(".npz") or not Path(model).is_file():
         return ""
     result = sha256()
-    with npz_reader.opened(model) as file:
-        while block := file.read(npz_reader.BLOCK):
+    with npz_reader.open_regular_file(model) as file:
+        while block := file.read(npz_reader.CHUNK_BYTES):
             result.update(block)
     return result.hexdigest()
 
@@ -54,19 +54,21 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
         If the dataset cannot be read or used.
     """
     source = params.prepare.model_dump(include={"target", "drop", "categories", "missing"})
-    examples = sources.load(params.prepare.dataset, **source)
+    examples = sources.load_examples(params.prepare.dataset, **source)
     options = params.prepare.model_dump(exclude={"dataset", "transfer_classes", "transfer", *source})
-    dataset = prepare(examples, params.seed, **options)
+    dataset = build_dataset(examples, params.seed, **options)
     more = params.prepare.transfer
     if more:
         unlabeled = read_unlabeled(more.rows, examples) if more.rows else None
-        dataset = extended(dataset, unlabeled, more.synthesis, more.times, params.seed)
-    if wrong := dataset.seal():
-        raise UserError(f"{params.prepare.dataset}: {wrong}")
+        dataset = with_transfer_rows(dataset, unlabeled, more.synthesis, more.times, params.seed)
+    try:
+        dataset.validate()
+    except UserError as error:
+        raise UserError(f"{params.prepare.dataset}: {error}") from None
     transfer = dataset.transfer_set(params.prepare.transfer_classes)
-    dataset.save(paths.dataset, sealed=True)
+    dataset.save(paths.dataset, validated=True)
     write_text(paths.answers, f"{digest_of_answers(params.teacher.model)}\n")
-    sizes = ", ".join(f"{len(dataset.rows(part))} {part}" for part in PARTS)
+    sizes = ", ".join(f"{len(dataset.rows(subset))} {subset}" for subset in SUBSETS)
     sizes += f", {dataset.splits} splits" if dataset.splits > 1 else ""
     of_them = f" ({len(transfer)} in the transfer set)" if params.prepare.transfer_classes else ""
     log.info("%s: %s%s; digest %s", params.prepare.dataset, sizes, of_them, dataset.digest[:12])
@@ -82,8 +84,8 @@ if __name__ == "__main__":
         """Run the stage, then write the rows to --export, if it was given."""
         main(params, paths, context)
         if arguments.export:
-            from kdlib.teachers.external import export  # here: the stage itself does not depend on kdlib.teachers
+            from kdlib.teachers.external import export_rows  # here: the stage itself does not depend on kdlib.teachers
 
-            export(arguments.export, Dataset.load(paths.dataset), params.teacher.folds, params.seed)
+            export_rows(arguments.export, Dataset.load(paths.dataset), params.teacher.folds, params.seed)
 
     run(main_and_export, arguments)

@@ -76,9 +76,9 @@ def fitted_out_of_fold(params: Params, dataset: Dataset, path: str, threads: Thr
     name = params.teacher.model
     options = plain(params.teacher.options or {})
     folds = params.teacher.folds
-    count = classifiers.fits(dataset, folds, params.seed)
+    count = classifiers.count_fits(dataset, folds, params.seed)
     with tqdm(total=count, desc=path, unit="model", disable=None, dynamic_ncols=True) as bar:
-        logits, size = classifiers.answers(name, options, dataset, folds, params.seed, Fits(bar), threads)
+        logits, size = classifiers.fit_and_predict(name, options, dataset, folds, params.seed, Fits(bar), threads)
     return logits, {"model": name, "options": options, "folds": folds, "seed": params.seed, "bytes": size}
 
 
@@ -103,10 +103,10 @@ def ask(params: Params, dataset: Dataset, path: str, threads: Threads) -> Model:
 
     name = params.teacher.model
     if name.endswith(".npz"):
-        logits, origin = external.read(name, dataset)
+        logits, origin = external.read_logits(name, dataset)
     else:
         logits, origin = fitted_out_of_fold(params, dataset, path, threads)
-    if found := external.seen(logits, dataset):
+    if found := external.train_accuracy_gap(logits, dataset):
         log.warning(
             "%s: right on %.1f %% of the training rows and on %.1f %% of the validation rows: it seems to have been"
             " fitted on the rows that it teaches, and says little more than their labels; give out-of-fold answers",

@@ -24,7 +24,7 @@ from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
 from kdlib.numerics.streams import Streams
 from kdlib.preparation import sources
-from kdlib.preparation.build import prepare
+from kdlib.preparation.build import build_dataset
 
 C = Path(__file__).with_name("c")
 MNIST = Path(__file__).parents[2] / "shared/data/mnist.npz"
@@ -34,7 +34,7 @@ SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1"
 
 def trained(source, hidden=(32,), epochs=3):
     """(Dataset, Network) of a few epochs on a source of `kdlib.preparation`."""
-    dataset = prepare(sources.load(source, None), 0, 1, 0.8, 0.1, None, "auto", 1.0)
+    dataset = build_dataset(sources.load_examples(source, None), 0, 1, 0.8, 0.1, None, "auto", 1.0)
     rows, held_out = dataset.labeled(), dataset.rows("validation")
     recipe = Recipe(hidden, epochs, learning_rate=0.1, batch_size=64)
     validation = dataset.inputs(held_out), dataset.one_hot(held_out)

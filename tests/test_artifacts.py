@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kdlib.io.artifacts import DEEPEST, read_json, read_npz, write_csv, write_json, write_npz, write_text
+from kdlib.io.artifacts import MAX_JSON_DEPTH, read_json, read_npz, write_csv, write_json, write_npz, write_text
 from kdlib.io.errors import UserError
 
 DTYPES = st.one_of(
@@ -116,8 +116,8 @@ class TestNpz:
 
     def test_json_is_read_as_deep_as_a_file_of_ours_goes(self):
         assert read_json('{"a": [1.5, null, {"b": "c"}]}') == {"a": [1.5, None, {"b": "c"}]}
-        assert read_json(b"[" * DEEPEST + b"]" * DEEPEST)
-        for levels in (DEEPEST + 1, 600, 10**6):
+        assert read_json(b"[" * MAX_JSON_DEPTH + b"]" * MAX_JSON_DEPTH)
+        for levels in (MAX_JSON_DEPTH + 1, 600, 10**6):
             with pytest.raises(ValueError, match="nested more than"):
                 read_json('{"a":' * levels + "[]" + "}" * levels)
 

@@ -8,7 +8,7 @@ import pytest
 from conftest import quick_params
 
 from kdlib.data.dataset import Dataset
-from kdlib.data.scaled import BLOCK
+from kdlib.data.scaled import CHUNK_ROWS
 from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
 from kdlib.learning.augmentation import CELLS, ENTRY, WEIGHT, Views, _spline, extended
@@ -38,7 +38,7 @@ def example(dtype=np.uint8, n=12):
     zeros, ones = (np.full((2, x.shape[1]), value) for value in (0.0, 1 / 255))
     names = [f"p{k}" for k in range(x.shape[1])]
     dataset = Dataset(x, np.arange(n) % 3, assignment, zeros, ones, ["a", "b", "c"], names, SHAPE)
-    assert dataset.seal() is None
+    dataset.validate()
     return dataset
 
 
@@ -82,9 +82,9 @@ def test_only_training_rows_have_views_with_their_labels_and_one_view_is_behind_
 
 @pytest.mark.parametrize("views", KINDS.values(), ids=KINDS)
 def test_a_whole_block_of_rows_may_be_held_out(views):
-    dataset = example(n=BLOCK + 12)
-    assert dataset.rows("train")[-1] >= BLOCK
-    dataset.assignment[:, :BLOCK] = 2
+    dataset = example(n=CHUNK_ROWS + 12)
+    assert dataset.rows("train")[-1] >= CHUNK_ROWS
+    dataset.assignment[:, :CHUNK_ROWS] = 2
     shown = extended(dataset, views, 0)
     assert len(shown.rows("train")) == 12 * len(views)
     assert np.array_equal(shown.x[: len(dataset.x)], dataset.x)

@@ -15,8 +15,7 @@ import yaml
 from conftest import MAINS, ROOT, quick, quick_params
 
 from kdlib.backends.arithmetic import EXACT
-from kdlib.io.artifacts import digest as content_digest
-from kdlib.io.artifacts import read_npz, write_npz
+from kdlib.io.artifacts import array_digest, read_npz, write_npz
 from kdlib.learning.checkpoints import CODE, Checkpoint, code_digest, digest
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
@@ -201,7 +200,7 @@ def test_a_changed_checkpoint_is_not_used(tmp_path, caplog, change, sealed):
     change(arrays)
     if sealed:
         del arrays["content"]
-        arrays["content"] = np.array(content_digest(arrays))
+        arrays["content"] = np.array(array_digest(arrays))
     write_npz(checkpoint.path, arrays)
     again = fit(checkpoint)
     if "not resumed" in caplog.text or not sealed:

@@ -14,7 +14,7 @@ from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.backends.context import Context, saved_seconds
 from kdlib.backends.numpy_backend import NUMPY
 from kdlib.backends.threads import Threads
-from kdlib.data.scaled import Scaled
+from kdlib.data.scaled import ScaledRows
 from kdlib.learning import epoch, steps
 from kdlib.learning.backend_check import disagreement, same_bits
 from kdlib.learning.backpropagation import Backpropagation
@@ -155,7 +155,7 @@ def test_an_epoch_in_few_calls_has_the_same_bytes(calls, monkeypatch, count, opt
     monkeypatch.setattr(epoch, "HELD", 8 * 4 * 20)
     random, found, calls = np.random.default_rng(0), [], []
     x, one_hot = random.integers(0, 256, (90, 12)).astype(dtype), np.eye(4)[random.integers(0, 4, (2, 70))]
-    splits = [Scaled(x, random.permutation(90)[:70], random.random(12), random.random(12) / 100) for _ in range(2)]
+    splits = [ScaledRows(x, random.permutation(90)[:70], random.random(12), random.random(12) / 100) for _ in range(2)]
     teacher = random.normal(size=(2, 70, 4))
     objective = Distillation(one_hot, teacher, EXACT, **SETTINGS[name])
     recipe = Recipe((9,), 3, (0.01, 0.02, 0.01, 0.03), 20, optimizer, schedule="linear", warmup=0.2, weight_decay=0.01)
@@ -310,7 +310,7 @@ def test_it_is_loaded_where_it_pays(calls):
 def test_batches_made_of_the_data_are_those_that_are_held(numba, monkeypatch, arithmetic, dtype):
     random, network = np.random.default_rng(0), Network((6, 4), 3, arithmetic)
     x = random.integers(0, 256, (20, 6)).astype(dtype)
-    split = Scaled(x, random.permutation(20)[:12], random.random(6), random.random(6))
+    split = ScaledRows(x, random.permutation(20)[:12], random.random(6), random.random(6))
     indices, found = random.integers(0, 12, (3, 5)), []
     for backend, held in ((NUMPY, 100), (NUMPY, 0), (numba, 0)):
         monkeypatch.setattr(type(backend), "max_held", held)

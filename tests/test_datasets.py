@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import datasets
 
-from kdlib.data.dataset import PARTS, Dataset
+from kdlib.data.dataset import SUBSETS, Dataset
 from kdlib.data.encoding import Column, Encoding
-from kdlib.data.mapped_rows import Rows, equal_rows
+from kdlib.data.mapped_rows import ConcatenatedRows, equal_rows
 from kdlib.io.errors import UserError
 from kdlib.preparation import build, builtin, sources
 from kdlib.preparation.scaling import fit_scaling
@@ -34,7 +34,7 @@ def examples(counts=(50, 30, 20), image_shape=()):
 
 
 def prepare(seed=0, data=None, **options):
-    return build.prepare(data or examples(), seed, **OPTIONS | options)
+    return build.build_dataset(data or examples(), seed, **OPTIONS | options)
 
 
 def inputs(dataset, part):
@@ -42,7 +42,7 @@ def inputs(dataset, part):
 
 
 def rows(dataset):
-    return np.concatenate([dataset.x[dataset.rows(part), 0] for part in PARTS])
+    return np.concatenate([dataset.x[dataset.rows(part), 0] for part in SUBSETS])
 
 
 def test_each_example_is_in_one_split():
@@ -53,7 +53,7 @@ def test_each_example_is_in_one_split():
 @given(st.lists(st.integers(10, 60), min_size=2, max_size=6), st.integers(0, 5))
 def test_splits_have_their_sizes_and_each_class_its_share(counts, seed):
     dataset, n = prepare(seed, examples(counts)), sum(counts)
-    for part, share in zip(PARTS, (0.6, 0.2, 0.2), strict=True):
+    for part, share in zip(SUBSETS, (0.6, 0.2, 0.2), strict=True):
         labels = dataset.y[dataset.rows(part)]
         assert abs(len(labels) - share * n) < 1
         for label, count in enumerate(counts):
@@ -128,7 +128,7 @@ def test_categories_truth_values_and_what_is_missing_are_inputs_of_0_and_1(tmp_p
     kinds = ["lime" if k % 3 else "pear" for k in range(60)]
     lines = [f"{k % 7 if k % 5 else ''},{kinds[k]},{'true' if k % 4 else 'false'},{'ab'[k % 2]}" for k in range(60)]
     (tmp_path / "own.csv").write_text("\n".join(["size,fruit,ripe,class", *lines]), "utf-8")
-    dataset = prepare(data=sources.load(str(tmp_path / "own.csv"), "class"), scaling="auto")
+    dataset = prepare(data=sources.load_examples(str(tmp_path / "own.csv"), "class"), scaling="auto")
     assert dataset.feature_names == ["size", "size is missing", "fruit=lime", "fruit=pear", "ripe"]
     assert (dataset.offset[0, 1:].tolist(), dataset.scale[0, 1:].tolist()) == ([0] * 4, [1] * 4)
     assert dataset.scale[0, 0] == pytest.approx(1 / dataset.x[dataset.rows("train"), 0].std())
@@ -223,14 +223,14 @@ def test_a_feature_of_a_range_that_has_no_inverse_is_constant(kind):
 def test_a_magnitude_whose_range_may_overflow_is_told(tmp_path):
     np.savez(tmp_path / "own.npz", x=np.array([[1e301], [0.0]]), y=np.array(["a", "b"]))
     with pytest.raises(UserError, match=r"magnitudes above 1e300"):
-        sources.load(str(tmp_path / "own.npz"), None)
+        sources.load_examples(str(tmp_path / "own.npz"), None)
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32])
 def test_short_floats_are_taken_without_a_warning(tmp_path, kind):
     """NumPy would warn that 1e300 is beyond them."""
     np.savez(tmp_path / "own.npz", x=np.array([[1.5], [0.0]], kind), y=np.array(["a", "b"]))
-    assert sources.load(str(tmp_path / "own.npz"), None).x.tolist() == [[1.5], [0.0]]
+    assert sources.load_examples(str(tmp_path / "own.npz"), None).x.tolist() == [[1.5], [0.0]]
 
 
 def test_hidden_labels_leave_no_trace():
@@ -273,12 +273,12 @@ def test_images_are_prepared_in_little_more_than_their_bytes():
 def test_without_scikit_learn_a_bundled_table_is_refused(monkeypatch):
     monkeypatch.setattr(builtin, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="iris comes with scikit-learn"):
-        sources.load("iris", None)
+        sources.load_examples("iris", None)
 
 
 @pytest.mark.parametrize("name", builtin.FILES)
 def test_bundled_datasets(name, tmp_path):
-    dataset = prepare(data=sources.load(name, None), train_ratio=0.8, val_ratio=0.1, scaling="minmax")
+    dataset = prepare(data=sources.load_examples(name, None), train_ratio=0.8, val_ratio=0.1, scaling="minmax")
     dataset.save(tmp_path / "dataset.npz")
     again = Dataset.load(tmp_path / "dataset.npz")
     assert again.digest == dataset.digest
@@ -311,11 +311,22 @@ def test_the_encoding_is_part_of_the_digest(tmp_path):
 
 @pytest.mark.parametrize("text", ["[1]", "{", Encoding((Column("other", "number"),)).to_json()])
 def test_an_encoding_of_other_features_is_refused(tmp_path, text):
+    from kdlib.io.artifacts import array_digest, read_npz, write_npz
+
+    path = tmp_path / "dataset.npz"
     data = examples()
     data.encoding = text
-    prepare(data=data).save(tmp_path / "dataset.npz")
-    with pytest.raises(UserError, match="its encoding has other features"):
-        Dataset.load(tmp_path / "dataset.npz")
+    dataset = prepare(data=data)
+    for check in (dataset.validate, lambda: dataset.save(path)):
+        with pytest.raises(UserError, match="its encoding has other features"):
+            check()
+    assert not path.exists()
+    prepare().save(path)
+    arrays = read_npz(path) | {"encoding": np.array(text)}
+    del arrays["digest"]
+    write_npz(path, arrays | {"digest": np.array(array_digest(arrays))})
+    with pytest.raises(UserError, match=r"not a dataset \(its encoding has other features\)"):
+        Dataset.load(path)
 
 
 def test_a_dataset_with_a_name_that_harms_a_file_is_refused(tmp_path):
@@ -347,7 +358,7 @@ def test_the_transfer_set_has_the_examples_of_its_classes_and_all_by_default():
 @given(st.lists(st.integers(20, 60), min_size=2, max_size=4), st.integers(0, 5), st.integers(2, 12))
 def test_test_sets_are_disjoint_while_their_share_allows_it(counts, seed, splits):
     dataset, n = prepare(seed, examples(counts), splits=splits, train_ratio=0.7, val_ratio=0.2), sum(counts)
-    times = sum((dataset.assignment[split] == PARTS.index("test")).astype(int) for split in range(splits))
+    times = sum((dataset.assignment[split] == SUBSETS.index("test")).astype(int) for split in range(splits))
     assert times.max() <= -(-splits // 10)
     assert splits != 10 or (times == 1).all()
     for split in range(splits):
@@ -369,11 +380,11 @@ def test_each_split_has_the_scaling_of_its_own_training_rows():
 
 def test_a_given_test_set_is_that_of_every_split():
     data = examples()
-    data.tested = np.arange(100) % 5 == 0
+    data.in_given_test_set = np.arange(100) % 5 == 0
     dataset = prepare(data=data, splits=4)
     validation = [set(dataset.rows("validation", split)) for split in range(4)]
     for split in range(4):
-        assert np.array_equal(dataset.rows("test", split), np.flatnonzero(data.tested))
+        assert np.array_equal(dataset.rows("test", split), np.flatnonzero(data.in_given_test_set))
         assert all(not validation[split] & validation[other] for other in range(split))
 
 
@@ -398,9 +409,9 @@ def repeated(points, times, seed=0):
 def test_of_equal_rows_the_first_is_named_also_of_rows_that_are_read_in_pieces(dtype, monkeypatch):
     x = np.random.default_rng(0).integers(0, 3, (300, 4)).astype(dtype)
     expected = [int(np.flatnonzero((x == row).all(axis=1))[0]) for row in x]
-    monkeypatch.setattr("kdlib.io.chunks.BLOCK", 64)
+    monkeypatch.setattr("kdlib.io.chunks.CHUNK_BYTES", 64)
     assert equal_rows(x).tolist() == expected
-    assert equal_rows(Rows([x[:100], x[100:]], dtype)).tolist() == expected
+    assert equal_rows(ConcatenatedRows([x[:100], x[100:]], dtype)).tolist() == expected
     assert equal_rows(np.unique(x, axis=0)) is None
     assert equal_rows(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, -0.0]])).tolist() == [0, 1, 0]
 
@@ -475,7 +486,7 @@ def test_a_group_larger_than_a_part_takes_no_class_from_another():
     dataset = prepare(data=data, splits=5, train_ratio=0.6, val_ratio=0.2)
     for split in range(5):
         assert len(np.unique(dataset.assignment[split, :90])) == 1
-        counts = [np.bincount(y[dataset.rows(part, split)], minlength=2) for part in PARTS]
+        counts = [np.bincount(y[dataset.rows(part, split)], minlength=2) for part in SUBSETS]
         assert np.min(counts) >= 5
 
 
@@ -488,7 +499,7 @@ def test_copies_of_a_row_are_not_enough_for_a_class():
 
 def test_a_given_test_set_with_rows_of_the_training_set_is_told(caplog):
     data = repeated(60, 3)
-    data.tested = np.arange(180) >= 150
+    data.in_given_test_set = np.arange(180) >= 150
     shared = sum((data.x[:150] == row).all(axis=1).any() for row in data.x[150:])
     caplog.set_level(logging.INFO)
     dataset = prepare(data=data)
@@ -501,6 +512,6 @@ def test_a_given_test_set_with_rows_of_the_training_set_is_told(caplog):
 def test_rows_that_all_differ_are_no_word_in_the_log(caplog):
     caplog.set_level(logging.INFO)
     data = examples()
-    data.tested = np.arange(100) % 5 == 0
+    data.in_given_test_set = np.arange(100) % 5 == 0
     prepare(data=data)
     assert not caplog.records

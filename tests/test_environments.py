@@ -57,7 +57,7 @@ def pipeline(name):
     from kdlib.learning.validation import validate
     from kdlib.numerics.streams import Streams
     from kdlib.preparation import sources
-    from kdlib.preparation.build import prepare
+    from kdlib.preparation.build import build_dataset
     from kdlib.reporting import report
 
     context = Context(os.environ.get("KERNELS", "numpy"))
@@ -67,7 +67,7 @@ def pipeline(name):
     signed = [np.where(x == 0, np.copysign(0.0, random.random(x.shape) - 0.5), x) for _ in range(16)]
     x = signed[0]
     examples = sources.Examples(x, y, list("abcde"), [str(k) for k in range(200)])
-    dataset = prepare(examples, 0, 2, 0.8, 0.1, None, "standard", 1.0)
+    dataset = build_dataset(examples, 0, 2, 0.8, 0.1, None, "standard", 1.0)
     rows = [dataset.rows("train", split) for split in range(2)]
     flat = [dataset.inputs(own, split) for split, own in enumerate(rows)]
     one_hot = np.stack([dataset.one_hot(own, split) for split, own in enumerate(rows)])
@@ -99,7 +99,7 @@ def pipeline(name):
         parts = [network.part(own) for own in halves], [{n: v[own] for n, v in curve.items()} for own in halves]
         stacks[key] = model_file.Model(*joined(*parts, sweep.chosen(), 2), None, sweep)
     images = [sources.Examples(x, y, list("abcde"), examples.feature_names, (10, 20)) for x in signed]
-    digests = [prepare(image, 0, 1, 0.8, 0.1, None, "minmax", 1.0).digest for image in images]
+    digests = [build_dataset(image, 0, 1, 0.8, 0.1, None, "minmax", 1.0).digest for image in images]
     digest = hashlib.sha256("".join([dataset.digest, *digests]).encode())
     digest.update(shown.x.tobytes())
     for stack in stacks.values():

@@ -22,9 +22,9 @@ from kdlib.io.artifacts import read_npz
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
 from kdlib.pipeline.command_line import DATASET, STUDENT
-from kdlib.teachers.calibration import temperature
-from kdlib.teachers.folds import fold_of
-from kdlib.teachers.smoothing import logits_of
+from kdlib.teachers.calibration import fit_temperature
+from kdlib.teachers.folds import assign_folds
+from kdlib.teachers.smoothing import smoothed_log_probabilities
 
 # Of old scikit-learn with a new SciPy.
 pytestmark = pytest.mark.filterwarnings("ignore:.*L-BFGS-B:DeprecationWarning")
@@ -100,11 +100,13 @@ def test_unlabelled_rows_need_to_be_opted_into():
 def test_a_teachers_probabilities_are_as_good_as_the_teacher():
     x, y = blobs()
     codes = np.unique(y, return_inverse=True)[1]
-    fold, p = fold_of(codes, 5, 0), np.empty((len(x), 3))
+    fold, p = assign_folds(codes, 5, 0), np.empty((len(x), 3))
     for k in range(5):
         p[fold == k] = GaussianNB().fit(x[fold != k], y[fold != k]).predict_proba(x[fold == k])
     theirs, ours = DistilledClassifier(GaussianNB(), **SMALL).fit(x, y), DistilledClassifier(**SMALL)
-    scaled = logits_of(p, len(x)) / np.float32(temperature(logits_of(p, len(x)), codes))
+    scaled = smoothed_log_probabilities(p, len(x)) / np.float32(
+        fit_temperature(smoothed_log_probabilities(p, len(x)), codes)
+    )
     calibrated = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     ours.fit(x, y, teacher_proba=calibrated / calibrated.sum(axis=1, keepdims=True))
     assert ours.predict_proba(x) == pytest.approx(theirs.predict_proba(x), abs=0.01)  # but for another floor

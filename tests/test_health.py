@@ -20,7 +20,7 @@ from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
 from kdlib.numerics.streams import Streams
 from kdlib.preparation import sources
-from kdlib.preparation.build import prepare
+from kdlib.preparation.build import build_dataset
 
 LOG2 = np.log(2)
 
@@ -195,7 +195,7 @@ def test_what_is_set_is_not_advised(network, collapsed, model, words):
 
 @pytest.mark.parametrize("name", ["breast_cancer", "digits", "iris", "wine"])
 def test_the_linear_model_is_as_good_as_logistic_regression(name):
-    dataset = prepare(sources.load(name, None), 0, 1, 0.6, 0.3, None, "standard", 1.0)
+    dataset = build_dataset(sources.load_examples(name, None), 0, 1, 0.6, 0.3, None, "standard", 1.0)
     train_, held_out = dataset.rows("train"), dataset.rows("validation")
     ours = collapse.linear_model(dataset.inputs(train_), dataset.one_hot(train_)).logits(dataset.inputs(held_out))
     theirs = LogisticRegression(max_iter=1000).fit(dataset.inputs(train_), dataset.y[train_])
@@ -204,7 +204,7 @@ def test_the_linear_model_is_as_good_as_logistic_regression(name):
 
 
 def test_the_linear_model_leaves_out_what_has_no_label():
-    dataset = prepare(sources.load("iris", None), 0, 1, 0.6, 0.3, None, "standard", 1.0)
+    dataset = build_dataset(sources.load_examples("iris", None), 0, 1, 0.6, 0.3, None, "standard", 1.0)
     x, one_hot = dataset.inputs(dataset.rows("train")), dataset.one_hot(dataset.rows("train"))
     more = np.concatenate([x, 100 * x]), np.concatenate([one_hot, 0 * one_hot])
     assert np.array_equal(collapse.linear_model(*more).parameters, collapse.linear_model(x, one_hot).parameters)

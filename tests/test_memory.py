@@ -8,8 +8,8 @@ import pytest
 
 from kdlib.__main__ import main
 from kdlib.backends.arithmetic import EXACT
+from kdlib.data.dataframes import to_table
 from kdlib.data.encoding import Column, Encoding
-from kdlib.data.memory import table_of
 from kdlib.data.readers import read_table
 from kdlib.deployment.float_network import FloatNetwork
 from kdlib.deployment.model_file import About, Deployed
@@ -166,7 +166,7 @@ def test_what_does_not_fit_is_named(rows, words):
     ],
 )
 def test_cells_are_the_texts_of_a_file(values, cells):
-    assert table_of({"a": values}, ["a"]).cells("a") == cells
+    assert to_table({"a": values}, ["a"]).cells("a") == cells
 
 
 KNOWN = {
@@ -207,6 +207,18 @@ def test_predict_ends_with_a_line_for_each_such_column(tmp_path, monkeypatch, ca
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("rows", ["rows.csv", "rows.npz"])
+def test_rows_may_be_given_by_a_path(tmp_path, rows):
+    deployed(COLUMNS).save(tmp_path / "model.npz")
+    (tmp_path / "rows.csv").write_text(FILE, "utf-8")
+    np.savez(tmp_path / "rows.npz", x=np.full((1, 2), np.nan))
+    if rows.endswith(".csv"):
+        assert predict(tmp_path / "model.npz", tmp_path / rows, tmp_path / "out.csv")[0] == 4
+    else:
+        with pytest.raises(UserError, match=r"rows\.npz: rows are float64 \(1, 2\)"):
+            predict(tmp_path / "model.npz", tmp_path / rows, tmp_path / "out.csv")
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -221,13 +233,13 @@ def test_numbers_in_memory_are_in_no_notation(values, expected):
     """`1.234` is 1234 where a file writes `1.234,5`; the number 1.234 is not."""
     column = Column("weight", "number", notation="1.234,5")
     for rows in ({"weight": values}, [{"weight": value} for value in values]):
-        np.testing.assert_array_equal(column.values(table_of(rows, ["weight"])), expected)
+        np.testing.assert_array_equal(column.values(to_table(rows, ["weight"])), expected)
 
 
 def test_numbers_and_texts_in_a_notation_are_not_mixed():
     column = Column("weight", "number", notation="1.234,5")
     with pytest.raises(UserError, match=r"rows: column weight has numbers and texts, which are such as 1\.234,5; give"):
-        column.values(table_of({"weight": [1.234, "0,5"]}, ["weight"]))
+        column.values(to_table({"weight": [1.234, "0,5"]}, ["weight"]))
 
 
 def test_predict_tells_how_a_file_was_read(tmp_path):

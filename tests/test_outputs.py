@@ -12,13 +12,13 @@ from conftest import ROOT, files, quick
 
 from kdlib.io import atomic
 from kdlib.io.artifacts import read_npz, write_text
-from kdlib.io.atomic import exclusive, replacing
+from kdlib.io.atomic import atomic_write, file_lock
 from kdlib.io.errors import UserError
 
 HOLDS = """
 import sys, time
-from kdlib.io.atomic import exclusive, replacing
-with exclusive(sys.argv[1]), replacing(sys.argv[1]) as file:
+from kdlib.io.atomic import atomic_write, file_lock
+with file_lock(sys.argv[1]), atomic_write(sys.argv[1]) as file:
     file.write(b"half")
     file.flush()
     print("held", flush=True)
@@ -64,8 +64,8 @@ def test_the_temporary_files_of_other_outputs_are_left(tmp_path, held):
 
 
 def test_blocks_of_one_process_are_nested(tmp_path):
-    with exclusive(tmp_path / "deep/out"):
-        with replacing(tmp_path / "deep/out") as file:
+    with file_lock(tmp_path / "deep/out"):
+        with atomic_write(tmp_path / "deep/out") as file:
             file.write(b"a")
         write_text(tmp_path / "deep/out", "b")
         assert (tmp_path / "deep/.out.lock").exists()
@@ -73,7 +73,7 @@ def test_blocks_of_one_process_are_nested(tmp_path):
 
 
 def test_it_leaves_no_folder_that_it_made_for_nothing(tmp_path):
-    with exclusive(tmp_path / "a/b/out"):
+    with file_lock(tmp_path / "a/b/out"):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -89,7 +89,7 @@ def test_a_lock_that_was_removed_meanwhile_is_taken_again(tmp_path, monkeypatch)
         return True
 
     monkeypatch.setattr(atomic, "_lock", lock)
-    with exclusive(tmp_path / "out"):
+    with file_lock(tmp_path / "out"):
         assert os.path.samestat(os.fstat(locked[-1]), os.stat(tmp_path / ".out.lock"))
     assert len(locked) == 2
 

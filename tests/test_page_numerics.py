@@ -9,7 +9,7 @@ import pytest
 from runners import extremes, halves, student, trained
 
 from kdlib.backends.arithmetic import EXACT
-from kdlib.data.scaled import Scaled
+from kdlib.data.scaled import ScaledRows
 from kdlib.learning import losses
 from kdlib.learning.objectives import Distillation
 from kdlib.learning.optimizers import SGD
@@ -245,7 +245,7 @@ def test_training_gives_the_bytes_and_the_curves_of_python(run, name):
     validation = dataset.inputs(held), dataset.one_hot(held)
     objective = Distillation(one_hot, logits, EXACT, **setting)
     scaled = dataset.scaled(rows)
-    assert isinstance(scaled, Scaled)
+    assert isinstance(scaled, ScaledRows)
     network, curve = train(scaled, objective, recipe, validation, Streams(3, "student", (2,)), survive=True)
     of_page = {"sizes": network.sizes, "epochs": recipe.epochs, "rate": recipe.learning_rate, "seed": 3, "replica": 2}
     of_page |= {"batch": recipe.batch_size, "scaleByT2": setting["scale_by_t2"]}

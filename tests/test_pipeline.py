@@ -14,7 +14,7 @@ import pytest
 import yaml
 from conftest import DVC_YAML, FRIGHTENS, MAINS, ROOT, Project, files, outputs, quick, quick_params
 
-from kdlib.data.dataset import PARTS, Dataset
+from kdlib.data.dataset import SUBSETS, Dataset
 from kdlib.data.encoding import Encoding
 from kdlib.io.artifacts import read_npz
 from kdlib.pipeline.schema import Params, Section
@@ -725,7 +725,7 @@ def models(tmp_path_factory):
     recipe = {"epochs": 8, "patience": 1}
     swept = {"temperature": [1.0, 4.0], "alpha": [0.5, 1.0]}
     params = quick_params(prepare={"splits": 3}, teacher=recipe, student=recipe, distill=swept)
-    for where in (None, *((part, split) for part in PARTS for split in range(3))):
+    for where in (None, *((part, split) for part in SUBSETS for split in range(3))):
         (folder / str(where)).mkdir()
         os.chdir(folder / str(where))
         try:

@@ -10,7 +10,7 @@ import pytest
 
 from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
-from kdlib.io.npz_reader import opened
+from kdlib.io.npz_reader import open_regular_file
 
 
 def member(shape, dtype="<f8", content=b"", version=(1, 0)):
@@ -106,6 +106,6 @@ def test_a_thousand_names_are_one_short_line(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
 def test_a_pipe_is_refused_and_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for read in (opened, read_npz):
+    for read in (open_regular_file, read_npz):
         with pytest.raises(UserError, match="pipe: not a regular file"):
             read(tmp_path / "pipe")

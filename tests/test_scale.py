@@ -18,12 +18,12 @@ from kdlib.data.dataset import Dataset
 from kdlib.evaluation import metrics
 from kdlib.io import chunks, npz_reader
 from kdlib.io.artifacts import read_npz, write_npz
-from kdlib.io.chunks import Converted
+from kdlib.io.chunks import LazyAstype
 from kdlib.io.errors import UserError
 from kdlib.learning import checkpoints, epoch, lazy_targets, validation
 from kdlib.numerics import exact
 from kdlib.preparation import column_warnings, labels, scaling, sources
-from kdlib.preparation.array_files import read
+from kdlib.preparation.array_files import examples_from_npz
 
 NPZ, ROWS, CLASSES = "data/raw/rows.npz", "data/raw/rows.npy", "data/raw/classes.npy"
 ROUNDS = 5
@@ -33,12 +33,12 @@ def no_room(monkeypatch, seed=0):
     """From here on all is mapped, and blocks have random sizes."""
     size = random.Random(seed).randint
     for module, name, value in (
-        (npz_reader, "MAPPED", 256), (chunks, "SCRATCH", 1), (chunks, "BLOCK", size(40, 4000)),
+        (npz_reader, "MIN_MAPPED_BYTES", 256), (chunks, "MIN_FILE_BYTES", 1), (chunks, "CHUNK_BYTES", size(40, 4000)),
         (lazy_targets, "HELD", 0), (lazy_targets, "BLOCK", size(1, 99)), (epoch, "HELD", size(1, 3000)),
         (epoch, "MANY", 0), (numpy_backend, "HELD", 0),
-        (validation, "ROWS", size(1, 30)), (scaled, "BLOCK", size(1, 50)), (metrics, "BLOCK", size(1, 500)),
-        (column_warnings, "BLOCK", size(1, 300)), (parquet, "BATCH", size(1, 60)), (scaling, "BLOCK", size(1, 900)),
-        (labels, "BLOCK", size(1, 60)),
+        (validation, "ROWS", size(1, 30)), (scaled, "CHUNK_ROWS", size(1, 50)), (metrics, "BLOCK", size(1, 500)),
+        (column_warnings, "CHUNK_ELEMENTS", size(1, 300)), (parquet, "BATCH_ROWS", size(1, 60)),
+        (scaling, "CHUNK_ELEMENTS", size(1, 900)), (labels, "CHUNK_ROWS", size(1, 60)),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, value)
 
@@ -135,14 +135,14 @@ def test_a_cell_of_a_parquet_in_batches_is_told_by_its_row(tmp_path, monkeypatch
     content = table() | {"narrow": [*map(str, range(140)), "lime", *map(str, range(9))]}
     files.write_table(arrow.table(content), tmp_path / "own.parquet")
     with pytest.raises(UserError, match="row 141, column narrow: 'lime' is no number"):
-        sources.load(str(tmp_path / "own.parquet"), "class")
+        sources.load_examples(str(tmp_path / "own.parquet"), "class")
     content = table() | {"narrow": [*range(140), 1e301, *range(9)]}
     files.write_table(arrow.table(content), tmp_path / "own.parquet")
     with pytest.raises(UserError, match=r"row 141, column narrow: '1e\+301' is no number of at most"):
-        sources.load(str(tmp_path / "own.parquet"), "class")
+        sources.load_examples(str(tmp_path / "own.parquet"), "class")
     files.write_table(arrow.table(table() | {"class": [*["a", "b"] * 74, "a", None]}), tmp_path / "own.parquet")
     with pytest.raises(UserError, match="row 150, column class: '' is no class"):
-        sources.load(str(tmp_path / "own.parquet"), "class")
+        sources.load_examples(str(tmp_path / "own.parquet"), "class")
 
 
 SWEPT = {"temperature": [1.0, 4.0], "alpha": [0.5, 1.0]}
@@ -178,7 +178,7 @@ def mapped_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_source(*images(), NPZ)
     MAINS["prepare"](quick_params(prepare={"dataset": NPZ}))
-    monkeypatch.setattr(npz_reader, "MAPPED", 256)
+    monkeypatch.setattr(npz_reader, "MIN_MAPPED_BYTES", 256)
     return Path("data/dataset.npz")
 
 
@@ -210,7 +210,7 @@ class TestMaps:
         start = good.index(images()[0][:90].tobytes())
         Path(NPZ).write_bytes(good[: start + 500] + bytes([good[start + 500] ^ 1]) + good[start + 501 :])
         with pytest.raises(UserError, match="CRC"):
-            read(NPZ)
+            examples_from_npz(NPZ)
 
     def test_a_member_that_the_directory_places_elsewhere_is_refused(self, mapped_file):
         good = bytearray(mapped_file.read_bytes())
@@ -226,9 +226,9 @@ class TestMaps:
         array = np.asarray(np.arange(600).reshape(30, 20) % 7, dtype, order=order)
         for save, name in ((np.savez, "a.npz"), (np.savez_compressed, "b.npz")):
             save(tmp_path / name, a=array)
-            monkeypatch.setattr(npz_reader, "MAPPED", 1 << 26)
+            monkeypatch.setattr(npz_reader, "MIN_MAPPED_BYTES", 1 << 26)
             held = read_npz(tmp_path / name)["a"]
-            monkeypatch.setattr(npz_reader, "MAPPED", 256)
+            monkeypatch.setattr(npz_reader, "MIN_MAPPED_BYTES", 256)
             mapped = read_npz(tmp_path / name)["a"]
             assert mapped.dtype == held.dtype
             assert np.array_equal(mapped, held)
@@ -246,8 +246,8 @@ def test_writing_in_pieces_writes_the_same_bytes(tmp_path, monkeypatch):
     arrays |= {"f": np.asfortranarray(generator.normal(size=(20, 4)))}
     write_npz(tmp_path / "whole.npz", arrays | {"e": arrays["a"].astype(np.float32)})
     for size in (8, 50, 100, 333):
-        monkeypatch.setattr(chunks, "BLOCK", size)
-        write_npz(tmp_path / "pieces.npz", arrays | {"e": Converted(arrays["a"], np.float32)})
+        monkeypatch.setattr(chunks, "CHUNK_BYTES", size)
+        write_npz(tmp_path / "pieces.npz", arrays | {"e": LazyAstype(arrays["a"], np.float32)})
         assert (tmp_path / "pieces.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
 
 
@@ -273,12 +273,28 @@ def test_a_scaling_by_pieces_is_that_of_whole_columns(share):
 
 def test_rows_of_several_arrays_are_those_of_one():
     x, more = images()[0], images(20)[0]
-    rows = mapped_rows.Rows([x, more], np.float64)
+    rows = mapped_rows.ConcatenatedRows([x, more], np.float64)
     whole = np.concatenate([x, more]).reshape(170, 12).astype(np.float64)
     assert np.array_equal(rows[140:160], whole[140:160])
     assert np.array_equal(rows[np.array([0, 169, 3, 150])], whole[[0, 169, 3, 150]])
-    kept = rows.kept(np.arange(1, 170, 2)).kept(np.arange(0, 85, 3))
+    kept = rows.select(np.arange(1, 170, 2)).select(np.arange(0, 85, 3))
     assert np.array_equal(kept[:], whole[1::2][::3])
+    for arrays in ([x], [x, more]):
+        none = mapped_rows.ConcatenatedRows(arrays, np.float64)[0:0]
+        assert none.shape == (0, 12)
+        assert none.dtype == np.float64
+
+
+def test_no_rows_have_no_equal_ones():
+    assert mapped_rows.equal_rows(np.empty((0, 3))) is None
+    assert mapped_rows.equal_rows(np.empty((2, 0))).tolist() == [0, 0]
+
+
+def test_a_number_of_rows_may_be_one_of_numpy():
+    n = scaled.CHUNK_ROWS + 2
+    for count in (n, np.int64(n), np.uint8(2)):
+        expected = [list(range(scaled.CHUNK_ROWS)), [n - 2, n - 1]] if count == n else [[0, 1]]
+        assert [rows.tolist() for rows in scaled.row_chunks(count)] == expected
 
 
 def test_a_checkpoint_knows_targets_that_are_not_held(mapped_file, monkeypatch):
@@ -309,7 +325,7 @@ def test_a_checkpoint_knows_targets_that_are_not_held(mapped_file, monkeypatch):
 @pytest.mark.parametrize("least", [256, 1 << 26], ids=["mapped", "read"])
 def test_rows_that_cannot_be_used_are_told(tmp_path, monkeypatch, change, words, least):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(npz_reader, "MAPPED", least)
+    monkeypatch.setattr(npz_reader, "MIN_MAPPED_BYTES", least)
     write_source(*images(), ROWS)
     change()
     with pytest.raises(UserError) as refused:

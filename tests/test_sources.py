@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from kdlib.data.dataset import PARTS, Dataset
+from kdlib.data.dataset import SUBSETS, Dataset
 from kdlib.io.artifacts import write_npz
 from kdlib.io.errors import UserError
 from kdlib.preparation import array_files, sources
-from kdlib.preparation.build import prepare
+from kdlib.preparation.build import build_dataset
 
 RANDOM = np.random.default_rng(0)
 OPTIONS = {
@@ -41,11 +41,11 @@ def table(tmp_path):
 
 
 def test_images_stay_bytes(archive, tmp_path):
-    examples = sources.load(archive(x=IMAGES, y=LABELS), None)
+    examples = sources.load_examples(archive(x=IMAGES, y=LABELS), None)
     assert examples.image_shape == (4, 3)
     assert examples.class_names == ["3", "5", "9"]
     assert examples.y[:3].tolist() == [0, 1, 2]
-    dataset = prepare(examples, 0, **OPTIONS)
+    dataset = build_dataset(examples, 0, **OPTIONS)
     dataset.save(tmp_path / "dataset.npz")
     again = Dataset.load(tmp_path / "dataset.npz")
     assert again.x.dtype == np.uint8
@@ -55,21 +55,21 @@ def test_images_stay_bytes(archive, tmp_path):
 
 def test_a_given_test_set_stays_the_test_split(archive):
     path = archive(x_train=IMAGES[:60], y_train=LABELS[:60], x_test=IMAGES[60:], y_test=LABELS[60:])
-    dataset = prepare(sources.load(path, None), 0, **OPTIONS)
+    dataset = build_dataset(sources.load_examples(path, None), 0, **OPTIONS)
     assert np.array_equal(dataset.x[dataset.rows("test")], IMAGES[60:].reshape(30, 12))
-    assert [len(dataset.rows(part)) for part in PARTS] == [45, 15, 30]
+    assert [len(dataset.rows(part)) for part in SUBSETS] == [45, 15, 30]
 
 
 def test_max_samples_draws_from_both_parts(archive):
     path = archive(x_train=IMAGES[:60], y_train=LABELS[:60], x_test=IMAGES[60:], y_test=LABELS[60:])
-    dataset = prepare(sources.load(path, None), 0, **OPTIONS | {"max_samples": 45})
-    assert [len(dataset.rows(part)) for part in PARTS] == [22, 8, 15]
+    dataset = build_dataset(sources.load_examples(path, None), 0, **OPTIONS | {"max_samples": 45})
+    assert [len(dataset.rows(part)) for part in SUBSETS] == [22, 8, 15]
     assert np.bincount(dataset.y[dataset.rows("test")]).tolist() == [5, 5, 5]
 
 
 def test_one_class_is_told(table):
     with pytest.raises(UserError, match="all examples are of one class, x; at least 2 are needed"):
-        sources.load(table("a,b\n1,x\n2,x\n"), "b")
+        sources.load_examples(table("a,b\n1,x\n2,x\n"), "b")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_one_class_is_told(table):
 )
 def test_an_archive_that_does_not_fit_is_told(archive, arrays, message):
     with pytest.raises(UserError, match=message):
-        sources.load(archive(**arrays), None)
+        sources.load_examples(archive(**arrays), None)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_an_archive_that_does_not_fit_is_told(archive, arrays, message):
 )
 def test_a_class_whose_name_harms_a_file_is_told(archive, name, message):
     with pytest.raises(UserError, match=message) as told:
-        sources.load(archive(x=IMAGES, y=np.where(LABELS == 3, name, "b")), None)
+        sources.load_examples(archive(x=IMAGES, y=np.where(LABELS == 3, name, "b")), None)
     assert str(told.value).isascii()
     assert len(str(told.value)) < 300
 
@@ -122,35 +122,35 @@ def test_a_class_whose_name_harms_a_file_is_told(archive, name, message):
                                    ["- 50000.", "50000+."], ["=1+1", "@SUM(A1)"], ["+cmd", "b"]])  # fmt: skip
 def test_other_names_are_taken(archive, names):
     path = archive(x=IMAGES, y=np.array(names)[np.arange(90) % 2])
-    assert sources.load(path, None).class_names == sorted(names)
+    assert sources.load_examples(path, None).class_names == sorted(names)
 
 
 def test_bytes_are_names_too(archive):
-    assert sources.load(archive(x=IMAGES, y=np.where(LABELS == 3, b"p", b"q")), None).class_names == ["p", "q"]
+    assert sources.load_examples(archive(x=IMAGES, y=np.where(LABELS == 3, b"p", b"q")), None).class_names == ["p", "q"]
 
 
 def test_one_array_of_images_is_not_copied(archive, monkeypatch):
     """60,000 images of 784 pixels are 47 MB, and 376 as float64."""
-    monkeypatch.setattr(array_files, "read_npz", lambda path, own: {"x": IMAGES, "y": LABELS})
-    assert np.shares_memory(sources.load(archive(x=IMAGES, y=LABELS), None).x, IMAGES)
+    monkeypatch.setattr(array_files, "read_npz", lambda path, from_user: {"x": IMAGES, "y": LABELS})
+    assert np.shares_memory(sources.load_examples(archive(x=IMAGES, y=LABELS), None).x, IMAGES)
 
 
 def test_a_name_that_is_no_dataset_is_told():
     with pytest.raises(UserError, match=r"prepare\.dataset: got 'mnist'; allowed are breast_cancer, digits"):
-        sources.load("mnist", None)
+        sources.load_examples("mnist", None)
 
 
 @pytest.mark.parametrize("name", ["own.npz", "own.csv", "own.parquet"])
 def test_a_missing_file_is_told(tmp_path, name):
     with pytest.raises(UserError, match="not found"):
-        sources.load(str(tmp_path / name), "b")
+        sources.load_examples(str(tmp_path / name), "b")
 
 
 def test_arrays_that_are_not_read_are_named(archive, caplog):
     arrays = {
         f"{kind}_{part}": values for part in ("train", "val", "test") for kind, values in (("x", IMAGES), ("y", LABELS))
     }
-    sources.load(archive(**arrays, x_unlabeled=IMAGES), None)
+    sources.load_examples(archive(**arrays, x_unlabeled=IMAGES), None)
     (line,) = [record.getMessage() for record in caplog.records]
     assert "x_val, y_val: not read; validation rows are drawn by prepare.val_ratio" in line
     assert "belongs into x_train and y_train" in line
@@ -161,11 +161,12 @@ def test_arrays_that_are_not_read_are_named(archive, caplog):
     [
         (LABELS.astype(str).astype(object), "y: an array has objects"),
         (LABELS.astype(np.longdouble), "y: an array is of"),
+        (LABELS.astype(np.clongdouble), "y: an array is of"),
     ],
 )
 def test_ones_own_archive_gets_advice_for_ones_own_code(tmp_path, y, reason):
     np.savez(tmp_path / "own.npz", x=IMAGES, y=y)
     with pytest.raises(UserError) as told:
-        sources.load(str(tmp_path / "own.npz"), None)
+        sources.load_examples(str(tmp_path / "own.npz"), None)
     assert reason in str(told.value)
     assert str(told.value).endswith("; write it again of numbers of at most 64 bits, and of texts as y.astype(str)")

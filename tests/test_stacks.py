@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdlib.backends.arithmetic import EXACT, FAST
-from kdlib.data.scaled import Scaled
+from kdlib.data.scaled import ScaledRows
 from kdlib.io.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint
 from kdlib.learning.objectives import CrossEntropy, Distillation
@@ -50,7 +50,7 @@ def of_split(split, replicas, recipe, objective, **options):
 def of_both(replicas, recipe, objective, **options):
     """Trained as one stack, from one array."""
     numbers = tuple(split * REPLICAS + k for split in range(2) for k in replicas)
-    x = [Scaled(X, ROWS[split], OFFSET[split], SCALE[split]) for split in range(2)]
+    x = [ScaledRows(X, ROWS[split], OFFSET[split], SCALE[split]) for split in range(2)]
     return train(x, objective, recipe, [held_out(0), held_out(1)], Streams(0, "test", numbers), **options)
 
 
@@ -164,7 +164,7 @@ def test_entries_belong_to_neighbours():
 
 def test_scaled_rows_take_what_a_copy_holds():
     rows, indices = ROWS[1], RANDOM.integers(0, 40, (3, 7))
-    lazy, copy = Scaled(X, rows, OFFSET[1], SCALE[1]), scaled(1, rows)
+    lazy, copy = ScaledRows(X, rows, OFFSET[1], SCALE[1]), scaled(1, rows)
     assert np.array_equal(lazy.take(indices), copy[indices])
     assert lazy.shape == (40, 2, 3)
-    assert np.array_equal(lazy.largest, np.abs(copy.reshape(40, -1)).max(axis=0))
+    assert np.array_equal(lazy.max_magnitudes, np.abs(copy.reshape(40, -1)).max(axis=0))

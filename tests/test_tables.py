@@ -49,7 +49,7 @@ def rows(count=40, **makers):
 def encoded(path, target="y", drop=(), categories=(), missing=()):
     """{feature: its column as a list}."""
     raw = read_table(path)
-    encoding = columns.fit(raw, target, drop, categories, missing)
+    encoding = columns.fit_encoding(raw, target, drop, categories, missing)
     x = encoding.encode(raw)
     assert x.dtype == np.float64
     assert np.isfinite(x).all()
@@ -63,18 +63,18 @@ def encoded(path, target="y", drop=(), categories=(), missing=()):
 @given(st.floats(-1e300, 1e300), st.sampled_from("egf"), st.integers(0, 25))
 def test_a_number_is_the_nearest_float(value, form, digits):
     text = f"{value:.{digits}{form}}"
-    found = parsing.number(text)
+    found = parsing.parse_number(text)
     gap = abs(Fraction(text) - Fraction(found))
     for side in (-np.inf, np.inf):
         other = float(np.nextafter(found, side))
         assert gap <= abs(Fraction(text) - Fraction(other))
-    assert parsing.numbers([text, "1"]).tolist() == [found, 1.0]
+    assert parsing.parse_numbers([text, "1"]).tolist() == [found, 1.0]
 
 
 @pytest.mark.parametrize("text", ["1_0", "١٢", "１", "1,5", "0x10", "lime", "1 2", "", "--1", "1e", "NAN", "-nan"])
 def test_what_is_no_number(text):
-    assert parsing.number(text) is None
-    assert parsing.numbers(["1", text]) is None
+    assert parsing.parse_number(text) is None
+    assert parsing.parse_numbers(["1", text]) is None
 
 
 @some
@@ -82,19 +82,19 @@ def test_what_is_no_number(text):
 def test_a_date_is_its_days_since_1970(when, east):
     zone = datetime.timezone(datetime.timedelta(minutes=east))
     step = when - datetime.datetime(1970, 1, 1)
-    assert parsing.day(when.isoformat()) == step / datetime.timedelta(days=1)
-    assert parsing.day(when.isoformat(sep=" ") + "Z") == step / datetime.timedelta(days=1)
-    assert parsing.day(when.replace(tzinfo=zone).isoformat()) == (step - zone.utcoffset(None)) / datetime.timedelta(
-        days=1
-    )
-    assert parsing.day(when.date().isoformat()) == step.days
+    assert parsing.parse_date(when.isoformat()) == step / datetime.timedelta(days=1)
+    assert parsing.parse_date(when.isoformat(sep=" ") + "Z") == step / datetime.timedelta(days=1)
+    assert parsing.parse_date(when.replace(tzinfo=zone).isoformat()) == (
+        step - zone.utcoffset(None)
+    ) / datetime.timedelta(days=1)
+    assert parsing.parse_date(when.date().isoformat()) == step.days
 
 
 @pytest.mark.parametrize(
     "text", ["2023-02-29", "2023-13-01", "2023-1-1", "20230101", "01/02/2023", "2023-01-01T25:00", ""]
 )
 def test_what_is_no_date(text):
-    assert parsing.day(text) is None
+    assert parsing.parse_date(text) is None
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_what_is_no_date(text):
     ],
 )
 def test_a_number_in_a_notation(notation, texts, values):
-    assert [parsing.parser("number", notation)(text) for text in texts] == values
+    assert [parsing.parser_for("number", notation)(text) for text in texts] == values
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_number_in_a_notation(notation, texts, values):
      ("1,234.5", "1500,000"), ("1.234,5", "1.5"), ("1 234.5", "1 50"), ("1.5%", "5"), ("1.5%", "%"), ("1,5", "inf")],
 )  # fmt: skip
 def test_what_is_no_number_in_a_notation(notation, text):
-    assert parsing.parser("number", notation)(text) is None
+    assert parsing.parser_for("number", notation)(text) is None
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,10 @@ def test_what_is_no_number_in_a_notation(notation, text):
      ("12-31-2024", "02-01-2023"), ("2024/12/31", "2023/02/01"), ("2024.12.31", "2023.2.1"), ("", "2023-02-01")],
 )  # fmt: skip
 def test_a_date_in_another_order(notation, text):
-    assert parsing.parser("date", notation)(text) == parsing.day("2023-02-01")
-    assert parsing.parser("date", notation)(f"{text} 13:05") in (parsing.day("2023-02-01T13:05"), None)
-    assert parsing.parser("date", notation)("2023-02-01") == parsing.day("2023-02-01")
-    assert parsing.parser("date", notation)(text.replace("2023", "23")) is None
+    assert parsing.parser_for("date", notation)(text) == parsing.parse_date("2023-02-01")
+    assert parsing.parser_for("date", notation)(f"{text} 13:05") in (parsing.parse_date("2023-02-01T13:05"), None)
+    assert parsing.parser_for("date", notation)("2023-02-01") == parsing.parse_date("2023-02-01")
+    assert parsing.parser_for("date", notation)(text.replace("2023", "23")) is None
 
 
 # What a table becomes
@@ -232,17 +232,20 @@ def test_dates_of_either_order_stay_categories_with_a_word(table, caplog):
 
 
 def test_a_later_table_has_the_notation_of_the_column(table):
-    encoding = columns.fit(read_table(table("a;d;y\n" + "0,5;31.12.2024;p\n1,5;1.12.2024;q\n" * 9)), "y")
+    encoding = columns.fit_encoding(read_table(table("a;d;y\n" + "0,5;31.12.2024;p\n1,5;1.12.2024;q\n" * 9)), "y")
     again = Encoding.from_json(encoding.to_json())
     later = read_table(table("d;a\n2.12.2024;1,25\n2024-12-03;\n", "later.csv"))
-    assert again.encode(later).tolist() == [[1.25, parsing.day("2024-12-02")], [0.5, parsing.day("2024-12-03")]]
+    assert again.encode(later).tolist() == [
+        [1.25, parsing.parse_date("2024-12-02")],
+        [0.5, parsing.parse_date("2024-12-03")],
+    ]
     later = read_table(table("d;a\n2.12.2024;1.25\n", "later.csv"))
     with pytest.raises(UserError, match=r"column a: '1\.25' is no number such as 1,5, as the column's were"):
         again.encode(later)
 
 
 def test_a_column_of_truths_takes_what_else_says_so(table):
-    encoding = columns.fit(read_table(table(rows(a=lambda k: ["true", "false"][k % 2]))), "y")
+    encoding = columns.fit_encoding(read_table(table(rows(a=lambda k: ["true", "false"][k % 2]))), "y")
     later = read_table(table("a\nY\nno\n1\n0.0\nTRUE\n", "later.csv"))
     assert encoding.encode(later).tolist() == [[1], [0], [1], [0], [1]]
     with pytest.raises(UserError, match="'2' is no boolean; write true or false"):
@@ -295,7 +298,7 @@ def test_words_of_ones_own_are_missing_here_and_later(table):
     assert found["a is missing"] == [float(k % 4 == 0) for k in range(40)]
     assert min(found["a"]) == 1
     assert list(found)[2:] == ["b=x", "b=y", "b is missing"]
-    encoding = columns.fit(read_table(path), "y", missing=["-9", "unknown"])
+    encoding = columns.fit_encoding(read_table(path), "y", missing=["-9", "unknown"])
     later = read_table(table("a,b\n-9.0,unknown\n3,x\n", "later.csv"))
     missing = Encoding.from_json(encoding.to_json()).encode(later)
     assert missing[:, [1, 4]].tolist() == [[1, 1], [0, 0]]
@@ -304,12 +307,14 @@ def test_words_of_ones_own_are_missing_here_and_later(table):
 
 def test_a_category_that_is_the_number_of_a_word_for_missing_is_missing(table):
     path = table(rows(a=lambda k: [1, -9, "-9.0", 2][k % 4]))
-    encoding = columns.fit(read_table(path), "y", categories=["a"], missing=["-9"])
+    encoding = columns.fit_encoding(read_table(path), "y", categories=["a"], missing=["-9"])
     assert encoding.feature_names == ["a=1", "a=2", "a is missing"]
     later, unknown = read_table(table("a\n-9.0\n-9\n1.0\n9\n", "later.csv")), {}
     assert encoding.encode(later, unknown).tolist() == [[0, 0, 1], [0, 0, 1], [1, 0, 0], [0, 0, 0]]
     assert unknown == {"a": (1, 2)}
-    codes = columns.fit(read_table(table(rows(a=lambda k: ["007", 7][k % 2]))), "y", categories=["a"], missing=["7"])
+    codes = columns.fit_encoding(
+        read_table(table(rows(a=lambda k: ["007", 7][k % 2]))), "y", categories=["a"], missing=["7"]
+    )
     assert codes.feature_names == ["a=007", "a is missing"]
     assert encoded(
         table(rows(a=lambda k: [-9, "-9.0"][k % 2], b=lambda k: k)), categories=["a"], missing=["-9"]
@@ -318,7 +323,7 @@ def test_a_category_that_is_the_number_of_a_word_for_missing_is_missing(table):
 
 def test_what_is_plain_has_the_bytes_that_it_had(table):
     """A file's JSON names a notation, and words of one's own, only where there are some."""
-    encoding = columns.fit(read_table(table(rows(a=lambda k: k, c=lambda k: ["x", "None"][k % 2 // 1]))), "y")
+    encoding = columns.fit_encoding(read_table(table(rows(a=lambda k: k, c=lambda k: ["x", "None"][k % 2 // 1]))), "y")
     assert set(json.loads(encoding.to_json())[0]) == {"categories", "fill", "kind", "missing", "name", "rare"}
 
 
@@ -354,7 +359,7 @@ def test_what_is_filled_in_is_the_lower_median(tmp_path_factory, values, complet
     texts = [*map(str, values), *([] if complete else ["", "NA"])]
     chance.shuffle(texts)
     path.write_text("a,y\n" + "\n".join(f"{text},{k % 2}" for k, text in enumerate(texts)), "utf-8")
-    found = columns.fit(read_table(str(path)), "y").columns[0]
+    found = columns.fit_encoding(read_table(str(path)), "y").columns[0]
     assert found.fill == sorted(values)[(len(values) - 1) // 2]
     assert found.fill in values
 
@@ -362,7 +367,7 @@ def test_what_is_filled_in_is_the_lower_median(tmp_path_factory, values, complet
 def test_zeros_are_positive_with_and_without_missing_values(table):
     for first in ("0", ""):
         path = table(f"a,y\n{first},p\n-0.0,q\n-0,p\n1,q\n")
-        encoding = columns.fit(read_table(path), "y")
+        encoding = columns.fit_encoding(read_table(path), "y")
         assert not np.signbit(encoding.encode(read_table(path))).any()
         assert not np.signbit(encoding.columns[0].fill)
 
@@ -370,7 +375,7 @@ def test_zeros_are_positive_with_and_without_missing_values(table):
 def test_rare_categories_share_a_feature_and_unknown_ones_have_none(table):
     names = ["red"] * 20 + ["blue"] * 18 + ["pink", "lime"]
     path = table(rows(colour=names.__getitem__))
-    encoding = columns.fit(read_table(path), "y")
+    encoding = columns.fit_encoding(read_table(path), "y")
     assert encoding.feature_names == ["colour=blue", "colour=red", "colour is rare"]
     later = read_table(table("colour\nred\npink\nmauve\n?\n", "later.csv"))
     assert encoding.encode(later).tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]]
@@ -390,7 +395,7 @@ def test_numbers_may_be_declared_categories(table):
 def test_categories_that_are_the_same_number_are_one(table):
     """pandas writes 4.0 for 4 once a cell is missing, R 1e+05 for 100000."""
     text = rows(post=lambda k: [4, 5, 100000][k % 3])
-    encoding = columns.fit(read_table(table(text)), "y", categories=["post"])
+    encoding = columns.fit_encoding(read_table(table(text)), "y", categories=["post"])
     assert encoding.feature_names == ["post=100000", "post=4", "post=5"]
     later = read_table(table("post\n4.0\n4\n1e+05\n5.00\n4.5\n", "later.csv"))
     assert encoding.encode(later).tolist() == [[0, 1, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]]
@@ -399,7 +404,9 @@ def test_categories_that_are_the_same_number_are_one(table):
 def test_spellings_of_one_number_are_one_category_but_codes_are_not(table):
     spelled = rows(post=lambda k: ["4.0", "4", "5", "4.00"][k % 4])
     assert list(encoded(table(spelled), categories=["post"])) == ["post=4", "post=5"]
-    codes = columns.fit(read_table(table(rows(post=lambda k: ["007", "7", "08"][k % 3]))), "y", categories=["post"])
+    codes = columns.fit_encoding(
+        read_table(table(rows(post=lambda k: ["007", "7", "08"][k % 3]))), "y", categories=["post"]
+    )
     assert codes.feature_names == ["post=007", "post=08", "post=7"]
     later = read_table(table("post\n007\n7\n7.0\n8\n", "later.csv"))
     assert codes.encode(later).tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 1, 0]]
@@ -416,16 +423,18 @@ def test_text_is_compared_in_normal_form_c(table):
     """`é` may be one character or two, by the keyboard or the file system that it comes from."""
     text = "größe,y\n" + "été,a\nöl,b\n" * 5
     apart = unicodedata.normalize("NFD", text)
-    encoding = columns.fit(read_table(table(text + apart.split("\n", 1)[1])), "y")
+    encoding = columns.fit_encoding(read_table(table(text + apart.split("\n", 1)[1])), "y")
     assert encoding.feature_names == ["größe=été", "größe=öl"]
     for later in (text, apart):
         assert encoding.encode(read_table(table(later, "later.csv"))).tolist() == [[1, 0], [0, 1]] * 5
-    found = [sources.load(table(later), unicodedata.normalize("NFD", "größe")) for later in (text, apart)]
+    found = [sources.load_examples(table(later), unicodedata.normalize("NFD", "größe")) for later in (text, apart)]
     assert found[0].class_names == found[1].class_names == ["été", "öl"]
 
 
 def test_columns_are_found_by_name_and_others_are_not_read(table):
-    encoding = columns.fit(read_table(table(rows(a=lambda k: k % 5, b=lambda k: k % 7, id=lambda k: k))), "y", ["id"])
+    encoding = columns.fit_encoding(
+        read_table(table(rows(a=lambda k: k % 5, b=lambda k: k % 7, id=lambda k: k))), "y", ["id"]
+    )
     later = read_table(table("note,b,a\nfree text,6,4\n", "later.csv"))
     assert encoding.encode(later).tolist() == [[4.0, 6.0]]
     with pytest.raises(UserError, match="lacks the column 'b'; its columns are a"):
@@ -436,12 +445,12 @@ def test_no_label_enters_the_encoding(table):
     """Other labels, the same text: what depends on a label would tell it."""
     makers = {"a": lambda k: "" if k % 9 == 4 else k * 7 % 23, "colour": lambda k: ["red", "blue", "lime"][k * k % 3]}
     path = table(rows(**makers))
-    plain = columns.fit(read_table(path), "y").to_json()
+    plain = columns.fit_encoding(read_table(path), "y").to_json()
     chance = random.Random(0)
     for _ in range(5):
         head, *body = rows(**makers).splitlines()
         poisoned = [",".join([*line.split(",")[:-1], chance.choice("pqrstu")]) for line in body]
-        assert columns.fit(read_table(table("\n".join([head, *poisoned]))), "y").to_json() == plain
+        assert columns.fit_encoding(read_table(table("\n".join([head, *poisoned]))), "y").to_json() == plain
 
 
 def test_a_row_that_is_tested_on_moves_the_median_by_one_place_and_nothing_else(table):
@@ -460,7 +469,7 @@ def test_a_row_that_is_tested_on_moves_the_median_by_one_place_and_nothing_else(
 
 def test_the_json_comes_back_bit_for_bit(table):
     path = table(rows(a=lambda k: "" if k == 7 else 0.1 * k, colour=lambda k: ["Grün", "冬", ""][k % 3]))
-    encoding = columns.fit(read_table(path), "y")
+    encoding = columns.fit_encoding(read_table(path), "y")
     text = encoding.to_json()
     again = Encoding.from_json(text)
     assert text.isascii()
@@ -510,7 +519,7 @@ def test_what_a_csv_writer_wrote_is_read(tmp_path_factory, content):
 
 def test_a_row_has_the_number_of_its_line(table):
     raw = read_table(table('a,b\n\n1,"two\nlines"\n\n\n2,x\n3,y\n'))
-    assert list(raw.numbers) == [3, 7, 8]
+    assert list(raw.row_numbers) == [3, 7, 8]
 
 
 @pytest.mark.parametrize("mark", [";", "\t", "|", ","])
@@ -567,8 +576,8 @@ def test_what_surrounds_a_table_is_left_out(table, content, note):
 
 
 def test_a_row_below_a_title_has_the_number_of_its_line(table):
-    assert list(read_table(table("My table\n\n" + PLAIN)).numbers) == [4, 5]
-    assert list(read_table(table("sep=,\n" + PLAIN)).numbers) == [3, 4]
+    assert list(read_table(table("My table\n\n" + PLAIN)).row_numbers) == [4, 5]
+    assert list(read_table(table("sep=,\n" + PLAIN)).row_numbers) == [3, 4]
 
 
 @pytest.mark.parametrize(
@@ -584,7 +593,7 @@ def test_what_only_looks_like_a_title_is_a_header(table, content, names):
 def test_a_table_may_have_one_of_these_names(table, name):
     content = PLAIN.replace(",", "\t").encode()
     path = table(gzip.compress(content) if name.endswith("gz") else content, name)
-    assert sources.load(path, "y", ["b"]).x.tolist() == [[1.5], [2.5]]
+    assert sources.load_examples(path, "y", ["b"]).x.tolist() == [[1.5], [2.5]]
 
 
 # What is refused, in one line
@@ -592,7 +601,7 @@ def test_a_table_may_have_one_of_these_names(table, name):
 
 def told(path, target="y", drop=(), categories=(), missing=()):
     with pytest.raises(UserError) as found:
-        sources.load(path, target, drop, categories, missing)
+        sources.load_examples(path, target, drop, categories, missing)
     line = str(found.value).replace(path, "PATH")
     assert "\n" not in line
     assert len(line) < 300
@@ -660,7 +669,7 @@ def test_what_only_looks_like_a_number_is_told(table, value):
 
 
 def test_a_later_table_is_told_its_row_and_value(table):
-    encoding = columns.fit(read_table(table(rows(a=lambda k: k, b=lambda k: k % 3))), "y")
+    encoding = columns.fit_encoding(read_table(table(rows(a=lambda k: k, b=lambda k: k % 3))), "y")
     later = read_table(table('a;b\n1;2\n\n2;"2,5"\n', "later.csv"))
     with pytest.raises(UserError, match=r"later\.csv: row 4, column b: '2,5' is no number; write it as 2\.5$"):
         encoding.encode(later)
@@ -717,7 +726,7 @@ def test_regression_of_few_rows_is_told(table):
     "make", [lambda k: k % 121, lambda k: 1 + k % 121, lambda k: k % 20 * 0.5, lambda k: f"c{k % 121}"]
 )
 def test_many_classes_are_no_regression(table, make):
-    assert len(sources.load(table(rows(400, kind=make)), "kind").class_names) in (20, 121)
+    assert len(sources.load_examples(table(rows(400, kind=make)), "kind").class_names) in (20, 121)
 
 
 def test_regression_in_an_archive_is_told(tmp_path):
@@ -758,13 +767,13 @@ def test_each_column_that_cannot_be_used_is_told(table, caplog):
     ],
 )
 def test_what_may_be_a_number_is_advised_plainly(table, value, advice):
-    encoding = columns.fit(read_table(table(rows(a=lambda k: k))), "y")
+    encoding = columns.fit_encoding(read_table(table(rows(a=lambda k: k))), "y")
     with pytest.raises(UserError, match=f"{re.escape(advice)}$"):
         encoding.encode(read_table(table(f"a\n{value}\n", "later.csv")))
 
 
 def test_a_date_is_asked_for_as_a_date(table):
-    encoding = columns.fit(read_table(table(rows(a=lambda k: f"2024-01-{k % 28 + 1:02}"))), "y")
+    encoding = columns.fit_encoding(read_table(table(rows(a=lambda k: f"2024-01-{k % 28 + 1:02}"))), "y")
     with pytest.raises(UserError, match=r"'20110304' is no date; write it as 2024-12-31$"):
         encoding.encode(read_table(table("a\n20110304\n", "later.csv")))
 
@@ -785,7 +794,7 @@ def test_numbers_that_may_be_no_classes_are_told(table, tmp_path, caplog, make, 
     np.savez(tmp_path / "own.npz", x=np.random.default_rng(0).normal(size=(400, 2)), y=[make(k) for k in range(400)])
     for source, target in ((table(rows(400, a=lambda k: k * 7 % 9, kind=make)), "kind"), (tmp_path / "own.npz", None)):
         caplog.clear()
-        sources.load(str(source), target)
+        sources.load_examples(str(source), target)
         said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         assert [words in line for line in said] == [True] if words else not said
 
@@ -801,7 +810,7 @@ def test_what_tells_nothing_or_too_much_is_said(table, caplog):
     makers |= {"b": values.__getitem__, "c": lambda k: "x", "none": lambda k: ["", "NA"][k % 2]}
     path = table(rows(**makers))
     with caplog.at_level("INFO"):
-        examples = sources.load(path, "y")
+        examples = sources.load_examples(path, "y")
     assert examples.feature_names == ["id", "down", "a", "b"]
     said = [record.getMessage().removeprefix(f"{path}: ") for record in caplog.records]
     assert said[0] == "4 columns (4 number) give 4 features"
@@ -816,7 +825,7 @@ def test_what_tells_nothing_or_too_much_is_said(table, caplog):
 
 
 def test_rows_stay_in_the_order_of_the_source(table):
-    examples = sources.load(table(rows(a=lambda k: k * 17 % 41)), "y")
+    examples = sources.load_examples(table(rows(a=lambda k: k * 17 % 41)), "y")
     assert examples.x[:, 0].tolist() == [k * 17 % 41 for k in range(40)]
     assert examples.y.tolist() == [k % 3 for k in range(40)]
 
@@ -852,7 +861,7 @@ def test_parquet_and_csv_of_the_same_rows_are_the_same_bits(table, parquet):
         ",".join(content),
         *(",".join("" if v is None else str(v) for v in row) for row in zip(*content.values(), strict=True)),
     ]
-    ours, theirs = sources.load(table("\n".join(lines)), "y"), sources.load(parquet(content), "y")
+    ours, theirs = sources.load_examples(table("\n".join(lines)), "y"), sources.load_examples(parquet(content), "y")
     assert ours.x.tobytes() == theirs.x.tobytes()
     assert (ours.encoding, ours.class_names, ours.y.tolist()) == (
         theirs.encoding,
@@ -885,7 +894,7 @@ def test_a_zone_is_kept(parquet):
 @pytest.mark.parametrize("last", [2.125, None])
 def test_numbers_that_are_numbers_already_need_no_notation(table, parquet, last):
     """`1.234`, a text, is 1234 in this column; a Parquet's number is what it is."""
-    encoding = columns.fit(read_table(table("a;y\n" + "1.500;p\n2.250,5;q\n" * 9)), "y")
+    encoding = columns.fit_encoding(read_table(table("a;y\n" + "1.500;p\n2.250,5;q\n" * 9)), "y")
     later = read_table(parquet({"a": [1.234, last], "d": [1, 2]}))
     assert encoding.encode(later).tolist() == [[1.234], [last or 1500]]
     assert encoding.encode(read_table(table("a\n1.234\n", "later.csv"))).tolist() == [[1234]]
@@ -964,7 +973,7 @@ def offline(tmp_path, monkeypatch):
 
 def test_openmls_iris_is_the_bundled_one(offline):
     cached(61, offline)
-    ours, bundled = sources.load("openml:61", None), sources.load("iris", None)
+    ours, bundled = sources.load_examples("openml:61", None), sources.load_examples("iris", None)
     assert ours.class_names == ["Iris-setosa", "Iris-versicolor", "Iris-virginica"]
     assert ours.feature_names == ["sepallength", "sepalwidth", "petallength", "petalwidth"]
     assert ours.y.tolist() == bundled.y.tolist()
@@ -973,21 +982,21 @@ def test_openmls_iris_is_the_bundled_one(offline):
 
 def test_openmls_categories_and_missing_values(offline):
     cached(42585, offline)
-    examples = sources.load("openml:42585", None)
+    examples = sources.load_examples("openml:42585", None)
     assert examples.class_names == ["Adelie", "Chinstrap", "Gentoo"]
     assert examples.feature_names[:5] == [
         "island=Biscoe", "island=Dream", "island=Torgersen", "culmen_length_mm", "culmen_length_mm is missing",
     ]  # fmt: skip
     assert examples.feature_names[-4:] == ["sex=FEMALE", "sex=MALE", "sex=_", "sex is missing"]
     assert examples.x[:, [4, -1]].sum(axis=0).tolist() == [2, 10]
-    other = sources.load("openml:42585", "island", drop=["sex", "species"])
+    other = sources.load_examples("openml:42585", "island", drop=["sex", "species"])
     assert other.class_names == ["Biscoe", "Dream", "Torgersen"]
 
 
 def test_openmls_regression_is_told(offline):
     cached(561, offline)
     with pytest.raises(UserError, match=r"openml:561: column class has 104 different numbers in 209 rows.*regression"):
-        sources.load("openml:561", None)
+        sources.load_examples("openml:561", None)
 
 
 def test_what_openml_has_not_or_is_no_table_is_told(offline):

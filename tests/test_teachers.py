@@ -23,10 +23,16 @@ from kdlib.io.artifacts import read_npz, write_npz
 from kdlib.io.errors import UserError
 from kdlib.pipeline.command_line import ANSWERS, DATASET, TEACHER
 from kdlib.teachers import external
-from kdlib.teachers.calibration import TEMPERATURES, temperature
-from kdlib.teachers.classifiers import answers, build, fits, fitted, out_of_fold
-from kdlib.teachers.folds import fitted_on, fold_of, folds
-from kdlib.teachers.smoothing import logits_of
+from kdlib.teachers.calibration import TEMPERATURES, fit_temperature
+from kdlib.teachers.classifiers import (
+    build_classifier,
+    count_fits,
+    fit_and_predict,
+    fit_classifier,
+    predict_out_of_fold,
+)
+from kdlib.teachers.folds import assign_folds, folds_by_split, rows_to_fit
+from kdlib.teachers.smoothing import smoothed_log_probabilities
 from stages import train_teacher
 
 NEAREST = {"model": "KNeighborsClassifier", "options": {"n_neighbors": 1}}
@@ -54,30 +60,30 @@ class TestFolds:
     @given(st.lists(st.integers(0, 3), min_size=2, max_size=60), st.integers(2, 7), st.integers(0, 9))
     def test_each_class_is_spread_evenly(self, y, count, seed):
         y = np.array(y)
-        fold = fold_of(y, count, seed)
+        fold = assign_folds(y, count, seed)
         for members in [np.ones(len(y), bool), *(y == label for label in np.unique(y))]:
             sizes = np.bincount(fold[members], minlength=count)
             assert sizes.max() - sizes.min() <= 1
 
     def test_are_of_the_labelled_training_rows_alone(self, here):
         dataset = prepared(labeled_fraction=0.5)
-        for split, own in enumerate(folds(dataset, 5, 0)):
+        for split, own in enumerate(folds_by_split(dataset, 5, 0)):
             assert np.array_equal(np.flatnonzero(own < 5), dataset.labeled(split))
             for k in range(6):
-                taught = fitted_on(own, k, 5)
+                taught = rows_to_fit(own, k, 5)
                 assert set(taught) <= set(dataset.labeled(split)) - set(np.flatnonzero(own == k))
-        assert np.array_equal(fitted_on(own, 5, 5), dataset.labeled(1))
+        assert np.array_equal(rows_to_fit(own, 5, 5), dataset.labeled(1))
 
     def test_equal_rows_are_in_one_fold(self, here):
         groups = np.random.default_rng(0).integers(0, 40, 200)
         y = np.random.default_rng(1).integers(0, 2, 200)
-        fold = fold_of(y, 5, 0, groups=groups)
+        fold = assign_folds(y, 5, 0, groups=groups)
         assert all(len(np.unique(fold[groups == group])) == 1 for group in np.unique(groups))
         assert np.bincount(fold).min() > 25
-        assert np.array_equal(fold_of(y, 5, 0, groups=np.arange(200)), fold_of(y, 5, 0))
+        assert np.array_equal(assign_folds(y, 5, 0, groups=np.arange(200)), assign_folds(y, 5, 0))
         dataset = prepared(splits=2)
         dataset.x = dataset.x[np.arange(len(dataset.y)) // 3]
-        for split, own in enumerate(folds(dataset, 5, 0)):
+        for split, own in enumerate(folds_by_split(dataset, 5, 0)):
             labeled = dataset.labeled(split)
             assert np.array_equal(np.sort(own[labeled])[[0, -1]], [0, 4])
             for row in np.unique(dataset.x, axis=0):
@@ -85,7 +91,7 @@ class TestFolds:
 
     def test_differ_by_split_and_seed(self):
         y = np.zeros(40, dtype=int)
-        drawn = {tuple(fold_of(y, 5, seed, split)) for seed in (0, 1) for split in (0, 1)}
+        drawn = {tuple(assign_folds(y, 5, seed, split)) for seed in (0, 1) for split in (0, 1)}
         assert len(drawn) == 4
 
 
@@ -96,13 +102,13 @@ class TestFloor:
         st.integers(1, 10**6),
     )
     def test_gives_the_log_of_probabilities_in_the_same_order(self, p, n):
-        z = logits_of(np.array([p]), n)[0].astype(np.float64)
+        z = smoothed_log_probabilities(np.array([p]), n)[0].astype(np.float64)
         assert np.exp(z).sum() == pytest.approx(1, rel=1e-5)
         order = np.argsort(p, kind="stable")
         assert (np.diff(z[order]) >= 0).all()
 
     def test_of_a_zero_is_a_share_of_one_example(self):
-        z = logits_of(np.array([[0.0, 1.0]]), 99)[0].astype(np.float64)
+        z = smoothed_log_probabilities(np.array([[0.0, 1.0]]), 99)[0].astype(np.float64)
         assert np.exp(z) == pytest.approx([0.005, 0.995])
 
 
@@ -114,7 +120,7 @@ class TestCalibration:
         rng = np.random.default_rng(seed)
         z = 2 * rng.normal(size=(3000, 4))
         labels = np.argmax(z + rng.gumbel(size=z.shape), axis=1)
-        assert temperature(z * factor, labels) == pytest.approx(factor, rel=0.15)
+        assert fit_temperature(z * factor, labels) == pytest.approx(factor, rel=0.15)
 
     def test_gives_the_least_loss(self):
         rng = np.random.default_rng(0)
@@ -123,7 +129,7 @@ class TestCalibration:
             -np.mean(np.log(np.exp(z / t) / np.exp(z / t).sum(axis=1, keepdims=True))[np.arange(200), labels])
             for t in TEMPERATURES
         ]
-        assert temperature(z, labels) == TEMPERATURES[np.argmin(losses)]
+        assert fit_temperature(z, labels) == TEMPERATURES[np.argmin(losses)]
 
 
 class TestClassifier:
@@ -131,8 +137,8 @@ class TestClassifier:
         """Of labels at random the nearest neighbour knows its own rows' alone."""
         rng = np.random.default_rng(0)
         x, y = rng.random((200, 3)), rng.integers(0, 2, 200)
-        classifier = build(NEAREST["model"], NEAREST["options"])
-        logits, model = out_of_fold(classifier, x, y, fold_of(y, 5, 0), 5, 2, 0)
+        classifier = build_classifier(NEAREST["model"], NEAREST["options"])
+        logits, model = predict_out_of_fold(classifier, x, y, assign_folds(y, 5, 0), 5, 2, 0)
         assert (model.predict(x) == y).all()
         assert abs((logits.argmax(axis=1) == y).mean() - 0.5) < 0.15
 
@@ -140,30 +146,30 @@ class TestClassifier:
         from sklearn.neighbors import KNeighborsClassifier
 
         dataset = prepared(labeled_fraction=0.5)
-        logits, _ = answers(*NEAREST.values(), dataset, 5, 0)
+        logits, _ = fit_and_predict(*NEAREST.values(), dataset, 5, 0)
         for split in range(2):
             taught = dataset.labeled(split)
             others = np.setdiff1d(np.arange(len(dataset.y)), taught)
             model = KNeighborsClassifier(1).fit(dataset.inputs(taught, split), dataset.y[taught])
-            expected = logits_of(model.predict_proba(dataset.inputs(others, split)), len(taught))
+            expected = smoothed_log_probabilities(model.predict_proba(dataset.inputs(others, split)), len(taught))
             shares = expected / logits[split, others]
             assert np.ptp(shares) < 1e-5
             assert np.ptp(shares) < abs(TEMPERATURES - shares.mean()).min() + 1e-5
 
     def test_what_is_held_out_teaches_nothing(self, here):
         dataset = prepared(splits=1)
-        before, _ = answers(*FOREST.values(), dataset, 3, 0)
+        before, _ = fit_and_predict(*FOREST.values(), dataset, 3, 0)
         train, held_out = dataset.rows("train"), np.flatnonzero(dataset.assignment[0])
         dataset.x[held_out] *= -5
         dataset.y[held_out] = 0
-        after, _ = answers(*FOREST.values(), dataset, 3, 0)
+        after, _ = fit_and_predict(*FOREST.values(), dataset, 3, 0)
         assert np.array_equal(before[:, train], after[:, train])
         assert not np.array_equal(before[:, held_out], after[:, held_out])
 
     def test_the_number_of_processes_is_no_matter(self, here):
         dataset = prepared()
         name, options = FOREST.values()
-        one, two = (answers(name, options | {"n_jobs": jobs}, dataset, 3, 0) for jobs in (None, 2))
+        one, two = (fit_and_predict(name, options | {"n_jobs": jobs}, dataset, 3, 0) for jobs in (None, 2))
         assert np.array_equal(one[0], two[0])
         assert one[1] == two[1]
 
@@ -175,8 +181,8 @@ class TestClassifier:
             return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
 
         before = counts()
-        answers(*NEAREST.values(), dataset, 3, 0, lambda: seen.append(set(counts())), Threads(1))
-        assert seen == [{1}] * 8 == [{1}] * fits(dataset, 3, 0)
+        fit_and_predict(*NEAREST.values(), dataset, 3, 0, lambda: seen.append(set(counts())), Threads(1))
+        assert seen == [{1}] * 8 == [{1}] * count_fits(dataset, 3, 0)
         assert counts() == before
 
     def test_minutes_are_not_silent(self, here, caplog, monkeypatch):
@@ -224,12 +230,12 @@ class TestClassifier:
         dataset.y[dataset.labeled()[3:]] = np.arange(len(dataset.labeled()) - 3) % 2
         dataset.y[dataset.labeled()[:3]] = 2
         options = options | {"random_state": 0}
-        found, _ = answers(name, options | {"class_weight": {7: 5, "1": 0.5}}, dataset, 4, 0)
-        classifier = build(name, options | {"class_weight": {0: 5, 1: 1, 2: 0.5}})
+        found, _ = fit_and_predict(name, options | {"class_weight": {7: 5, "1": 0.5}}, dataset, 4, 0)
+        classifier = build_classifier(name, options | {"class_weight": {0: 5, 1: 1, 2: 0.5}})
         x, y = dataset.inputs(np.arange(len(dataset.y))), dataset.y
-        expected, _ = out_of_fold(classifier, x, y, folds(dataset, 4, 0)[0], 4, 3, 0)
+        expected, _ = predict_out_of_fold(classifier, x, y, folds_by_split(dataset, 4, 0)[0], 4, 3, 0)
         assert np.array_equal(found[0], expected)
-        assert not np.array_equal(found, answers(name, options, dataset, 4, 0)[0])
+        assert not np.array_equal(found, fit_and_predict(name, options, dataset, 4, 0)[0])
 
     def test_it_is_fitted_again_with_the_weights(self, here, capsys):
         prepared()
@@ -242,24 +248,27 @@ class TestClassifier:
 
     def test_random_state_follows_from_the_seed_unless_it_is_given(self):
         x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
-        free, fixed = (build(FOREST["model"], {"random_state": state}) for state in (None, 7))
-        states = [fitted(free, x, y, number, seed, 5).random_state for seed, number in ((0, 0), (0, 0), (1, 0), (0, 1))]
+        free, fixed = (build_classifier(FOREST["model"], {"random_state": state}) for state in (None, 7))
+        states = [
+            fit_classifier(free, x, y, number, seed, 5).random_state
+            for seed, number in ((0, 0), (0, 0), (1, 0), (0, 1))
+        ]
         assert states[0] == states[1]
         assert len(set(states)) == 3
-        assert fitted(fixed, x, y, 0, 0, 5).random_state == 7
+        assert fit_classifier(fixed, x, y, 0, 0, 5).random_state == 7
 
     @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # of old scikit-learn, new SciPy
     @pytest.mark.parametrize("name", ["LinearSVC", "Perceptron", "RidgeClassifier"])
     def test_decisions_are_calibrated(self, here, name):
         dataset = prepared(splits=1)
-        logits, _ = answers(name, {}, dataset, 5, 0)
+        logits, _ = fit_and_predict(name, {}, dataset, 5, 0)
         assert np.isfinite(logits).all()
         assert (logits.argmax(axis=-1)[0] == dataset.y).mean() > 0.6
 
     def test_a_class_of_one_row(self):
         """The fold that has it is answered by a model that has not."""
         x, y = np.arange(20.0)[:, None], np.array([0] * 10 + [1] * 9 + [2])
-        logits, _ = out_of_fold(build("GaussianNB", {}), x, y, fold_of(y, 5, 0), 5, 3, 0)
+        logits, _ = predict_out_of_fold(build_classifier("GaussianNB", {}), x, y, assign_folds(y, 5, 0), 5, 3, 0)
         assert logits[19].argmax() == 1
         assert np.isfinite(logits).all()
 
@@ -268,7 +277,7 @@ class TestClassifier:
         """The one row of the other class is answered by a model that knows no other than the first."""
         x, y = np.arange(20.0)[:, None], np.array([0] * 19 + [1])
         options = {"max_iter": 2} if name.startswith("Hist") else {"loss": "log_loss"}
-        logits, _ = out_of_fold(build(name, options), x, y, fold_of(y, 5, 0), 5, 2, 0)
+        logits, _ = predict_out_of_fold(build_classifier(name, options), x, y, assign_folds(y, 5, 0), 5, 2, 0)
         assert logits[19].argmax() == 0
         assert np.isfinite(logits).all()
 
@@ -278,7 +287,9 @@ class TestClassifier:
             own = slice(16 + rows)
             context = contextlib.nullcontext() if enough else pytest.raises(UserError, match="3 labelled training rows")
             with context:
-                out_of_fold(build("RidgeClassifier", {}), x[own], y[own], fold_of(y[own], 5, 0), 5, 3, 0)
+                predict_out_of_fold(
+                    build_classifier("RidgeClassifier", {}), x[own], y[own], assign_folds(y[own], 5, 0), 5, 3, 0
+                )
 
     @pytest.mark.parametrize(
         ("teacher", "words"),
@@ -367,7 +378,7 @@ def asked(here):
     from sklearn.neighbors import KNeighborsClassifier
 
     dataset = prepared(labeled_fraction=0.5, scaling="none")
-    external.export("data/rows.npz", dataset, 5, 0)
+    external.export_rows("data/rows.npz", dataset, 5, 0)
     rows = dict(np.load("data/rows.npz", allow_pickle=False))
     return dataset, rows, loop(rows, KNeighborsClassifier(3))
 
@@ -396,60 +407,60 @@ class TestForeign:
     def test_answers_to_the_exported_rows_are_the_classifiers_own(self, asked):
         dataset, rows, p = asked
         path = given_file(probabilities=p, digest=rows["digest"], class_names=rows["class_names"], bytes=12)
-        logits, origin = external.read(path, dataset)
-        theirs, _ = answers("KNeighborsClassifier", {"n_neighbors": 3}, dataset, 5, 0)
+        logits, origin = external.read_logits(path, dataset)
+        theirs, _ = fit_and_predict("KNeighborsClassifier", {"n_neighbors": 3}, dataset, 5, 0)
         for split, own in enumerate(logits):
             taught = dataset.labeled(split)
-            scale = np.float32(temperature(own[taught], dataset.y[taught]))
+            scale = np.float32(fit_temperature(own[taught], dataset.y[taught]))
             assert np.array_equal(own / scale, theirs[split])
         assert origin == {"model": "foreign", "one_for_all": False, "bytes": 12, "digest": True}
 
     def test_one_number_or_text_may_be_an_array_of_one(self, asked):
         dataset, rows, p = asked
         path = given_file(probabilities=p, digest=[str(rows["digest"])], bytes=[12])
-        assert external.read(path, dataset)[1]["bytes"] == 12
+        assert external.read_logits(path, dataset)[1]["bytes"] == 12
 
     def test_logits_are_as_they_are(self, asked):
         dataset, _, p = asked
-        logits, _ = external.read(given_file(logits=p.astype(np.float32) - 7), dataset)
+        logits, _ = external.read_logits(given_file(logits=p.astype(np.float32) - 7), dataset)
         assert np.array_equal(logits, p.astype(np.float32) - 7)
 
     def test_rows_in_any_order_by_their_numbers(self, asked):
         dataset, rows, p = asked
         order = np.random.default_rng(0).permutation(len(dataset.y))
-        expected, _ = external.read(given_file(probabilities=p), dataset)
-        logits, _ = external.read(given_file(probabilities=p[:, order], id=rows["id"][order]), dataset)
+        expected, _ = external.read_logits(given_file(probabilities=p), dataset)
+        logits, _ = external.read_logits(given_file(probabilities=p[:, order], id=rows["id"][order]), dataset)
         assert np.array_equal(logits, expected)
 
     @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
     def test_what_rounding_leaves_of_probabilities_is_clipped(self, asked, dtype):
         dataset, _, _ = asked
         p = np.eye(3)[dataset.y]
-        expected, _ = external.read(given_file(probabilities=p), dataset)
+        expected, _ = external.read_logits(given_file(probabilities=p), dataset)
         beyond = np.where(p == 1, np.nextafter(dtype(1), dtype(2)), dtype(-1e-9))
-        logits, _ = external.read(given_file(probabilities=beyond.astype(dtype)), dataset)
+        logits, _ = external.read_logits(given_file(probabilities=beyond.astype(dtype)), dataset)
         assert np.array_equal(logits, expected)
         for p_of_class, message in ((1.002, "row 3 has 1.002 in column 0"), (-0.002, "row 3 has -0.002 in column 0")):
             p[3] = p_of_class, 1 - p_of_class, 0
             with pytest.raises(UserError, match=message):
-                external.read(given_file(probabilities=p), dataset)
+                external.read_logits(given_file(probabilities=p), dataset)
 
     def test_probabilities_by_the_name_of_logits_are_refused_with_a_remedy(self, asked):
         dataset, _, p = asked
         for values in (p, p[0], p.astype(np.float32), np.rint(p).astype(int)):
             with pytest.raises(UserError, match=r"sums to 1, as probabilities do: name them probabilities; .* add 1"):
-                external.read(given_file(logits=values), dataset)
-        raised, _ = external.read(given_file(logits=p + 1), dataset)
+                external.read_logits(given_file(logits=values), dataset)
+        raised, _ = external.read_logits(given_file(logits=p + 1), dataset)
         assert np.array_equal(raised, (p + 1).astype(np.float32))
         p[1, 7] *= 2
-        assert np.array_equal(external.read(given_file(logits=p), dataset)[0], p.astype(np.float32))
+        assert np.array_equal(external.read_logits(given_file(logits=p), dataset)[0], p.astype(np.float32))
 
     def test_what_is_named_may_be_in_an_array_of_one_and_in_bytes(self, asked):
         dataset, rows, p = asked
         named = {"bytes": [12], "digest": [rows["digest"]], "class_names": rows["class_names"].astype(bytes)}
-        assert external.read(given_file(probabilities=p, **named), dataset)[1]["bytes"] == 12
+        assert external.read_logits(given_file(probabilities=p, **named), dataset)[1]["bytes"] == 12
         named["digest"] = rows["digest"].astype(bytes)
-        assert external.read(given_file(probabilities=p, **named), dataset)[1]["bytes"] == 12
+        assert external.read_logits(given_file(probabilities=p, **named), dataset)[1]["bytes"] == 12
 
     @pytest.mark.parametrize(
         ("change", "words"),
@@ -481,7 +492,7 @@ class TestForeign:
         dataset, rows, p = asked
         path = given_file(**change({"probabilities": p, "id": rows["id"]}, p))
         with pytest.raises(UserError) as refused:
-            external.read(path, dataset)
+            external.read_logits(path, dataset)
         message = str(refused.value)
         assert message.startswith(f"{PATH}: ")
         assert "\n" not in message
@@ -489,13 +500,13 @@ class TestForeign:
 
     def test_a_file_that_is_not_there(self, asked):
         with pytest.raises(UserError, match="model names it"):
-            external.read("data/raw/none.npz", asked[0])
+            external.read_logits("data/raw/none.npz", asked[0])
 
     def test_a_file_with_a_pickle(self, asked):
         os.makedirs("data/raw", exist_ok=True)
         np.savez(PATH, probabilities=np.array([object()]), allow_pickle=True)
         with pytest.raises(UserError, match="without pickles"):
-            external.read(PATH, asked[0])
+            external.read_logits(PATH, asked[0])
 
     def test_a_run_with_it_says_so(self, asked, capsys):
         _, _, p = asked
@@ -530,7 +541,7 @@ class TestForeign:
 
 def test_a_teacher_that_was_put_there_by_hand_is_not_replaced(asked):
     dataset, _, p = asked
-    by_hand = {"logits": logits_of(p, 60), "dataset_digest": np.array(dataset.digest)}
+    by_hand = {"logits": smoothed_log_probabilities(p, 60), "dataset_digest": np.array(dataset.digest)}
     write_npz(TEACHER, by_hand)
     with pytest.raises(UserError, match="move it to data/raw/ and name it in teacher"):
         run(quick_params(), "train_teacher")

@@ -7,7 +7,7 @@ import pytest
 
 from kdlib.backends import dense
 from kdlib.backends.arithmetic import EXACT, FAST
-from kdlib.data.scaled import Scaled
+from kdlib.data.scaled import ScaledRows
 from kdlib.io.errors import UserError
 from kdlib.learning.inputs import outlying
 from kdlib.learning.network import Network
@@ -237,7 +237,7 @@ def test_views_that_look_alike_are_the_training_without_them():
 def test_bytes_are_held_once_more_as_float32_and_never_as_float64():
     random, n, features = np.random.default_rng(0), 16000, 300
     x, one_hot = random.integers(0, 256, (n, features), dtype=np.uint8), np.eye(10)[random.integers(0, 10, n)]
-    scaled = Scaled(x, np.arange(n), np.zeros(features), np.full(features, 1 / 255))
+    scaled = ScaledRows(x, np.arange(n), np.zeros(features), np.full(features, 1 / 255))
     tracemalloc.start()
     try:
         train(scaled, CrossEntropy(one_hot, EXACT), Recipe((8,), 1, batch_size=500), (scaled, one_hot), Streams(0, "x"))

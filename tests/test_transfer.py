@@ -10,14 +10,14 @@ from conftest import MAINS, quick_params
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdlib.data.dataset import ABSENT, HIDDEN, Dataset
+from kdlib.data.dataset import ABSENT, UNLABELED, Dataset
 from kdlib.data.encoding import Encoding
 from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import load_model
 from kdlib.pipeline.command_line import BASELINE, DATASET, STUDENT, TEACHER
-from kdlib.preparation.synthesis import SYNTHESES, mixup, munge, nearest
-from kdlib.preparation.transfer import extended
+from kdlib.preparation.synthesis import SYNTHESES, mixup, munge, nearest_rows
+from kdlib.preparation.transfer import with_transfer_rows
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ class TestSynthesis:
     def test_munge_takes_half_of_the_columns_from_around_the_neighbour(self):
         rng = np.random.default_rng(0)
         x = np.concatenate([rng.normal(size=(400, 4)), np.eye(3)[rng.integers(0, 3, 400)]], axis=1)
-        made, other = munge(x, x, [1, 1, 1, 1, 3], 20, np.random.default_rng(1)), x[nearest(x)]
+        made, other = munge(x, x, [1, 1, 1, 1, 3], 20, np.random.default_rng(1)), x[nearest_rows(x)]
         own, others = np.tile(x, (20, 1)), np.tile(other, (20, 1))
         taken = made[:, :4] != own[:, :4]
         assert abs(taken.mean() - 0.5) < 0.01
@@ -82,12 +82,12 @@ class TestSynthesis:
         x = np.random.default_rng(seed).normal(size=(n, 3))
         distance = ((x[:, None] - x[None]) ** 2).sum(axis=-1)
         np.fill_diagonal(distance, np.inf)
-        found = distance[np.arange(n), nearest(x)]
+        found = distance[np.arange(n), nearest_rows(x)]
         assert found == pytest.approx(distance.min(axis=1), abs=1e-4)
 
     def test_of_many_rows_the_neighbour_is_among_some(self):
         x = np.arange(10_000.0)[:, None]
-        found = nearest(x)
+        found = nearest_rows(x)
         assert len(np.unique(found)) <= 4096
         assert (found != np.arange(10_000)).all()
         assert np.abs(found - np.arange(10_000)).max() <= 3
@@ -105,7 +105,7 @@ class TestDataset:
         assert np.array_equal(dataset.offset, plain.offset)
         assert (dataset.y[n:] == -1).all()
         codes = dataset.assignment[:, n:].reshape(2, 2, 3 * train)
-        assert (codes == np.where(np.eye(2, dtype=bool), HIDDEN, ABSENT)[:, :, None]).all()
+        assert (codes == np.where(np.eye(2, dtype=bool), UNLABELED, ABSENT)[:, :, None]).all()
         for split in range(2):
             assert len(dataset.rows("train", split)) == 4 * train
             assert np.array_equal(dataset.labeled(split), plain.labeled(split))
@@ -116,16 +116,16 @@ class TestDataset:
     @pytest.mark.parametrize("synthesis", SYNTHESES)
     def test_no_row_that_a_split_holds_out_enters(self, synthesis):
         plain = prepared(labeled_fraction=0.5)
-        before = extended(plain, None, synthesis, 2, 0)
+        before = with_transfer_rows(plain, None, synthesis, 2, 0)
         assert before.digest == ""  # not that of the rows without them
         for split in range(2):
             held_out = np.isin(plain.assignment[split], (1, 2))
             other = Dataset(**{**vars(plain), "x": np.where(held_out[:, None], 1e6, plain.x)})
-            after, own = extended(other, None, synthesis, 2, 0), before.assignment[split] == HIDDEN
+            after, own = with_transfer_rows(other, None, synthesis, 2, 0), before.assignment[split] == UNLABELED
             assert np.array_equal(before.x[own], after.x[own])
 
     def test_draws_follow_from_seed_and_split(self):
-        made = [extended(prepared(), None, "mixup", 1, seed).x for seed in (0, 0, 1)]
+        made = [with_transfer_rows(prepared(), None, "mixup", 1, seed).x for seed in (0, 0, 1)]
         assert np.array_equal(made[0], made[1])
         assert not np.array_equal(made[0], made[2])
 
@@ -143,7 +143,7 @@ class TestDataset:
         dataset = prepared({"rows": "data/raw/more.npz", "synthesis": "mixup", "times": 1})
         n = len(plain.y)
         assert np.array_equal(dataset.x[n : n + 7], own)
-        assert (dataset.assignment[:, n : n + 7] == HIDDEN).all()
+        assert (dataset.assignment[:, n : n + 7] == UNLABELED).all()
         assert (dataset.assignment[:, n + 7 :] != plain.assignment[:, :1]).all()
 
     def test_a_row_of_ones_own_is_absent_where_an_equal_one_is_held_out(self, caplog):
@@ -152,9 +152,9 @@ class TestDataset:
         own = np.concatenate([plain.x[:40] + 100, plain.x])
         np.savez("data/raw/more.npz", x_unlabeled=own)
         dataset = prepared({"rows": "data/raw/more.npz"}, splits=3, labeled_fraction=0.5)
-        n, trained = len(plain.y), np.isin(plain.assignment, [0, HIDDEN])
-        assert (dataset.assignment[:, n : n + 40] == HIDDEN).all()
-        assert np.array_equal(dataset.assignment[:, n + 40 :], np.where(trained, HIDDEN, ABSENT))
+        n, trained = len(plain.y), np.isin(plain.assignment, [0, UNLABELED])
+        assert (dataset.assignment[:, n : n + 40] == UNLABELED).all()
+        assert np.array_equal(dataset.assignment[:, n + 40 :], np.where(trained, UNLABELED, ABSENT))
         assert f"{n} of the {n + 40} rows without a label are equal to rows with one" in caplog.text
 
     def test_a_second_table_is_encoded_as_the_first(self):
@@ -218,7 +218,7 @@ def test_every_teacher_labels_them_and_only_the_student_hears_of_them(teacher):
     dataset, n = Dataset.load(DATASET), plain["logits"].shape[1]
     assert np.array_equal(teacher["logits"][:, :n], plain["logits"])
     for split in range(2):
-        own = dataset.assignment[split] == HIDDEN
+        own = dataset.assignment[split] == UNLABELED
         assert teacher["logits"][split, own].any(axis=1).all()
         assert not teacher["logits"][split, dataset.assignment[split] == ABSENT].any()
     assert np.array_equal(baseline["weights_0"].shape, control["weights_0"].shape)
@@ -235,7 +235,7 @@ def test_without_alpha_the_teacher_still_speaks_where_there_is_no_label():
         MAINS[stage](params)
     dataset, found = Dataset.load(DATASET), []
     model, weights = load_model(TEACHER, dataset), read_npz(STUDENT)["weights_0"]
-    for rows in (dataset.labeled(), np.flatnonzero(dataset.assignment[0] == HIDDEN)):
+    for rows in (dataset.labeled(), np.flatnonzero(dataset.assignment[0] == UNLABELED)):
         arrays = read_npz(TEACHER)
         arrays["logits"][0, rows] = -model.logits[0, rows]
         np.savez(TEACHER, **arrays)

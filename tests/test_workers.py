@@ -233,7 +233,7 @@ def test_a_folder_of_any_name(name, whole, tmp_path, monkeypatch):
 def test_what_is_in_a_file_without_a_name_reaches_the_workers(tmp_path, monkeypatch):
     """Rows that are views, and what the teacher says of them."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(chunks, "SCRATCH", 1)
+    monkeypatch.setattr(chunks, "MIN_FILE_BYTES", 1)
     section = {"augment": {"shift": 1}, "epochs": 2}
     changes = {
         "prepare": {"dataset": "digits", "max_samples": 300, "splits": 2},

@@ -9,12 +9,12 @@ from hypothesis.extra import numpy as hnp
 
 from kdlib.backends.arithmetic import EXACT
 from kdlib.evaluation import metrics
-from kdlib.io.artifacts import digest, read_npz, write_npz
+from kdlib.io.artifacts import array_digest, read_npz, write_npz
 from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.numerics import exact
 from kdlib.preparation import sources
-from kdlib.preparation.build import prepare
+from kdlib.preparation.build import build_dataset
 
 some = settings(deadline=None, max_examples=60)
 NUMBERS = st.sampled_from([0.0, -0.0, 0.0, -0.0, 1.0, -1.0, 5e-324, -5e-324])
@@ -45,7 +45,7 @@ def test_a_dataset(tmp_path_factory, x, scaling, image):
         shape = (2, 2) if image else ()
         x = np.concatenate([x, np.arange(30.0)[:, None]], axis=1)  # no two rows are equal
         examples = sources.Examples(x, LABELS, list("abc"), list("wxyz"), shape)
-        return prepare(examples, 0, 2, 0.6, 0.2, None, scaling, 1.0)
+        return build_dataset(examples, 0, 2, 0.6, 0.2, None, scaling, 1.0)
 
     dataset, plain = made(x), made(positive(x))
     assert dataset.digest == plain.digest
@@ -67,7 +67,7 @@ def test_an_archive(tmp_path_factory, array):
     written = path.read_bytes()
     write_npz(path, {"a": plain, "b": plain[0, 0]})
     assert written == path.read_bytes()
-    assert digest({"a": array}) == digest({"a": plain})
+    assert array_digest({"a": array}) == array_digest({"a": plain})
     np.savez(path, a=array)
     assert bits(read_npz(path)["a"]) == bits(plain)
 
@@ -76,14 +76,14 @@ def test_classes_named_by_a_zero(tmp_path):
     y = np.array([0.0, -0.0, 1.0] * 9)
     for labels in (y, y[::-1], -y):
         np.savez(tmp_path / "own.npz", x=np.ones((27, 2)), y=labels)
-        names = sources.load(str(tmp_path / "own.npz"), None).class_names
+        names = sources.load_examples(str(tmp_path / "own.npz"), None).class_names
         assert "-0.0" not in names
         assert len(names) == 2
 
 
 def test_cells_of_a_table(tmp_path):
     (tmp_path / "own.csv").write_text("a,b,y\n-0.0,0,p\n-0,-0e5,q\n0.0,-1e-999,q\n", "utf-8")
-    assert not np.signbit(sources.load(str(tmp_path / "own.csv"), "y").x).any()
+    assert not np.signbit(sources.load_examples(str(tmp_path / "own.csv"), "y").x).any()
 
 
 ONE_HOT = np.eye(3)[LABELS[:6]]

@@ -6,26 +6,27 @@ from pathlib import Path
 
 import numpy as np
 
-from kdlib.data.checks import ABSENT, HIDDEN, PARTS, fault
-from kdlib.data.mapped_rows import Ends
+from kdlib.data.checks import ABSENT, SUBSETS, UNLABELED, check_content
+from kdlib.data.mapped_rows import MinMaxRecorder
 from kdlib.data.name_checks import check_name
-from kdlib.data.scaled import Scaled
-from kdlib.io.artifacts import digest, read_npz, write_npz
+from kdlib.data.scaled import ScaledRows
+from kdlib.io.artifacts import array_digest, read_npz, write_npz
 from kdlib.io.errors import UserError
 
 
 @dataclass
 class Dataset:
-    """Hold the content of `data/dataset.npz`: n examples, and S splits of them into the subsets PARTS.
+    """Hold the content of `data/dataset.npz`: n examples, and S splits of them into the SUBSETS.
 
     Parameters
     ----------
-    x : array or `kdlib.data.mapped_rows.Rows`, shape (n, features)
+    x : array or `kdlib.data.mapped_rows.ConcatenatedRows`, shape (n, features)
         As loaded, not scaled.
     y : int64 array, shape (n,)
         Class of each example; -1 for a row without one.
     assignment : uint8 array, shape (S, n)
-        Subset of each example in each split: an index in PARTS, HIDDEN (a training row without its label) or ABSENT.
+        Subset of each example in each split: an index in SUBSETS, UNLABELED (a training row without its label) or
+        ABSENT.
     offset, scale : float64 array, shape (S, features)
         Scaling of each split, fitted on its training rows.
     class_names, feature_names : list of str
@@ -34,7 +35,7 @@ class Dataset:
     encoding : str
         JSON of the `Encoding` that made x from a raw table, or "" if x is as in its source.
     digest : str
-        SHA-256 of all other fields, in hex; set by `seal`.
+        SHA-256 of all other fields, in hex; set by `update_digest` and `validate`.
     """
 
     x: np.ndarray
@@ -53,24 +54,24 @@ class Dataset:
         """Number of splits, S."""
         return len(self.assignment)
 
-    def rows(self, part: str, split: int = 0) -> np.ndarray:
+    def rows(self, subset: str, split: int = 0) -> np.ndarray:
         """Return the indices of the examples in a subset of the split, ascending.
 
         Parameters
         ----------
-        part : str
-            One of PARTS. "train" includes the rows whose label is hidden.
+        subset : str
+            One of SUBSETS. "train" includes the rows whose label is hidden.
         split : int
         """
         assigned = self.assignment[split]
-        hidden = (assigned == HIDDEN) & (part == "train")
-        return np.flatnonzero((assigned == PARTS.index(part)) | hidden)
+        unlabeled = (assigned == UNLABELED) & (subset == "train")
+        return np.flatnonzero((assigned == SUBSETS.index(subset)) | unlabeled)
 
     def present(self, split: int = 0) -> np.ndarray:
         """Return the indices of the examples that are in any subset of the split, ascending."""
         return np.flatnonzero(self.assignment[split] != ABSENT)
 
-    def scaled(self, rows: np.ndarray, split: int = 0) -> Scaled:
+    def scaled(self, rows: np.ndarray, split: int = 0) -> ScaledRows:
         """Return these rows with the scaling of the split, without a copy; images keep their height and width.
 
         Parameters
@@ -80,7 +81,7 @@ class Dataset:
         split : int
         """
         x = self.x.reshape(-1, *self.image_shape) if self.image_shape else self.x
-        return Scaled(x, rows, self.offset[split], self.scale[split], self.digest)
+        return ScaledRows(x, rows, self.offset[split], self.scale[split], self.digest)
 
     def inputs(self, rows: np.ndarray, split: int = 0) -> np.ndarray:
         """Return these rows of x with the scaling of the split, shape (m, features), float64."""
@@ -88,7 +89,7 @@ class Dataset:
 
     def labels(self, rows: np.ndarray, split: int = 0) -> np.ndarray:
         """Return the classes of these rows, shape (m,); -1 where the split hides the label."""
-        return np.where(self.assignment[split, rows] == HIDDEN, -1, self.y[rows])
+        return np.where(self.assignment[split, rows] == UNLABELED, -1, self.y[rows])
 
     def one_hot(self, rows: np.ndarray, split: int = 0) -> np.ndarray:
         """Return one-hot labels, shape (m, classes), float64; a row of zeros where the split hides the label."""
@@ -96,11 +97,11 @@ class Dataset:
 
     def labeled(self, split: int = 0) -> np.ndarray:
         """Return the indices of the training examples with a known label, ascending."""
-        return np.flatnonzero(self.assignment[split] == PARTS.index("train"))
+        return np.flatnonzero(self.assignment[split] == SUBSETS.index("train"))
 
     def with_label(self, rows: np.ndarray, split: int = 0) -> np.ndarray:
         """Return those of `rows` that are training examples with a known label."""
-        known = self.assignment[split, rows] == PARTS.index("train")
+        known = self.assignment[split, rows] == SUBSETS.index("train")
         return rows if known.all() else rows[known]
 
     def transfer_set(self, class_names: Sequence[str] | None = None, split: int = 0) -> np.ndarray:
@@ -136,29 +137,43 @@ class Dataset:
             arrays[name] = value if name == "x" else np.asarray(value)
         return arrays
 
-    def seal(self) -> str | None:
-        """Set `digest` to that of the content, in one pass over x, and check the content.
+    def update_digest(self) -> None:
+        """Set `digest` to the digest of the content."""
+        self.digest = array_digest(self._arrays())
 
-        Returns
-        -------
-        str or None
-            What is wrong with the content, or None.
+    def _digest_and_min_max(self):
+        """Return the digest of the content and the smallest and largest values of x, in one pass over x."""
+        x = MinMaxRecorder(self.x)
+        digest = array_digest(self._arrays() | {"x": x})
+        return digest, x.min_max
+
+    def validate(self) -> None:
+        """Check the content and set `digest`, in one pass over x.
+
+        Raises
+        ------
+        UserError
+            It says what is wrong with the content.
         """
-        x = Ends(self.x)
-        self.digest = digest(self._arrays() | {"x": x})
-        return fault(self, x.ends)
+        self.digest, min_max = self._digest_and_min_max()
+        check_content(self, min_max)
 
-    def save(self, path: Path | str, sealed: bool = False) -> None:
+    def save(self, path: Path | str, validated: bool = False) -> None:
         """Write the dataset to an `.npz`.
 
         Parameters
         ----------
         path : path-like
-        sealed : bool
-            True if nothing has changed since `seal`, which is then not repeated.
+        validated : bool
+            True if nothing has changed since `validate`, which is then not repeated.
+
+        Raises
+        ------
+        UserError
+            As `validate` does.
         """
-        if not sealed:
-            self.seal()
+        if not validated:
+            self.validate()
         write_npz(path, self._arrays() | {"digest": np.array(self.digest)})
 
     @classmethod
@@ -166,7 +181,7 @@ class Dataset:
         """Read a dataset that `save` wrote, and check it.
 
         The file is read once from end to end, for the digest and for the smallest and largest values. Arrays that are
-        mapped (`kdlib.io.npz_reader.MAPPED`) are not held in memory.
+        mapped (`kdlib.io.npz_reader.MIN_MAPPED_BYTES`) are not held in memory.
 
         Raises
         ------
@@ -174,7 +189,7 @@ class Dataset:
             If the file is missing, damaged or not such a dataset.
         """
         plain = ("x", "y", "assignment", "offset", "scale")
-        arrays = read_npz(path, [*plain, "class_names", "feature_names", "image_shape", "digest"], sealed=True)
+        arrays = read_npz(path, [*plain, "class_names", "feature_names", "image_shape", "digest"], skip_crc=True)
         try:
             dataset = cls(
                 *(arrays[name] for name in plain),
@@ -184,11 +199,13 @@ class Dataset:
             )
         except (TypeError, ValueError) as error:
             raise UserError(f"{path}: not a dataset ({error}); run the stage prepare again") from None
-        problem = dataset.seal()
+        dataset.digest, min_max = dataset._digest_and_min_max()
         if dataset.digest != str(arrays["digest"]):
             raise UserError(f"{path}: its content does not have the digest that it names; run the stage prepare again")
-        if problem:
-            raise UserError(f"{path}: not a dataset ({problem}); run the stage prepare again")
+        try:
+            check_content(dataset, min_max)
+        except UserError as error:
+            raise UserError(f"{path}: not a dataset ({error}); run the stage prepare again") from None
         for name in dataset.class_names:
             check_name(f"{path}: a class", name)
         return dataset

@@ -10,17 +10,17 @@ import numpy as np
 
 from kdlib.data.name_checks import check_name
 from kdlib.data.parsing import (
-    LARGEST,
-    MISSING,
+    MAX_MAGNITUDE,
+    MISSING_TEXTS,
     NOTATIONS,
     PARSERS,
     PLACEHOLDERS,
-    any_truth,
     exact_number,
     nfc,
-    number,
-    numbers,
-    parser,
+    parse_any_boolean,
+    parse_number,
+    parse_numbers,
+    parser_for,
 )
 from kdlib.data.table import Table
 from kdlib.io.artifacts import read_json
@@ -51,7 +51,7 @@ class Column:
     notation : str
         Key of `kdlib.data.parsing.NOTATIONS` in which the numbers or dates are written; "" is the plain notation.
     missing_texts : tuple of str
-        Texts that mark a missing value, in addition to `kdlib.data.parsing.MISSING`.
+        Texts that mark a missing value, in addition to `kdlib.data.parsing.MISSING_TEXTS`.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Column:
 
     @cached_property
     def _missing_numbers(self):
-        parse = {"number": number, "category": exact_number}.get(self.kind)
+        parse = {"number": parse_number, "category": exact_number}.get(self.kind)
         return {parse(text) for text in self.missing_texts if parse} - {None}
 
     def parser(self, plain: bool = False) -> Callable[[str], float | None]:
@@ -89,7 +89,7 @@ class Column:
             It returns the cell's number: NaN if the value is missing, None if the text is not of the column's kind. For
             a category it returns the index of the value's feature: -1 if it has none, NaN if the value is missing.
         """
-        missing = MISSING.union(self.missing_texts)
+        missing = MISSING_TEXTS.union(self.missing_texts)
         if self.kind == "category":
             indices = self._feature_indices()
 
@@ -101,7 +101,7 @@ class Column:
 
             return feature_index
         missing |= PLACEHOLDERS
-        parse = any_truth if self.kind == "boolean" else parser(self.kind, "" if plain else self.notation)
+        parse = parse_any_boolean if self.kind == "boolean" else parser_for(self.kind, "" if plain else self.notation)
 
         def parsed_value(text):
             value = math.nan if text in missing else parse(text)
@@ -125,15 +125,15 @@ class Column:
         Raises
         ------
         UserError
-            If the table lacks the column, if a cell is not of the column's kind or has a magnitude above `LARGEST`, or
-            if a column in a notation holds both numbers and texts.
+            If the table lacks the column, if a cell is not of the column's kind or has a magnitude above MAX_MAGNITUDE,
+            or if a column in a notation holds both numbers and texts.
         """
         plain = self.kind == "number" and (not self.notation or table.is_numeric(self.name))
-        if self.kind == "number" and not plain and self.name in table.mixed:
+        if self.kind == "number" and not plain and self.name in table.mixed_columns:
             reason = f"has numbers and texts, which are such as {self.notation}; give all as numbers"
             raise UserError(f"{table.path}: column {self.name} {reason}")
         quick = as_numbers(table, self.name) if plain and not self.missing_texts else None
-        if quick is not None and (np.abs(quick) <= LARGEST).all():
+        if quick is not None and (np.abs(quick) <= MAX_MAGNITUDE).all():
             return quick
         cells = table.cells(self.name)
         value_of_text = {}
@@ -141,7 +141,7 @@ class Column:
         for text in dict.fromkeys(cells):
             value = parse(text)
             value_of_text[text] = value
-            if value is None or abs(value) > LARGEST:
+            if value is None or abs(value) > MAX_MAGNITUDE:
                 where = table.where(cells.index(text), self.name)
                 reason = _reason(self.kind, text, value, "" if plain else self.notation)
                 raise UserError(f"{where}: {text[:40]!a} is no {self.kind}{reason}")
@@ -194,7 +194,7 @@ class Column:
 def as_numbers(table: Table, name: str) -> np.ndarray | None:
     """Return a column as float64, shape (n,), without -0.0; None unless every cell is a number."""
     if name not in table.arrays:
-        return numbers(table.cells(name))
+        return parse_numbers(table.cells(name))
     values = table.arrays[name]().astype(np.float64) + 0.0
     return None if np.isnan(values).any() else values
 
@@ -202,18 +202,18 @@ def as_numbers(table: Table, name: str) -> np.ndarray | None:
 def _reason(kind, text, value, notation):
     """Return why a cell is refused and how to write it."""
     if value is not None:
-        return f" of at most {LARGEST:g}"
+        return f" of at most {MAX_MAGNITUDE:g}"
     if notation:
         return f" such as {notation}, as the column's were where the encoding was fitted; write it so"
     if kind == "number":
-        found = {parser(kind, name)(text) for name in NOTATIONS[kind]} - {None}
+        found = {parser_for(kind, name)(text) for name in NOTATIONS[kind]} - {None}
         return f"; write it as {' or '.join(f'{value:.15g}' for value in sorted(found))}" if found else ""
     return "; write it as 2024-12-31" if kind == "date" else "; write true or false"
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """Describe how a table becomes features. `kdlib.preparation.columns.fit` makes it.
+    """Describe how a table becomes features. `kdlib.preparation.columns.fit_encoding` makes it.
 
     Parameters
     ----------
@@ -302,7 +302,7 @@ def _column(entry):
     lists = type(column.categories) is list and type(column.rare) is list and len(set(values)) == len(values)
     lists &= type(column.missing_texts) in (list, tuple) and not set(values) & set(column.missing_texts)
     known_notation = column.notation == "" or column.notation in NOTATIONS.get(column.kind, ())
-    scalars = type(column.fill) is float and abs(column.fill) <= LARGEST and type(column.missing) is bool
+    scalars = type(column.fill) is float and abs(column.fill) <= MAX_MAGNITUDE and type(column.missing) is bool
     values_fit = bool(values) == (column.kind == "category")
     if not (lists and scalars and known_notation and column.kind in KINDS and values_fit):
         raise ValueError(f"the column {column.name!a} is not what it has to be")
@@ -310,7 +310,7 @@ def _column(entry):
     return replace(column, **tuples)
 
 
-def encodes(text: str, feature_names: list[str]) -> bool:
+def is_encoding_of(text: str, feature_names: list[str]) -> bool:
     """Return whether a text is the JSON of an encoding with exactly these features, or is empty."""
     try:
         return not text or Encoding.from_json(text).feature_names == feature_names

@@ -1,4 +1,4 @@
-"""Rows that are never all in memory: concatenated memory maps, and facts that are found while rows are read."""
+"""Rows that are never all in memory: concatenated memory maps, and the ranges and copies found by reading them."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -6,15 +6,15 @@ from hashlib import blake2b
 import numpy as np
 
 from kdlib.io import npz_reader
-from kdlib.io.chunks import pieces, positive_zeros
+from kdlib.io.chunks import canonical_chunks, positive_zeros
 
 
-def large(x: np.ndarray) -> bool:
-    """Check that rows are too large to be held in memory: `npz_reader.MAPPED` bytes or more."""
-    return x.nbytes >= npz_reader.MAPPED
+def is_large(x: np.ndarray) -> bool:
+    """Check that rows are too large to be held in memory: `npz_reader.MIN_MAPPED_BYTES` or more."""
+    return x.nbytes >= npz_reader.MIN_MAPPED_BYTES
 
 
-class Rows:
+class ConcatenatedRows:
     """Concatenate the rows of several arrays lazily, as an array (n, features) of one dtype.
 
     Rows are converted when they are read; the result has no -0.0.
@@ -25,19 +25,19 @@ class Rows:
         Of shape (n_i, features), or images (n_i, height, width).
     dtype : dtype-like
         Of the result.
-    rows : int array, shape (n,), optional
+    indices : int array, shape (n,), optional
         Indices of the rows that are kept, ascending; None for all.
     """
 
     ndim = 2
 
-    def __init__(self, arrays: Sequence[np.ndarray], dtype: np.dtype | type | str, rows: np.ndarray | None = None):
+    def __init__(self, arrays: Sequence[np.ndarray], dtype: np.dtype | type | str, indices: np.ndarray | None = None):
         self.arrays = arrays
         self.dtype = np.dtype(dtype)
-        self.rows = rows
+        self.indices = indices
         self.starts = np.cumsum([0, *map(len, arrays)])  # integers
         features = int(np.prod(arrays[0].shape[1:]))  # integers
-        n = int(self.starts[-1]) if rows is None else len(rows)
+        n = int(self.starts[-1]) if indices is None else len(indices)
         self.shape = n, features
         self.size = n * features
         self.nbytes = self.size * self.dtype.itemsize
@@ -49,11 +49,11 @@ class Rows:
         """Read rows by a slice or by indices (m,), as an array (m, features)."""
         if key is Ellipsis:
             key = slice(None)
-        if self.rows is None and len(self.arrays) == 1:
+        if self.indices is None and len(self.arrays) == 1:
             found = self.arrays[0][key]
-            return positive_zeros(found.reshape(len(found), -1).astype(self.dtype, copy=False))
+            return positive_zeros(found.reshape(len(found), self.shape[1]).astype(self.dtype, copy=False))
         indices = np.arange(*key.indices(len(self))) if isinstance(key, slice) else np.asarray(key)
-        indices = indices if self.rows is None else self.rows[indices]
+        indices = indices if self.indices is None else self.indices[indices]
         out = np.empty((len(indices), self.shape[1]), self.dtype)
         for array, start in zip(self.arrays, self.starts, strict=False):
             inside = (indices >= start) & (indices < start + len(array))
@@ -61,56 +61,57 @@ class Rows:
                 out[inside] = array[indices[inside] - start].reshape(-1, self.shape[1])
         return positive_zeros(out)
 
-    def kept(self, rows: np.ndarray) -> "Rows":
+    def select(self, indices: np.ndarray) -> "ConcatenatedRows":
         """Select rows lazily, by ascending indices."""
-        return Rows(self.arrays, self.dtype, rows if self.rows is None else self.rows[rows])
+        kept = indices if self.indices is None else self.indices[indices]
+        return ConcatenatedRows(self.arrays, self.dtype, kept)
 
 
-class Ends:
+class MinMaxRecorder:
     """Record the smallest and the largest value of each column while the rows of x are read.
 
     Parameters
     ----------
-    x : array or `Rows`
+    x : array or `ConcatenatedRows`
 
     Attributes
     ----------
-    ends : array, shape (2, 1, features), or None
+    min_max : array, shape (2, 1, features), or None
         Smallest and largest values of the rows that have been read. None if nothing has been read, or if x is no
         table (n, features) of floats or unsigned integers.
     """
 
-    def __init__(self, x: np.ndarray | Rows):
+    def __init__(self, x: np.ndarray | ConcatenatedRows):
         self.x = x
         self.shape = x.shape
         self.ndim = x.ndim
         self.dtype = x.dtype
         self.nbytes = x.nbytes
-        self.ends = None
+        self.min_max = None
         self._has_columns = x.ndim == 2 and x.size and x.dtype.kind in "uf"
 
     def __len__(self):
         return len(self.x)
 
     def __getitem__(self, key):
-        block = self.x[key]
+        rows = self.x[key]
         if self._has_columns:
-            ends = np.stack([block.min(axis=0), block.max(axis=0)])[:, None]
-            if self.ends is not None:
-                ends = np.stack([np.minimum(ends[0], self.ends[0]), np.maximum(ends[1], self.ends[1])])
-            self.ends = ends
-        return block
+            min_max = np.stack([rows.min(axis=0), rows.max(axis=0)])[:, None]
+            if self.min_max is not None:
+                min_max = np.stack([np.minimum(min_max[0], self.min_max[0]), np.maximum(min_max[1], self.min_max[1])])
+            self.min_max = min_max
+        return rows
 
 
-def ends(x: np.ndarray | Rows) -> np.ndarray | None:
-    """Return the smallest and the largest value of each column of x, shape (2, 1, features), as in `Ends`."""
-    recorder = Ends(x)
-    for _ in pieces(recorder):
+def column_min_max(x: np.ndarray | ConcatenatedRows) -> np.ndarray | None:
+    """Return the smallest and the largest value of each column of x, shape (2, 1, features), as in `MinMaxRecorder`."""
+    recorder = MinMaxRecorder(x)
+    for _ in canonical_chunks(recorder):
         pass
-    return recorder.ends
+    return recorder.min_max
 
 
-def equal_rows(x: np.ndarray | Rows) -> np.ndarray | None:
+def equal_rows(x: np.ndarray | ConcatenatedRows) -> np.ndarray | None:
     """Find the rows that are equal to an earlier one.
 
     Each row is read once and remembered by 64 bits of its hash. The probability that any two of n different rows have
@@ -118,7 +119,7 @@ def equal_rows(x: np.ndarray | Rows) -> np.ndarray | None:
 
     Parameters
     ----------
-    x : array or `Rows`, shape (n, features)
+    x : array or `ConcatenatedRows`, shape (n, features)
         Finite numbers; 0.0 and -0.0 are equal.
 
     Returns
@@ -128,12 +129,10 @@ def equal_rows(x: np.ndarray | Rows) -> np.ndarray | None:
     """
     hashes = np.empty(len(x), np.uint64)
     start = 0
-    for piece in pieces(x):
-        width = piece.nbytes // len(piece)
-        content = memoryview(piece.tobytes())
-        digests = (blake2b(content[at : at + width], digest_size=8).digest() for at in range(0, piece.nbytes, width))
-        hashes[start : start + len(piece)] = np.frombuffer(b"".join(digests), "<u8")
-        start += len(piece)
+    for chunk in canonical_chunks(x):
+        digests = (blake2b(row, digest_size=8).digest() for row in chunk)
+        hashes[start : start + len(chunk)] = np.frombuffer(b"".join(digests), "<u8")
+        start += len(chunk)
     hashes_in_order = np.sort(hashes)
     repeated = np.unique(hashes_in_order[1:][hashes_in_order[1:] == hashes_in_order[:-1]])
     if not len(repeated):

@@ -37,7 +37,7 @@ def check_name(where: str, name: str) -> None:
         raise UserError(f"{where}: {name!a} has markup in it ({found.group()}); rename it")
 
 
-def listed(names: Collection[str]) -> str:
+def join_names(names: Collection[str]) -> str:
     """Join the first ten names for a message, each cut after 20 characters, and count the others.
 
     Parameters

@@ -8,14 +8,14 @@ from kdlib.io import npz_reader
 from kdlib.io.errors import UserError
 
 FREE_CELLS = 10_000_000  # cells that a file of any size may have; each byte of it allows 8 more
-BATCH = 65_536  # rows that are read at once if the file is not read as a whole
+BATCH_ROWS = 65_536  # rows that are read at once if the file is not read as a whole
 
 
 def read_parquet(path: Path | str) -> Table:
     """Read a Parquet file.
 
-    A file of `kdlib.io.npz_reader.MAPPED` bytes or more is not held in memory: each pass over a column reads it again
-    in batches of `BATCH` rows.
+    A file of `kdlib.io.npz_reader.MIN_MAPPED_BYTES` or more is not held in memory: each pass over a column reads it
+    again in batches of BATCH_ROWS.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def read_parquet(path: Path | str) -> Table:
         size = Path(path).stat().st_size
         if cells > FREE_CELLS + 8 * size:
             raise ValueError(f"{cells:,} cells in {size:,} bytes")
-        large = size >= npz_reader.MAPPED
-        for batch in file.iter_batches(BATCH) if large else ():
+        large = size >= npz_reader.MIN_MAPPED_BYTES
+        for batch in file.iter_batches(BATCH_ROWS) if large else ():
             batch.validate(full=True)
         content = file.schema_arrow.empty_table() if large else file.read()
         content.validate(full=True)
@@ -60,18 +60,23 @@ def read_parquet(path: Path | str) -> Table:
     if not large:
         return _table(path, rows, dict(zip(keys, content.columns, strict=True)), declared, numeric, pyarrow)
 
-    def batches(names):
+    def read_batches(names):
         start = 0
-        for batch in file.iter_batches(BATCH, columns=[keys[name] for name in names]):
+        for batch in file.iter_batches(BATCH_ROWS, columns=[keys[name] for name in names]):
             columns = {name: pyarrow.chunked_array([batch.column(keys[name])]) for name in names}
             yield _table(path, rows[start : start + batch.num_rows], columns, declared, numeric, pyarrow)
             start += batch.num_rows
 
     def all_cells(name):
-        return [cell for block in batches([name]) for cell in block.cells(name)]
+        return [cell for batch in read_batches([name]) for cell in batch.cells(name)]
 
     return Table(
-        str(path), {name: partial(all_cells, name) for name in keys}, rows, declared, batches=batches, numeric=numeric
+        str(path),
+        {name: partial(all_cells, name) for name in keys},
+        rows,
+        declared,
+        read_batches=read_batches,
+        numeric_columns=numeric,
     )
 
 
@@ -88,7 +93,7 @@ def _table(path, rows, columns, declared, numeric, pyarrow):
         for name, column in columns.items()
         if any(check(column.type) for check in number_checks) and not column.null_count
     }
-    return Table(str(path), texts, rows, declared, arrays=arrays, numeric=numeric)
+    return Table(str(path), texts, rows, declared, arrays=arrays, numeric_columns=numeric)
 
 
 def _texts(path, name, column, pyarrow):

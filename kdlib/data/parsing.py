@@ -10,12 +10,12 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 
 # pandas' list (its `read_csv`, `na_values`), and the question mark of UCI's tables.
-MISSING = frozenset((
+MISSING_TEXTS = frozenset((
     "", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "<NA>", "#NA", "#N/A", "#N/A N/A",
     "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "?",
 ))  # fmt: skip
 PLACEHOLDERS = frozenset(["-", "."])  # missing among numbers, dates or truth values, but a category among texts
-LARGEST = 1e300  # largest magnitude; the difference of two such numbers does not overflow
+MAX_MAGNITUDE = 1e300  # of a number in a table or a dataset; the difference of two such numbers does not overflow
 NANOSECONDS_PER_DAY = 86_400_000_000_000
 _DATE = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(?:Z|([+-])(\d\d):?(\d\d))?)?", re.ASCII
@@ -52,14 +52,14 @@ def exact_number(text: str) -> Decimal | None:
     decimal.Decimal or None
         None if the text is not a finite number.
     """
-    value = number(text)
+    value = parse_number(text)
     try:
         return None if value is None or not math.isfinite(value) else Decimal(text)
     except InvalidOperation:  # an exponent of more than 18 digits
         return None
 
 
-def spellings(text: str) -> set[str]:
+def other_spellings(text: str) -> set[str]:
     """Return other texts of the same category, as other programs write them.
 
     Parameters
@@ -84,7 +84,7 @@ def _plain(text):
     return text.isascii() and "_" not in text
 
 
-def number(text: str) -> float | None:
+def parse_number(text: str) -> float | None:
     """Return the float64 nearest to a decimal number.
 
     Parameters
@@ -95,7 +95,7 @@ def number(text: str) -> float | None:
     -------
     float or None
         Never -0.0. None if the text is not a number: `nan`, `1_0` and digits of other scripts are not numbers, although
-        `float` accepts them. `inf` is a number here; callers refuse it by `LARGEST`.
+        `float` accepts them. `inf` is a number here; callers refuse it by `MAX_MAGNITUDE`.
     """
     try:
         value = float(text) + 0.0 if _plain(text) else math.nan
@@ -104,8 +104,8 @@ def number(text: str) -> float | None:
     return None if math.isnan(value) else value
 
 
-def numbers(cells: list[str]) -> np.ndarray | None:
-    """Parse many cells as `number` does, ten times as fast.
+def parse_numbers(cells: list[str]) -> np.ndarray | None:
+    """Parse many cells as `parse_number` does, ten times as fast.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def numbers(cells: list[str]) -> np.ndarray | None:
     return None
 
 
-def day(text: str) -> float | None:
+def parse_date(text: str) -> float | None:
     """Return the time of an ISO 8601 date in days.
 
     Parameters
@@ -143,7 +143,7 @@ def day(text: str) -> float | None:
 
 
 def _days(year, month, of_month, hour, minute, second, fraction=None, sign=None, *zone):
-    """Return what `day` returns for the texts of a date's parts; None if there is no such day or time."""
+    """Return what `parse_date` returns for the texts of a date's parts; None if there is no such day or time."""
     year, month, of_month, hour, minute, second = (int(p or 0) for p in (year, month, of_month, hour, minute, second))
     if hour > 23 or minute > 59 or second > 59:
         return None
@@ -158,12 +158,12 @@ def _days(year, month, of_month, hour, minute, second, fraction=None, sign=None,
     return (days * NANOSECONDS_PER_DAY + seconds * 1_000_000_000 + nanoseconds) / NANOSECONDS_PER_DAY
 
 
-def truth(text: str) -> float | None:
+def parse_boolean(text: str) -> float | None:
     """Return 1.0 for `true`, 0.0 for `false`, in upper or lower case; None for any other text."""
     return {"true": 1.0, "false": 0.0}.get(text.lower())
 
 
-def any_truth(text: str) -> float | None:
+def parse_any_boolean(text: str) -> float | None:
     """Parse a cell of a column that is known to hold truth values.
 
     Parameters
@@ -177,10 +177,10 @@ def any_truth(text: str) -> float | None:
         text.
     """
     words = {"true": 1.0, "yes": 1.0, "y": 1.0, 1.0: 1.0, "false": 0.0, "no": 0.0, "n": 0.0, 0.0: 0.0}
-    return words.get(text.lower(), words.get(number(text)))
+    return words.get(text.lower(), words.get(parse_number(text)))
 
 
-PARSERS = {"number": number, "date": day, "boolean": truth}
+PARSERS = {"number": parse_number, "date": parse_date, "boolean": parse_boolean}
 
 
 BLANK = "[ \u00a0\u2009\u202f]"  # a space, a no-break space, a thin space, a narrow no-break space
@@ -197,7 +197,7 @@ def _number_parser(thousands_pattern, decimal_mark, percent):
         if not found:
             return None
         digits = re.sub(thousands_pattern, "", found[1]) if thousands_pattern else found[1]
-        return number(digits.replace(decimal_mark, "."))
+        return parse_number(digits.replace(decimal_mark, "."))
 
     return parse
 
@@ -211,7 +211,7 @@ def _date_parser(order, mark):
 
     def parse(text):
         found = form.fullmatch(text)
-        return _days(*found.group("y", "m", "d", "h", "min", "s")) if found else day(text)
+        return _days(*found.group("y", "m", "d", "h", "min", "s")) if found else parse_date(text)
 
     return parse
 
@@ -226,7 +226,7 @@ _NUMBERS = {
     "1'234.5": ("['\u2019]", "."),
 }
 _PERCENT = {f"{name}%": marks for name, marks in {"1.5": ("", "."), **_NUMBERS}.items()}
-DECIMAL = {name: mark for name, (_, mark) in (_NUMBERS | _PERCENT).items()}
+DECIMAL_MARKS = {name: mark for name, (_, mark) in (_NUMBERS | _PERCENT).items()}
 NOTATIONS = {
     "number": {name: _number_parser(*marks, name in _PERCENT) for name, marks in (_NUMBERS | _PERCENT).items()},
     "date": {
@@ -241,7 +241,7 @@ NOTATIONS = {
 }
 
 
-def parser(kind: str, notation: str = "") -> Callable[[str], float | None]:
+def parser_for(kind: str, notation: str = "") -> Callable[[str], float | None]:
     """Return the parser of a kind of cells.
 
     Parameters

@@ -9,17 +9,25 @@ from dataclasses import dataclass
 from itertools import chain, islice, pairwise
 from pathlib import Path
 
-from kdlib.data.name_checks import listed
+from kdlib.data.name_checks import join_names
 from kdlib.data.parquet import read_parquet
-from kdlib.data.parsing import number
+from kdlib.data.parsing import parse_number
 from kdlib.data.table import Table, column_names
 from kdlib.io import npz_reader
 from kdlib.io.errors import UserError
 
-PARQUET = (".parquet", ".pq")
-TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", *PARQUET)  # what a table's name ends with
+PARQUET_SUFFIXES = (".parquet", ".pq")
+TABLE_SUFFIXES = (
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".csv.gz",
+    ".tsv.gz",
+    ".txt.gz",
+    *PARQUET_SUFFIXES,
+)  # what a table's name ends with
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-DECIMALS = {",": ".", ";": ","}  # {delimiter: decimal mark that it suggests}
+LIKELY_DECIMAL_MARKS = {",": ".", ";": ","}  # {delimiter: decimal mark that it suggests}
 CHUNK_ROWS = 65_536  # rows of a column that are one text in memory
 CELL_SEPARATOR = "\0"  # no cell contains it
 PREVIEW_LINES = 50  # lines in which delimiter and header are sought
@@ -46,8 +54,8 @@ def read_table(path: Path | str) -> Table:
     Parameters
     ----------
     path : Path or str
-        A name that ends with one of `PARQUET` is read by pyarrow. Any other file is a CSV with a header, maybe packed
-        by gzip.
+        A name that ends with one of `PARQUET_SUFFIXES` is read by pyarrow. Any other file is a CSV with a header, maybe
+        packed by gzip.
 
     Returns
     -------
@@ -61,7 +69,7 @@ def read_table(path: Path | str) -> Table:
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: not found; a queued run has what `dvc add` and git know of")
-    if str(path).lower().endswith(PARQUET):
+    if str(path).lower().endswith(PARQUET_SUFFIXES):
         return read_parquet(path)
     with open(path, "rb") as file:
         first = file.read(8)
@@ -92,13 +100,15 @@ def read_table(path: Path | str) -> Table:
 
 def _refuse_expansion(path):
     """Refuse a gzip file that unpacks to more than an archive may. Reading it to its end also checks its CRC."""
-    max_bytes = npz_reader.EXPANSION * Path(path).stat().st_size + npz_reader.FREE
+    max_bytes = npz_reader.MAX_EXPANSION * Path(path).stat().st_size + npz_reader.FREE_BYTES
     unpacked = 0
     with gzip.open(path) as file:
-        while block := file.read(npz_reader.BLOCK):
+        while block := file.read(npz_reader.CHUNK_BYTES):
             unpacked += len(block)
             if unpacked > max_bytes:
-                raise UserError(f"{path}: unpacks to over {npz_reader.EXPANSION} times its size; unpack it beforehand")
+                raise UserError(
+                    f"{path}: unpacks to over {npz_reader.MAX_EXPANSION} times its size; unpack it beforehand"
+                )
 
 
 def _read_csv(path, file, notes):
@@ -122,7 +132,7 @@ def _read_csv(path, file, notes):
         name: lambda texts=texts: list(chain.from_iterable(text.split(CELL_SEPARATOR) for text in texts))
         for name, texts in zip(names, chunks, strict=True)
     }
-    return Table(str(path), columns, numbers, notes=tuple(notes), decimal=DECIMALS.get(delimiter, ""))
+    return Table(str(path), columns, numbers, notes=tuple(notes), decimal_mark=LIKELY_DECIMAL_MARKS.get(delimiter, ""))
 
 
 @dataclass
@@ -200,7 +210,7 @@ def _layout_that_fits(lines, skipped, delimiter):
 
 
 def _are_names(cells):
-    return all(number(cell) is None for cell in cells)
+    return all(parse_number(cell) is None for cell in cells)
 
 
 def _joined_cells(path, reader, names, layout):
@@ -245,7 +255,7 @@ def _joined_cells(path, reader, names, layout):
 
 def _refuse_data_as_header(path, names):
     """Refuse a header with numbers, unless they are whole and rise, as 0, 1, 2 or years do."""
-    numeric = [name for name in names if number(name) is not None]
+    numeric = [name for name in names if parse_number(name) is not None]
     rising = all(map(str.isdigit, numeric)) and all(int(a) < int(b) for a, b in pairwise(numeric))
     if not rising:
-        raise UserError(f"{path}: its first row looks like data ({listed(names)}); put a line of names above it")
+        raise UserError(f"{path}: its first row looks like data ({join_names(names)}); put a line of names above it")

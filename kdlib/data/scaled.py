@@ -6,24 +6,25 @@ from functools import cached_property
 
 import numpy as np
 
-BLOCK = 1024  # rows that are scaled at once
+CHUNK_ROWS = 1024  # rows that are scaled at once
 
 
-def blocks(rows: int | np.ndarray) -> Iterator[np.ndarray]:
-    """Iterate over indices in blocks of shape (BLOCK,) or shorter.
+def row_chunks(rows: int | np.ndarray) -> Iterator[np.ndarray]:
+    """Iterate over indices in chunks of shape (CHUNK_ROWS,) or shorter.
 
     Parameters
     ----------
     rows : int or int array, shape (n,)
-        A number n means the indices 0 to n - 1; n = 0 gives one empty block. An array holds the indices.
+        A number n means the indices 0 to n - 1; n = 0 gives one empty chunk. An array holds the indices.
     """
-    if not isinstance(rows, int):
-        return (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
-    return (np.arange(start, min(start + BLOCK, rows)) for start in range(0, max(1, rows), BLOCK))
+    if np.ndim(rows):
+        return (rows[start : start + CHUNK_ROWS] for start in range(0, len(rows), CHUNK_ROWS))
+    n = int(rows)
+    return (np.arange(start, min(start + CHUNK_ROWS, n)) for start in range(0, max(1, n), CHUNK_ROWS))
 
 
 @dataclass(frozen=True)
-class Scaled:
+class ScaledRows:
     """Represent (x[rows] - offset) * scale; `take` computes the rows that are asked for.
 
     Parameters
@@ -52,7 +53,7 @@ class Scaled:
         return len(self.rows), *self.x.shape[1:]
 
     def __getitem__(self, indices):
-        """Return some of the rows as `Scaled`, by indices (m,) or a slice."""
+        """Return some of the rows as `ScaledRows`, by indices (m,) or a slice."""
         return replace(self, rows=self.rows[indices])
 
     def take(self, indices: np.ndarray) -> np.ndarray:
@@ -71,7 +72,7 @@ class Scaled:
         return (flat.take(self.rows.take(indices), axis=0) - self.offset) * self.scale
 
     @cached_property
-    def largest(self) -> np.ndarray:
+    def max_magnitudes(self) -> np.ndarray:
         """Largest magnitude of each scaled feature, shape (features,).
 
         It comes from the smallest and the largest raw value, because scaling keeps the order, also after rounding.
@@ -79,10 +80,10 @@ class Scaled:
         flat = self.x.reshape(len(self.x), -1)
         least = None
         greatest = None
-        for rows in blocks(len(self)):
-            block = flat.take(self.rows.take(rows), axis=0)
-            low = np.min(block, axis=0)
-            high = np.max(block, axis=0)
+        for rows in row_chunks(len(self)):
+            chunk = flat.take(self.rows.take(rows), axis=0)
+            low = np.min(chunk, axis=0)
+            high = np.max(chunk, axis=0)
             least = low if least is None else np.minimum(least, low)
             greatest = high if greatest is None else np.maximum(greatest, high)
         return np.max(np.abs((np.stack([least, greatest]) - self.offset) * self.scale), axis=0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kdlib.data.name_checks import check_name, listed
+from kdlib.data.name_checks import check_name, join_names
 from kdlib.data.parsing import nfc
 from kdlib.io.errors import UserError
 
@@ -24,24 +24,24 @@ class Table:
     columns : dict of str to function
         {name: function that returns the column's n cells}. A cell is a text without blanks around it; a cell without
         a value is "".
-    numbers : sequence of int, length n
+    row_numbers : sequence of int, length n
         Numbers of the rows from 1, for messages; line numbers in a CSV.
-    declared : frozenset of str
+    declared_categories : frozenset of str
         Columns that the source itself declares as categories.
     notes : tuple of str
         Remarks of the reader, for the log.
     arrays : dict of str to function
         {name: function that returns the column as an array (n,) of numbers}, for columns in which every cell is a
         number.
-    batches : function or None
+    read_batches : function or None
         If the table is larger than memory: a function of column names that returns tables of some rows each, in the
         order of the rows.
-    numeric : frozenset of str
+    numeric_columns : frozenset of str
         Columns whose cells are numbers of the source's own type, or missing. Their texts are in plain notation, even if
         a text column of this name was written in another notation.
-    mixed : frozenset of str
+    mixed_columns : frozenset of str
         Columns that hold both such numbers and texts.
-    decimal : str
+    decimal_mark : str
         Decimal mark that the table's delimiter suggests, or "".
 
     Raises
@@ -52,21 +52,21 @@ class Table:
 
     path: str
     columns: dict[str, Callable[[], list[str]]]
-    numbers: Sequence[int]
-    declared: frozenset[str] = frozenset()
+    row_numbers: Sequence[int]
+    declared_categories: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     arrays: dict[str, Callable[[], np.ndarray]] = field(default_factory=dict)
-    batches: Callable[[list[str]], Iterable["Table"]] | None = None
-    numeric: frozenset[str] = frozenset()
-    mixed: frozenset[str] = frozenset()
-    decimal: str = ""
+    read_batches: Callable[[list[str]], Iterable["Table"]] | None = None
+    numeric_columns: frozenset[str] = frozenset()
+    mixed_columns: frozenset[str] = frozenset()
+    decimal_mark: str = ""
 
     def __post_init__(self):
-        if not len(self.numbers):
+        if not len(self.row_numbers):
             raise UserError(f"{self.path}: has no rows")
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.row_numbers)
 
     def cells(self, name: str) -> list[str]:
         """Return the n texts of a column in Unicode's normal form C.
@@ -77,16 +77,16 @@ class Table:
             If there is no such column.
         """
         if nfc(name) not in self.columns:
-            raise UserError(f"{self.path}: lacks the column {name!a}; its columns are {listed(self.columns)}")
+            raise UserError(f"{self.path}: lacks the column {name!a}; its columns are {join_names(self.columns)}")
         return list(map(nfc, self.columns[nfc(name)]()))
 
     def is_numeric(self, name: str) -> bool:
         """Return whether the source itself holds numbers in the column, not texts."""
-        return name in self.numeric or name in self.arrays
+        return name in self.numeric_columns or name in self.arrays
 
-    def blocks(self, names: Iterable[str]) -> Iterable["Table"]:
+    def batches(self, names: Iterable[str]) -> Iterable["Table"]:
         """Return tables of some rows each, in the order of the rows, with the columns of these names."""
-        return self.batches(list(map(nfc, names))) if self.batches else [self]
+        return self.read_batches(list(map(nfc, names))) if self.read_batches else [self]
 
     def find(self, name: str, text: str) -> int:
         """Return the index of the first cell of a column that equals the text.
@@ -97,16 +97,16 @@ class Table:
             If no cell equals it.
         """
         start = 0
-        for block in self.blocks([name]):
-            cells = block.cells(name)
+        for batch in self.batches([name]):
+            cells = batch.cells(name)
             if text in cells:
                 return start + cells.index(text)
-            start += len(block)
+            start += len(batch)
         raise ValueError(f"no cell of {name} is {text!r}")
 
     def where(self, index: int, name: str) -> str:
         """Return the beginning of a message about the cell in the row of this index, counted from 0."""
-        return f"{self.path}: row {self.numbers[index]}, column {name}"
+        return f"{self.path}: row {self.row_numbers[index]}, column {name}"
 
 
 def column_names(path: Path | str, names: Iterable[str]) -> list[str]:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from kdlib.data.dataframes import has_columns, masked_to_nan, to_table
 from kdlib.data.encoding import Column, Encoding
-from kdlib.data.memory import has_columns, table_of, unmasked
 from kdlib.data.table import Table
 from kdlib.io.errors import UserError
 
@@ -46,7 +46,7 @@ def features(rows: object, about) -> tuple[np.ndarray, dict[str, tuple[int, int]
     """
     encoded = encoding(about)
     if has_columns(rows) and not isinstance(rows, Table):
-        rows = table_of(rows, [column.name for column in encoded.columns])
+        rows = to_table(rows, [column.name for column in encoded.columns])
     if isinstance(rows, Table):
         if about.encoding:
             unknown = {}
@@ -85,7 +85,7 @@ def lines(unknown: dict[str, tuple[int, int]], rows: int) -> list[str]:
 
 def _flat(rows, about):
     """Check an array of encoded rows or of images, and return it as (n, features) float64."""
-    x = np.asarray(unmasked(rows))
+    x = np.asarray(masked_to_nan(rows))
     flat = x.reshape(len(x), -1) if x.ndim == 3 and x.shape[1:] == tuple(about.image_shape) else x
     if flat.ndim != 2 or flat.shape[1] != len(about.features) or flat.dtype.kind not in "biuf":
         images = f" or images {tuple(about.image_shape)}" if about.image_shape else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kdlib.deployment.integer_network import IntegerNetwork
-from kdlib.io.artifacts import digest, read_json, read_npz, write_npz
+from kdlib.io.artifacts import array_digest, read_json, read_npz, write_npz
 from kdlib.io.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def save_stack(path: Path | str, networks: Sequence[IntegerNetwork], student: "N
     """
     arrays = [network.arrays() for network in networks]
     stacked = {name: np.stack([of_network[name] for of_network in arrays]) for name in arrays[0]}
-    about = networks[0].settings() | {"student": digest(student.arrays())}
+    about = networks[0].settings() | {"student": array_digest(student.arrays())}
     write_npz(path, stacked | {"about": np.array(json.dumps(about, sort_keys=True).encode())})
 
 
@@ -50,6 +50,6 @@ def load_stack(path: Path | str, student: "Network") -> list[IntegerNetwork]:
     except (AttributeError, LookupError, OverflowError, StopIteration, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a stack of integer networks ({error}); run the stage quantize again") from None
     alike = [network.sizes for network in networks] == [student.sizes] * student.replicas
-    if about.get("student") != digest(student.arrays()) or not alike:
+    if about.get("student") != array_digest(student.arrays()) or not alike:
         raise UserError(f"{path}: made of another student; run the stage quantize again")
     return networks

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kdlib.backends.arithmetic import EXACT
-from kdlib.data.encoding import encodes
+from kdlib.data.encoding import is_encoding_of
 from kdlib.data.name_checks import check_name
 from kdlib.deployment.features import features, lines
 from kdlib.deployment.float_network import FloatNetwork
@@ -89,7 +89,7 @@ class About:
             raise ValueError("a digest is not in hex")
         if not re.fullmatch(r"[\w .-]*", self.licence, re.ASCII):
             raise ValueError(f"the licence {self.licence!a}")
-        if not encodes(self.encoding, self.features):
+        if not is_encoding_of(self.encoding, self.features):
             raise ValueError("the encoding has other features")
         if self.image_shape and not _is_shape(self.image_shape, len(self.features)):
             raise ValueError(f"images {self.image_shape} are not of {len(self.features)} pixels")

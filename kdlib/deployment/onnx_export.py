@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kdlib.data.parsing import MISSING, spellings
+from kdlib.data.parsing import MISSING_TEXTS, other_spellings
 from kdlib.deployment.features import encoding
 from kdlib.deployment.integer_network import HIGHEST
 from kdlib.deployment.onnx_graph import TYPES, Graph
@@ -27,7 +27,7 @@ def onnx_file(deployed: "Deployed") -> bytes:
     - Numbers, truth values (0 or 1) and dates (days since 1970-01-01 UTC) are float64, NaN where missing. The notation
       of the table does not matter: 0.5 for `0,5`, 5 for `5%`.
     - Categories are texts without blanks at their ends. They are compared literally: with a trained value, or with one
-      of its `kdlib.data.parsing.spellings`.
+      of its `kdlib.data.parsing.other_spellings`.
 
     Outputs. `label` (n,) texts; `probabilities` and `logits`, (n, classes), float64 of an integer network, float32 of a
     float network. For rows that Python refuses, the outputs have no meaning.
@@ -123,10 +123,10 @@ def _one_hot(graph, column, input_name):
     width = len(column.feature_names)
     feature_of = {value: k for k, value in enumerate(column.categories)}
     feature_of |= dict.fromkeys(column.rare, len(column.categories))
-    for text in sorted(MISSING.union(column.missing_texts, *map(spellings, column.missing_texts))):
+    for text in sorted(MISSING_TEXTS.union(column.missing_texts, *map(other_spellings, column.missing_texts))):
         feature_of.setdefault(text, width - 1 if column.missing else width)
     for value in sorted((*column.categories, *column.rare), key=len):
-        for text in sorted(spellings(value)):
+        for text in sorted(other_spellings(value)):
             feature_of.setdefault(text, feature_of[value])
     text_to_feature = np.array([*feature_of.values()])[:, None] == np.arange(width)
     hot = graph.node("OneHotEncoder", cells, domain=ML_DOMAIN, cats_strings=[*feature_of], zeros=1)

@@ -7,20 +7,20 @@ from kdlib.data.table import Table
 from kdlib.deployment.features import features, lines
 from kdlib.deployment.model_file import load
 from kdlib.io.artifacts import read_npz, write_csv
-from kdlib.io.atomic import apart, exclusive
+from kdlib.io.atomic import check_distinct, file_lock
 from kdlib.io.errors import UserError
 
 
-def predict(model: str, rows: str, output: str) -> tuple[int, list[str]]:
+def predict(model: Path | str, rows: Path | str, output: Path | str) -> tuple[int, list[str]]:
     """Write the class, its confidence (the largest probability) and all probabilities of each row.
 
     Parameters
     ----------
-    model : str
+    model : Path or str
         Path of a deployed network.
-    rows : str
+    rows : Path or str
         Path of a table that `kdlib.data.readers.read_table` reads, or of an .npz with the array `x`.
-    output : str
+    output : Path or str
         Path of the .csv to write. No other process may write it at the same time.
 
     Returns
@@ -38,15 +38,15 @@ def predict(model: str, rows: str, output: str) -> tuple[int, list[str]]:
     """
     if not str(output).endswith(".csv"):
         raise UserError(f"--output: got {str(output)!r}; needs a path that ends with .csv")
-    apart({"MODEL": model, "ROWS": rows, "--output": output})
-    with exclusive(output):
-        return _predict(load(model), rows, output)
+    check_distinct({"MODEL": model, "ROWS": rows, "--output": output})
+    with file_lock(output):
+        return _predict(load(model), str(rows), output)
 
 
 def _predict(deployed, rows, output):
     if not Path(rows).is_file():
         raise UserError(f"{rows}: not found; needs rows in a table, such as a .csv or .parquet, or in an .npz")
-    x = read_npz(rows, ["x"], own=True)["x"] if rows.lower().endswith(".npz") else read_table(rows)
+    x = read_npz(rows, ["x"], from_user=True)["x"] if rows.lower().endswith(".npz") else read_table(rows)
     try:
         encoded, unknown = features(x, deployed.about)
         probabilities = deployed.predict_proba(encoded).tolist()

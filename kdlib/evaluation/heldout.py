@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kdlib.data.dataset import Dataset
-from kdlib.data.scaled import blocks
-from kdlib.io.chunks import all_finite, scratch
+from kdlib.data.scaled import row_chunks
+from kdlib.io.chunks import all_finite, zeros_or_tempfile
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model
 from kdlib.learning.stack import parts
@@ -79,12 +79,12 @@ class Answers:
 
 
 def _in_blocks(rows, logits_of):
-    """Apply `logits_of`, rows (m,) -> (R, m, classes), to blocks of rows; return (R, n, classes), a `scratch` array."""
+    """Apply `logits_of`, rows (m,) -> (R, m, classes), to chunks of rows; return (R, n, classes)."""
     result = None
-    for block in blocks(len(rows)):
+    for block in row_chunks(len(rows)):
         logits = logits_of(rows[block])
         if result is None:
-            result = scratch((len(logits), len(rows), logits.shape[-1]), logits.dtype)
+            result = zeros_or_tempfile((len(logits), len(rows), logits.shape[-1]), logits.dtype)
         result[:, block] = logits
     return result
 

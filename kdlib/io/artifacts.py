@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from kdlib.io import npz_reader
-from kdlib.io.atomic import replacing
-from kdlib.io.chunks import pieces, positive_zeros
+from kdlib.io.atomic import atomic_write
+from kdlib.io.chunks import canonical_chunks, positive_zeros
 from kdlib.io.errors import UserError
 
 DECIMALS = 6  # of a float in JSON and CSV
-DEEPEST = 20  # levels of JSON; a few hundred end in a RecursionError when they are copied or written
+MAX_JSON_DEPTH = 20  # levels of JSON; a few hundred end in a RecursionError when they are copied or written
 PLAIN_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 HTML_TAG_START = re.compile(r"<(?=[A-Za-z/!?])")
 ZIP_UNIX = 3  # system that made a member
@@ -36,24 +36,24 @@ def _sorted_arrays(named):
         yield name, array, np.dtype(array.dtype).newbyteorder("<")
 
 
-def digest(arrays: Mapping[str, np.ndarray]) -> str:
+def array_digest(arrays: Mapping[str, np.ndarray]) -> str:
     """Return the SHA-256, in hex, of {name: array} as `write_npz` writes it."""
     result = hashlib.sha256()
     for name, array, dtype in _sorted_arrays(arrays):
         result.update(f"{name} {dtype.str} {array.shape}\n".encode())
-        for piece in pieces(array):
-            result.update(piece.tobytes())
+        for chunk in canonical_chunks(array):
+            result.update(chunk.tobytes())
     return result.hexdigest()
 
 
 def write_npz(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write {name: array} to a canonical `.npz`, piece by piece.
+    """Write {name: array} to a canonical `.npz`, chunk by chunk.
 
     Parameters
     ----------
     path : path-like
     arrays : dict
-        {name: array}. An array may be any object that `kdlib.io.chunks.pieces` takes.
+        {name: array}. An array may be any object that `kdlib.io.chunks.canonical_chunks` takes.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def write_npz(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
     OSError
         If the disk is full.
     """
-    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array, dtype in _sorted_arrays(arrays):
             if dtype.hasobject:
                 raise ValueError(f"{name}: object arrays are pickles")
@@ -77,25 +77,25 @@ def write_npz(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
             member.file_size = len(header.getbuffer()) + array.nbytes
             with archive.open(member, "w") as stream:
                 stream.write(header.getbuffer())
-                for piece in pieces(array):
-                    stream.write(piece.tobytes())
+                for chunk in canonical_chunks(array):
+                    stream.write(chunk.tobytes())
 
 
 def read_npz(
-    path: Path | str, required: Sequence[str] = (), sealed: bool = False, own: bool = False
+    path: Path | str, required: Sequence[str] = (), skip_crc: bool = False, from_user: bool = False
 ) -> dict[str, np.ndarray]:
     """Read {name: array} from an `.npz`.
 
-    Zeros become positive, but not those of mapped arrays, see `npz_reader.arrays`.
+    Zeros become positive, but not those of mapped arrays, see `npz_reader.read_arrays`.
 
     Parameters
     ----------
     path : path-like
     required : sequence of str
         Names that the file must have.
-    sealed : bool
-        The caller checks a digest of the arrays, see `npz_reader.arrays`.
-    own : bool
+    skip_crc : bool
+        The caller checks a digest of the arrays, see `npz_reader.read_arrays`.
+    from_user : bool
         The file comes from the user, not from a stage; only the advice in a message depends on it.
 
     Raises
@@ -104,8 +104,8 @@ def read_npz(
         If the file is missing, damaged, too large or no `.npz`, has a pickle in it, or lacks a `required` name.
     """
     try:
-        with npz_reader.opened(path) as file:
-            found = npz_reader.arrays(file, sealed).items()
+        with npz_reader.open_regular_file(path) as file:
+            found = npz_reader.read_arrays(file, skip_crc).items()
             arrays = {name: positive_zeros(array) if array.flags.writeable else array for name, array in found}
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run the stage that writes it, or `dvc repro`") from None
@@ -113,7 +113,7 @@ def read_npz(
         raise
     except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        how = "of numbers of at most 64 bits, and of texts as y.astype(str)" if own else "with its stage"
+        how = "of numbers of at most 64 bits, and of texts as y.astype(str)" if from_user else "with its stage"
         raise UserError(f"{path}: not a readable .npz without pickles ({reason}); write it again {how}") from None
     missing = sorted(set(required) - set(arrays))
     if missing:
@@ -135,15 +135,15 @@ def read_json(text: str | bytes) -> dict | list | str | float | int | bool | Non
     Raises
     ------
     ValueError
-        If the text is no JSON, or is nested more than DEEPEST deep.
+        If the text is no JSON, or is nested more than MAX_JSON_DEPTH deep.
     """
-    message = f"nested more than {DEEPEST} deep"
+    message = f"nested more than {MAX_JSON_DEPTH} deep"
     try:
         value = json.loads(text)
     except RecursionError:
         raise ValueError(message) from None
     level = [value]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_JSON_DEPTH):
         inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
         level = list(chain.from_iterable(inner))
     if level:
@@ -162,7 +162,7 @@ def rounded(value: object) -> object:
 
 def write_bytes(path: Path | str, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all."""
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 
@@ -210,7 +210,7 @@ def write_csv(path: Path | str, rows: Iterable[Mapping[str, object]]) -> None:
     """
     rows = iter(rows)
     first = next(rows)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         text = io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(map(_harmless, first))

@@ -83,7 +83,7 @@ def _release(descriptor, lock):
         os.close(descriptor)
 
 
-def apart(paths: Mapping[str, Path | str]) -> None:
+def check_distinct(paths: Mapping[str, Path | str]) -> None:
     """Check that the paths of all options differ: else an input would be overwritten.
 
     Parameters
@@ -106,7 +106,7 @@ def apart(paths: Mapping[str, Path | str]) -> None:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path | str) -> Iterator[None]:
+def file_lock(path: Path | str) -> Iterator[None]:
     """Run a block in which no other process writes `path`.
 
     The folder of `path` is made, and removed at the end if it is empty. Temporary files of dead processes are removed.
@@ -144,10 +144,10 @@ def exclusive(path: Path | str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def temporary(path: Path | str) -> Iterator[Path]:
+def temporary_path(path: Path | str) -> Iterator[Path]:
     """Yield a path for a temporary file beside `path`, and remove the file at the end.
 
-    If the process is killed, the next `exclusive(path)` removes the file, provided that this block is in one too.
+    If the process is killed, the next `file_lock(path)` removes the file, provided that this block is in one too.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def temporary(path: Path | str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing(path: Path | str) -> Iterator[BinaryIO]:
+def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
     """Yield a binary file that replaces `path` when the block ends without an error, and leaves no trace otherwise.
 
     Raises
@@ -183,7 +183,7 @@ def replacing(path: Path | str) -> Iterator[BinaryIO]:
     OSError
         Of `path`, for example if the disk is full.
     """
-    with exclusive(path), temporary(path) as own:
+    with file_lock(path), temporary_path(path) as own:
         with open(own, "xb") as file:
             yield file
             file.flush()

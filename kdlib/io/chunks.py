@@ -1,4 +1,4 @@
-"""Arrays that are larger than memory: read in canonical pieces, converted lazily, or kept in files without a name."""
+"""Arrays that are larger than memory: read in canonical chunks, converted lazily, or kept in files without a name."""
 
 import math
 import mmap
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-BLOCK = 1 << 22  # bytes of a piece
-SCRATCH = 1 << 26  # bytes from which an array is made in a file, not in memory: 64 MiB
+CHUNK_BYTES = 1 << 22  # 4 MiB
+MIN_FILE_BYTES = 1 << 26  # 64 MiB: an array of this size or larger is made in a file, not in memory
 
 
 def positive_zeros(array: np.ndarray) -> np.ndarray:
@@ -25,37 +25,37 @@ def canonical(array: np.ndarray) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
-def pieces(array: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the array in its order, in canonical pieces of about BLOCK bytes.
+def canonical_chunks(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the array in its order, in canonical chunks of about CHUNK_BYTES.
 
     Parameters
     ----------
     array : array-like object
         Needs `shape`, `dtype`, `ndim` and `nbytes`; its slices along the first axis are arrays.
     """
-    if array.nbytes <= BLOCK or array.ndim == 0:
+    if array.nbytes <= CHUNK_BYTES or array.ndim == 0:
         yield canonical(array[...])
     elif array.ndim > 2:
-        for part in array:
-            yield from pieces(part)
+        for item in array:
+            yield from canonical_chunks(item)
     else:
-        rows = max(1, BLOCK * len(array) // array.nbytes)
+        rows = max(1, CHUNK_BYTES * len(array) // array.nbytes)
         for start in range(0, len(array), rows):
             yield canonical(array[start : start + rows])
 
 
 def all_finite(array: np.ndarray) -> bool:
-    """Check piece by piece that an array has neither NaN nor infinite numbers."""
-    return all(np.isfinite(piece).all() for piece in pieces(array))
+    """Check chunk by chunk that an array has neither NaN nor infinite numbers."""
+    return all(np.isfinite(chunk).all() for chunk in canonical_chunks(array))
 
 
-class Converted:
+class LazyAstype:
     """Convert an array lazily to another dtype: slices are converted when they are read.
 
     Parameters
     ----------
     array : array-like object
-        As in `pieces`, and with `size`.
+        As in `canonical_chunks`, and with `size`.
     dtype : dtype-like
     """
 
@@ -70,14 +70,14 @@ class Converted:
         return len(self.array)
 
     def __getitem__(self, key):
-        part = self.array[key]
-        if part.ndim > 1 and part.nbytes > BLOCK:
-            return Converted(part, self.dtype)
+        values = self.array[key]
+        if values.ndim > 1 and values.nbytes > CHUNK_BYTES:
+            return LazyAstype(values, self.dtype)
         with np.errstate(over="ignore"):
-            return part.astype(self.dtype)
+            return values.astype(self.dtype)
 
 
-def advise(array: np.ndarray, random: bool) -> None:
+def advise_access(array: np.ndarray, random: bool) -> None:
     """Advise the system (madvise) whether a memory map will be read at random; it then does not read ahead.
 
     For rows of 784 bytes from a cold file, a row took 0.1 ms in place of 0.9 ms. An array that is no map is left alone.
@@ -88,8 +88,8 @@ def advise(array: np.ndarray, random: bool) -> None:
         array.madvise(mmap.MADV_RANDOM if random else mmap.MADV_NORMAL)
 
 
-def scratch(shape: tuple[int, ...], dtype: np.dtype | type | str) -> np.ndarray:
-    """Make an array of zeros, in a file if it has SCRATCH bytes or more.
+def zeros_or_tempfile(shape: tuple[int, ...], dtype: np.dtype | type | str) -> np.ndarray:
+    """Make an array of zeros, in a file if it has MIN_FILE_BYTES or more.
 
     The file has no name, is in the working directory, and is gone when the array is.
 
@@ -99,7 +99,7 @@ def scratch(shape: tuple[int, ...], dtype: np.dtype | type | str) -> np.ndarray:
         If the disk has no room.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize  # integers
-    if size < SCRATCH:
+    if size < MIN_FILE_BYTES:
         return np.zeros(shape, dtype)
     import tempfile  # here: it takes a while, and few need it
 

@@ -5,9 +5,9 @@ import os
 import sys
 from collections.abc import Iterator
 
-LINE = 280  # characters of a message
-LINE_END = 100  # characters of a message's end that are kept when its middle is cut
-INTERRUPTED = "interrupted; no file is half written"
+MAX_LINE_CHARACTERS = 280  # characters of a message
+KEPT_END_CHARACTERS = 100  # characters of a message's end that are kept when its middle is cut
+INTERRUPTED_MESSAGE = "interrupted; no file is half written"
 
 
 def printable(text: str) -> str:
@@ -21,12 +21,16 @@ def printable(text: str) -> str:
 
 
 def one_line(message: object) -> str:
-    """Return `message` as one printable line of at most LINE characters; a longer one loses its middle.
+    """Return `message` as one printable line of at most MAX_LINE_CHARACTERS; a longer one loses its middle.
 
     The end stays, because the advice is there.
     """
-    line = printable(" ".join(str(message)[: 100 * LINE].split()))
-    return line if len(line) <= LINE else f"{line[: LINE - LINE_END - 1]}…{line[-LINE_END:]}"
+    line = printable(" ".join(str(message)[: 100 * MAX_LINE_CHARACTERS].split()))
+    return (
+        line
+        if len(line) <= MAX_LINE_CHARACTERS
+        else f"{line[: MAX_LINE_CHARACTERS - KEPT_END_CHARACTERS - 1]}…{line[-KEPT_END_CHARACTERS:]}"
+    )
 
 
 class UserError(ValueError):
@@ -47,7 +51,7 @@ def _reason(error):
         return f"{error.filename or 'a file'}: {error.strerror or error}"
     if isinstance(error, MemoryError):
         return f"out of memory: {error or 'an array does not fit'}; lower widths, splits, replicas or settings"
-    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else error
+    return INTERRUPTED_MESSAGE if isinstance(error, KeyboardInterrupt) else error
 
 
 def _open_streams():
@@ -58,7 +62,7 @@ def _open_streams():
 
 
 @contextlib.contextmanager
-def ending_in_a_line() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """Run a block; an error of the user or of the system ends the process with one line on stderr and exit code 1.
 
     Such errors are UserError, OSError, MemoryError and KeyboardInterrupt.

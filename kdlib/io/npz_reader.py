@@ -13,15 +13,15 @@ import numpy as np
 from kdlib.io.errors import UserError
 
 END_RECORD_BYTES = 22  # of a ZIP file without a comment
-EXPANSION = 100  # an archive unpacks to at most EXPANSION times its size,
-FREE = 1 << 24  # and FREE bytes more
+MAX_EXPANSION = 100  # an archive unpacks to at most MAX_EXPANSION times its size,
+FREE_BYTES = 1 << 24  # and FREE_BYTES more
 MAX_EMPTY_AXIS = 1 << 20  # length of an axis of an array without entries, so that a loop over the axis ends
-MAPPED = 1 << 26  # bytes from which a stored array is mapped, not read: 64 MiB
-BLOCK = 1 << 22  # bytes that are checked at once
+MIN_MAPPED_BYTES = 1 << 26  # bytes from which a stored array is mapped, not read: 64 MiB
+CHUNK_BYTES = 1 << 22  # bytes that are checked at once
 CODE_POINTS = 0x110000  # of Unicode
 
 
-def opened(path: Path | str) -> BinaryIO:
+def open_regular_file(path: Path | str) -> BinaryIO:
     """Open a regular file for reading, in binary mode.
 
     Raises
@@ -34,18 +34,18 @@ def opened(path: Path | str) -> BinaryIO:
     return open(path, "rb")
 
 
-def arrays(file: BinaryIO, sealed: bool = False) -> dict[str, np.ndarray]:
+def read_arrays(file: BinaryIO, skip_crc: bool = False) -> dict[str, np.ndarray]:
     """Read {name: array} from an open `.npz`.
 
     Each member is read to its end, which checks its CRC; the number of members is compared with the archive's last
-    record. A stored member of MAPPED bytes or more becomes a read-only memory map of the file: pages are read when they
-    are used, and the system can take their memory back.
+    record. A stored member of MIN_MAPPED_BYTES or more becomes a read-only memory map of the file: pages are read when
+    they are used, and the system can take their memory back.
 
     Parameters
     ----------
     file : binary file
-    sealed : bool
-        The caller checks a digest of the mapped arrays, so their CRC is not checked.
+    skip_crc : bool
+        Whether the CRC of mapped arrays is not checked, because the caller checks a digest of them.
 
     Raises
     ------
@@ -56,18 +56,18 @@ def arrays(file: BinaryIO, sealed: bool = False) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         unpacked = sum(member.file_size for member in members)  # integers
-        if unpacked > EXPANSION * size + FREE:
+        if unpacked > MAX_EXPANSION * size + FREE_BYTES:
             raise ValueError(
-                f"its {size} bytes unpack to {unpacked}, over {EXPANSION} times as many; store it unpacked"
+                f"its {size} bytes unpack to {unpacked}, over {MAX_EXPANSION} times as many; store it unpacked"
             )
         if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
             raise ValueError("a member is neither stored nor deflated")
         content = {}
         for member in members:
-            large = member.compress_type == zipfile.ZIP_STORED and member.file_size >= MAPPED
+            large = member.compress_type == zipfile.ZIP_STORED and member.file_size >= MIN_MAPPED_BYTES
             name = member.filename.removesuffix(".npy")
             try:
-                content[name] = _mapped(archive, member, file, sealed) if large else _array(archive.read(member))
+                content[name] = _mapped(archive, member, file, skip_crc) if large else _array(archive.read(member))
             except ValueError as error:
                 raise ValueError(f"{name[:40]}: {error}") from None
     file.seek(-END_RECORD_BYTES, os.SEEK_END)
@@ -76,25 +76,25 @@ def arrays(file: BinaryIO, sealed: bool = False) -> dict[str, np.ndarray]:
     return content
 
 
-def array(file: BinaryIO) -> np.ndarray:
-    """Read the array of an open `.npy`; map it if it has MAPPED bytes or more.
+def read_array(file: BinaryIO) -> np.ndarray:
+    """Read the array of an open `.npy`; map it if it has MIN_MAPPED_BYTES or more.
 
     Raises
     ------
     Exception
-        As in `arrays`.
+        As in `read_arrays`.
     """
     length = os.fstat(file.fileno()).st_size
-    if length < MAPPED:
+    if length < MIN_MAPPED_BYTES:
         return _array(file.read())
     return _map(file, 0, length)
 
 
-def _mapped(archive, member, file, sealed):
+def _mapped(archive, member, file, skip_crc):
     """Map the array of a stored member."""
     with archive.open(member) as stream:  # which compares the two headers
-        if not sealed:
-            while stream.read(BLOCK):
+        if not skip_crc:
+            while stream.read(CHUNK_BYTES):
                 pass
     file.seek(member.header_offset + 26)
     lengths = file.read(4)
@@ -127,7 +127,8 @@ def _header(file, length):
     shape, fortran, dtype = header(file)
     if dtype.hasobject:
         raise ValueError("an array has objects, which only a pickle holds")
-    if dtype.kind not in "biufcSU" or not dtype.itemsize or (dtype.kind == "f" and dtype.itemsize > 8):
+    too_wide = dtype.itemsize > {"f": 8, "c": 16}.get(dtype.kind, math.inf)
+    if dtype.kind not in "biufcSU" or not dtype.itemsize or too_wide:
         raise ValueError(f"an array is of {dtype}, not of numbers or texts")
     found = length - (file.tell() - start)
     expected = dtype.itemsize * math.prod(shape)  # integers

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kdlib.backends.threads import CORES, Threads
-from kdlib.data.checks import ABSENT, HIDDEN, PARTS
+from kdlib.data.checks import ABSENT, SUBSETS, UNLABELED
 from kdlib.data.dataset import Dataset
-from kdlib.data.scaled import blocks
-from kdlib.io.artifacts import digest
-from kdlib.io.chunks import scratch
+from kdlib.data.scaled import row_chunks
+from kdlib.io.artifacts import array_digest
+from kdlib.io.chunks import zeros_or_tempfile
 from kdlib.learning.warping import PIXEL, viewed
 from kdlib.numerics.streams import stream
 
@@ -152,24 +152,24 @@ def extended(dataset: Dataset, views: Views, seed: int, threads: Threads = CORES
     Dataset
         Its digest follows from the digest of `dataset`, the views and the seed.
     """
-    is_training = np.isin(dataset.assignment, [PARTS.index("train"), HIDDEN])
+    is_training = np.isin(dataset.assignment, [SUBSETS.index("train"), UNLABELED])
     backgrounds = dataset.offset.min(axis=1)
     n = len(dataset.y)
     shape = dataset.image_shape
     groups = [(value, backgrounds == value) for value in np.unique(backgrounds)]  # splits with the same background
     shown = [is_training[splits].any(axis=0) for _, splits in groups]
     index = np.concatenate([np.arange(n), *[np.flatnonzero(rows) for rows in shown] * (len(views) - 1)])
-    x = scratch((len(index), dataset.x.shape[1]), dataset.x.dtype)
+    x = zeros_or_tempfile((len(index), dataset.x.shape[1]), dataset.x.dtype)
     assignment = dataset.assignment[:, index]
     assignment[:, n:][~is_training[:, index[n:]]] = ABSENT
     start = n
-    for rows in blocks(n):
+    for rows in row_chunks(n):
         x[rows] = dataset.x[rows]
     for view in range(1, len(views)):
         for (background, splits), shown_rows in zip(groups, shown, strict=True):
             generator = stream(seed, "views", view)
             first = start
-            for rows in blocks(n):
+            for rows in row_chunks(n):
                 shown_here = shown_rows[rows]
                 moves = views.moves(view, generator, shown_here, shape)
                 images = dataset.x[rows[shown_here]]
@@ -177,5 +177,5 @@ def extended(dataset: Dataset, views: Views, seed: int, threads: Threads = CORES
                 x[start : start + len(images)] = warped.reshape(images.shape)
                 start += len(images)
             assignment[~splits, first:start] = ABSENT
-    new_digest = digest({"dataset": np.array(dataset.digest), "views": np.array(f"{views} {seed}")})
+    new_digest = array_digest({"dataset": np.array(dataset.digest), "views": np.array(f"{views} {seed}")})
     return replace(dataset, x=x, y=dataset.y[index], assignment=assignment, digest=new_digest)

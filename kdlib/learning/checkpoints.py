@@ -13,7 +13,7 @@ import numpy as np
 
 from kdlib.backends.ranks import ALONE, Alone
 from kdlib.io import artifacts
-from kdlib.io.atomic import exclusive
+from kdlib.io.atomic import file_lock
 from kdlib.io.errors import UserError
 
 log = logging.getLogger("checkpoint")
@@ -95,7 +95,7 @@ class Checkpoint:
     def _verified(self, state, generators):
         """Return (epochs, arrays, states of the generators); UserError if the file is not of this training."""
         stored = artifacts.read_npz(self.path, ["content", "digest", "epochs", "generators", *state])
-        if str(stored.pop("content")) != artifacts.digest(stored):
+        if str(stored.pop("content")) != artifacts.array_digest(stored):
             raise UserError(f"{self.path}: its content does not have the digest that it names")
         if str(stored["digest"]) != self._digest:
             raise UserError(f"{self.path} belongs to other parameters, data or code")
@@ -116,11 +116,11 @@ class Checkpoint:
         if self.every and epochs % self.every == 0 and self._ranks.first:
             content = {"digest": self._digest, "epochs": epochs, "generators": _states_as_json(generators)}
             arrays = state | {name: np.array(value) for name, value in content.items()}
-            artifacts.write_npz(self.path, arrays | {"content": np.array(artifacts.digest(arrays))})
+            artifacts.write_npz(self.path, arrays | {"content": np.array(artifacts.array_digest(arrays))})
 
     def remove(self) -> None:
         """Delete the file, and any unfinished one that a killed process left."""
-        with exclusive(self.path):
+        with file_lock(self.path):
             self.path.unlink(missing_ok=True)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
 from kdlib.data import scaled
-from kdlib.data.scaled import Scaled
-from kdlib.io.chunks import advise
+from kdlib.data.scaled import ScaledRows
+from kdlib.io.chunks import advise_access
 from kdlib.io.errors import UserError
 from kdlib.learning.stack import parts
 
@@ -22,16 +22,16 @@ COMPILED_DTYPES = np.uint8, np.float32, np.float64  # in the byte order of this 
 CROWDING = 128  # the grid of a row's inputs has at least 7 bits below its largest magnitude
 
 
-def largest(x: np.ndarray | Scaled) -> np.ndarray:
-    """Return the largest magnitude of each feature, (features,), of an array (n, ...) or of `Scaled` rows."""
-    if isinstance(x, Scaled):
-        return x.largest
+def largest(x: np.ndarray | ScaledRows) -> np.ndarray:
+    """Return the largest magnitude of each feature, (features,), of an array (n, ...) or of `ScaledRows` rows."""
+    if isinstance(x, ScaledRows):
+        return x.max_magnitudes
     flat = x.reshape(len(x), -1)
-    starts = range(0, len(x), scaled.BLOCK)
-    return np.maximum.reduce([np.max(np.abs(flat[start : start + scaled.BLOCK]), axis=0) for start in starts])
+    starts = range(0, len(x), scaled.CHUNK_ROWS)
+    return np.maximum.reduce([np.max(np.abs(flat[start : start + scaled.CHUNK_ROWS]), axis=0) for start in starts])
 
 
-def outlying(x: np.ndarray | Scaled) -> tuple[int, float] | None:
+def outlying(x: np.ndarray | ScaledRows) -> tuple[int, float] | None:
     """Find a value so large that exact arithmetic loses the other features of its row.
 
     The rule: a magnitude is too large if it is above 128 times the median, over the features, of the features' largest
@@ -40,7 +40,7 @@ def outlying(x: np.ndarray | Scaled) -> tuple[int, float] | None:
 
     Parameters
     ----------
-    x : array (n, features) or Scaled
+    x : array (n, features) or ScaledRows
         The inputs.
 
     Returns
@@ -56,7 +56,7 @@ def outlying(x: np.ndarray | Scaled) -> tuple[int, float] | None:
 
 def _row_reader(x):
     """Return the function that maps indices (R, batch) to rows (R, batch, features)."""
-    if isinstance(x, Scaled):
+    if isinstance(x, ScaledRows):
         return x.take
     flat = x.reshape(len(x), -1)
     return lambda indices: flat.take(indices, axis=0)
@@ -65,13 +65,13 @@ def _row_reader(x):
 class Inputs:
     """Make batches of the training examples: scaled, with dropout, and snapped to the grid of the first layer.
 
-    With one split, all examples are snapped once and kept. The exception is a `Scaled` split with more than
+    With one split, all examples are snapped once and kept. The exception is a `ScaledRows` split with more than
     `NumpyBackend.max_held` elements: each batch is then made when it is needed, which the compiled loops do as quickly
     for a large one. With several splits each batch is always made when it is needed.
 
     Parameters
     ----------
-    splits : sequence of arrays (n, features), images (n, height, width), or Scaled
+    splits : sequence of arrays (n, features), images (n, height, width), or ScaledRows
         The examples of each split.
     network : Network
         The stack that is trained.
@@ -88,7 +88,7 @@ class Inputs:
 
     def __init__(
         self,
-        splits: Sequence[np.ndarray | Scaled],
+        splits: Sequence[np.ndarray | ScaledRows],
         network: "Network",
         dense: "ExactDense | FastDense",
         backend: NumpyBackend = NUMPY,
@@ -103,11 +103,11 @@ class Inputs:
             _check_magnitudes(largest(x), network.arithmetic.limit)
             self._readers.append(_row_reader(x))
         self._splits = splits
-        self._all_scaled = all(isinstance(x, Scaled) for x in splits)
+        self._all_scaled = all(isinstance(x, ScaledRows) for x in splits)
         small = not self._all_scaled or math.prod(splits[-1].shape) <= backend.max_held  # integers
         self._snap_once = small and len(splits) == 1
         if self._all_scaled and not self._snap_once:
-            advise(splits[0].x, random=True)
+            advise_access(splits[0].x, random=True)
 
     @functools.cached_property
     def _whole(self):
@@ -115,7 +115,7 @@ class Inputs:
         (read_rows,) = self._readers
         n = len(self._splits[0])
         whole = None
-        for rows in scaled.blocks(n):
+        for rows in scaled.row_chunks(n):
             arrays = self._operand(read_rows(rows).astype(self._dtype))
             if whole is None:
                 whole = tuple(None if array is None else np.empty((n, array.shape[1]), array.dtype) for array in arrays)
@@ -148,13 +148,13 @@ class Inputs:
         x = np.concatenate([read_rows(indices[own]) for read_rows, own in pairs]).astype(self._dtype)
         return self._operand(x if mask is None else (x * mask).astype(self._dtype))
 
-    def source(self) -> Sequence[Scaled] | None:
-        """Return the splits as `Scaled` rows of one array, or None if compiled loops cannot read them."""
+    def source(self) -> Sequence[ScaledRows] | None:
+        """Return the splits as `ScaledRows` rows of one array, or None if compiled loops cannot read them."""
         splits = self._splits
-        if len(splits) == 1 and not isinstance(splits[0], Scaled):
+        if len(splits) == 1 and not isinstance(splits[0], ScaledRows):
             features = math.prod(splits[0].shape[1:])  # integers
-            splits = [Scaled(splits[0], np.arange(len(splits[0])), np.zeros(features), np.ones(features))]
-        same_array = all(isinstance(x, Scaled) and x.x is splits[0].x for x in splits)
+            splits = [ScaledRows(splits[0], np.arange(len(splits[0])), np.zeros(features), np.ones(features))]
+        same_array = all(isinstance(x, ScaledRows) and x.x is splits[0].x for x in splits)
         return splits if same_array and splits[0].x.dtype in COMPILED_DTYPES else None
 
     def _gathered(self, indices):

@@ -10,9 +10,9 @@ import numpy as np
 
 from kdlib.backends.arithmetic import EXACT
 from kdlib.data.dataset import Dataset
-from kdlib.data.scaled import blocks
-from kdlib.io.artifacts import digest, read_json, read_npz, write_npz
-from kdlib.io.chunks import advise, all_finite, scratch
+from kdlib.data.scaled import row_chunks
+from kdlib.io.artifacts import array_digest, read_json, read_npz, write_npz
+from kdlib.io.chunks import advise_access, all_finite, zeros_or_tempfile
 from kdlib.io.errors import UserError
 from kdlib.learning import losses
 from kdlib.learning.network import Network
@@ -66,7 +66,7 @@ class Model:
 
     def digest(self) -> str:
         """Compute the SHA-256, in hex, of the logits: two teachers with the same logits are the same teacher."""
-        return digest({"logits": self.logits})
+        return array_digest({"logits": self.logits})
 
 
 def ensemble_logits(logits: np.ndarray) -> np.ndarray:
@@ -113,10 +113,10 @@ def split_logits(
     ndarray of float32, shape (S, n, classes)
         Zero for examples that are absent from a split.
     """
-    advise(dataset.x, random=False)
-    result = scratch((dataset.splits, len(dataset.y), network.sizes[-1]), np.float32)
+    advise_access(dataset.x, random=False)
+    result = zeros_or_tempfile((dataset.splits, len(dataset.y), network.sizes[-1]), np.float32)
     for split, members in enumerate(parts(dataset.splits, network.replicas)):
-        for rows in blocks(dataset.present(split)):
+        for rows in row_chunks(dataset.present(split)):
             result[split, rows] = ensemble_logits(network.part(members).logits(dataset.inputs(rows, split)))
             progress(len(rows))
     return result

@@ -8,7 +8,7 @@ import numpy as np
 
 from kdlib.backends.arithmetic import Arithmetic
 from kdlib.backends.dense import layer_views
-from kdlib.data.scaled import Scaled, blocks
+from kdlib.data.scaled import ScaledRows, row_chunks
 from kdlib.numerics.levels import mirrors
 
 INFERENCE_ROWS = 1024  # rows whose logits are computed at once
@@ -142,12 +142,12 @@ class Network:
                     view[:] = array
         return network
 
-    def logits(self, x: np.ndarray | Scaled) -> np.ndarray:
+    def logits(self, x: np.ndarray | ScaledRows) -> np.ndarray:
         """Compute logits without dropout.
 
         Parameters
         ----------
-        x : array (n, features) or (R, n, features), or Scaled
+        x : array (n, features) or (R, n, features), or ScaledRows
             The inputs: the same for all networks, or each network's own.
 
         Returns
@@ -155,8 +155,8 @@ class Network:
         array (R, n, classes)
             In exact arithmetic float64, and the logits of a row do not depend on the other rows.
         """
-        if isinstance(x, Scaled):
-            return np.concatenate([self.logits(x.take(rows)) for rows in blocks(len(x))], axis=1)
+        if isinstance(x, ScaledRows):
+            return np.concatenate([self.logits(x.take(rows)) for rows in row_chunks(len(x))], axis=1)
         x = x if x.ndim == 3 else x[None]
         found = []
         for start in range(0, max(1, x.shape[1]), INFERENCE_ROWS):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kdlib.backends.threads import FEW
-from kdlib.data.scaled import Scaled
+from kdlib.data.scaled import ScaledRows
 from kdlib.learning.network import multiply_adds
 from kdlib.learning.optimizers import factors
 from kdlib.learning.stack import parts
@@ -51,11 +51,11 @@ class CompiledSteps:
     ----------
     run : kdlib.learning.training.Run
         The training.
-    splits : list of Scaled
+    splits : list of ScaledRows
         The examples, see `kdlib.learning.inputs.Inputs.source`.
     """
 
-    def __init__(self, run: Any, splits: list[Scaled]):
+    def __init__(self, run: Any, splits: list[ScaledRows]):
         self._run = run
         self._splits = splits
         self._compiled = {}  # {rows of a batch: compiled function}

@@ -10,7 +10,7 @@ from kdlib.backends.arithmetic import EXACT
 from kdlib.backends.context import Context, saved_seconds
 from kdlib.backends.numpy_backend import NUMPY
 from kdlib.backends.threads import Threads
-from kdlib.data.scaled import Scaled
+from kdlib.data.scaled import ScaledRows
 from kdlib.io.errors import UserError
 from kdlib.learning.backend_check import disagreement
 from kdlib.learning.backpropagation import Backpropagation
@@ -34,7 +34,7 @@ CURVES = ("training_loss", "validation_loss", "validation_accuracy")
 
 
 def train(
-    x: np.ndarray | Scaled | list[np.ndarray | Scaled],
+    x: np.ndarray | ScaledRows | list[np.ndarray | ScaledRows],
     objective: "Objective",
     recipe: Recipe = Recipe(),
     validation: tuple | list[tuple] | None = None,
@@ -50,7 +50,7 @@ def train(
 
     Parameters
     ----------
-    x : array (n, features), images (n, height, width), or `Scaled`
+    x : array (n, features), images (n, height, width), or `ScaledRows`
         The training examples. With `recipe.views` > 1 the array has the n rows of each view, one view after another.
         For several splits: a list with one such array for each split, all with the same n. A list of rows is refused.
         `kdlib.data.scaled` has rows that are not copied; `kdlib.learning.stack` has the order of the networks.
@@ -255,7 +255,7 @@ class Run:
 
     def __init__(
         self,
-        x: list[np.ndarray | Scaled],
+        x: list[np.ndarray | ScaledRows],
         objective: "Objective",
         recipe: Recipe,
         streams: Streams,

@@ -8,7 +8,7 @@ import numpy as np
 from kdlib.data.dataset import Dataset
 from kdlib.deployment.model_file import Deployed
 from kdlib.evaluation.heldout import NETWORKS
-from kdlib.io.chunks import pieces, positive_zeros
+from kdlib.io.chunks import canonical_chunks, positive_zeros
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model
 from kdlib.learning.stack import parts
@@ -43,7 +43,7 @@ def _are_bytes(x):
 def _raw(dataset, rows):
     """Return rows as they were loaded: in bytes if these can hold the whole dataset, else in float64."""
     x = dataset.x
-    bytes_hold = x.dtype == np.uint8 or all(_are_bytes(piece) for piece in pieces(x))
+    bytes_hold = x.dtype == np.uint8 or all(_are_bytes(chunk) for chunk in canonical_chunks(x))
     return x[rows].astype(np.uint8 if bytes_hold else np.float64)
 
 

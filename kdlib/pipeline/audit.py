@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from kdlib.io.errors import UserError, ending_in_a_line, printable
+from kdlib.io.errors import UserError, exit_on_error, printable
 from kdlib.pipeline.lockfile import RAW, claims, held, md5
 
 SHOWN_DIGITS = 12  # of a hash
@@ -133,7 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--remote", metavar="NAME", help="one of `dvc remote list` (default: the default remote)")
     arguments = parser.parse_args()
-    with ending_in_a_line():
+    with exit_on_error():
         try:
             audit(arguments.remote)
         except ImportError as error:

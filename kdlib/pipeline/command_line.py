@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdlib.backends.context import Context
-from kdlib.io.atomic import apart, exclusive
-from kdlib.io.errors import UserError, ending_in_a_line, printable
+from kdlib.io.atomic import check_distinct, file_lock
+from kdlib.io.errors import UserError, exit_on_error, printable
 from kdlib.pipeline.params import load_params
 from kdlib.pipeline.schema import Params
 
@@ -71,7 +71,7 @@ class Paths:
             ending = Path(getattr(PATHS, name)).suffix
             if not path.endswith(ending):
                 raise UserError(f"--{name}: got {path!r}; needs a path that ends with {ending}")
-        apart({f"--{name}": path for name, path in {"config": config, **given}.items()})
+        check_distinct({f"--{name}": path for name, path in {"config": config, **given}.items()})
 
 
 PATHS = Paths()
@@ -112,7 +112,7 @@ def writes(*names: str) -> Callable:
             with contextlib.ExitStack() as stack:
                 for name in names if context.ranks.first else ():
                     path = getattr(paths, name)
-                    stack.enter_context(exclusive(f"{path}/metrics.json" if name == "metrics" else path))
+                    stack.enter_context(file_lock(f"{path}/metrics.json" if name == "metrics" else path))
                 return main(params, paths, context)
 
         return locked
@@ -165,7 +165,7 @@ def run(main: Callable, arguments: argparse.Namespace, trains: Callable[[Params]
     trains : callable, optional
         Takes the parameters; returns whether `main` trains a network. Only such a run can use several MPI ranks.
     """
-    with ending_in_a_line():
+    with exit_on_error():
         # Before OpenMP is loaded: let its threads sleep while they wait. Busy waiting beside other load takes cores
         # from the threads that work: fits of 0.3 and 0.9 s took 13 and 80 s.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -8,7 +8,7 @@ from pydantic import (  # isort: skip
     AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator,
 )  # fmt: skip
 
-from kdlib.data.readers import TABLES
+from kdlib.data.readers import TABLE_SUFFIXES
 
 if TYPE_CHECKING:
     from kdlib.learning.augmentation import Views
@@ -36,7 +36,7 @@ def Swept(kind: object) -> object:  # noqa: N802 - a type
 # YAML reads a class or a column named 3 as a number.
 Name = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 
-ROWS = ".npy"
+ARRAY_SUFFIX = ".npy"
 
 
 class Section(BaseModel):
@@ -97,7 +97,9 @@ def tracked(path: str) -> str:
         If `path` ends as a file of data does and is not in data/raw.
     """
     parts = PurePosixPath(path).parts
-    if path.lower().endswith((".npz", ROWS, *TABLES)) and (parts[:2] != ("data", "raw") or ".." in parts):
+    if path.lower().endswith((".npz", ARRAY_SUFFIX, *TABLE_SUFFIXES)) and (
+        parts[:2] != ("data", "raw") or ".." in parts
+    ):
         raise ValueError(
             f"got {path!r}, whose changes DVC would not see; a file must be in data/raw/: copy it to"
             f" data/raw/{PureWindowsPath(path).name} and name that"
@@ -151,7 +153,7 @@ class Transfer(Section):
 
     @model_validator(mode="after")
     def _some(self):
-        if not (self.rows or self.synthesis) or not (self.rows or ".npz").lower().endswith((".npz", *TABLES)):
+        if not (self.rows or self.synthesis) or not (self.rows or ".npz").lower().endswith((".npz", *TABLE_SUFFIXES)):
             raise ValueError("needs rows, a .npz or a table in data/raw/, or synthesis, mixup or munge, or both")
         return self
 

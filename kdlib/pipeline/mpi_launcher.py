@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from kdlib.backends.context import Context
-from kdlib.io.errors import UserError, ending_in_a_line, one_line
+from kdlib.io.errors import UserError, exit_on_error, one_line
 from kdlib.pipeline import mpi_ranks
 from kdlib.pipeline.field_types import Execution
 
@@ -118,7 +118,7 @@ def joined(execution: Execution, rank: int) -> Iterator[Context]:
 
 
 def _print_error(error):
-    with ending_in_a_line():
+    with exit_on_error():
         if isinstance(error, UserError | OSError | MemoryError | KeyboardInterrupt):
             raise error
         traceback.print_exception(error)

@@ -80,7 +80,7 @@ def load_params(path: Path | str, changes: Sequence[str] = ()) -> Params:
         Names the key, what was found and what is allowed.
     """
     try:
-        with npz_reader.opened(path) as file:
+        with npz_reader.open_regular_file(path) as file:
             content = yaml_loader.load(file.read(yaml_loader.BYTES + 1))
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run from a folder that has one, or name it with --config") from None

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from kdlib.pipeline.field_types import (
+    ARRAY_SUFFIX,
     MOST,
-    ROWS,
-    TABLES,
+    TABLE_SUFFIXES,
     AlphaSchedule,
     Augment,
     BelowOne,
@@ -63,13 +63,13 @@ class Prepare(Section):
     @model_validator(mode="after")
     def _named_target(self):
         name = self.dataset.lower()
-        if name.endswith(TABLES) and self.target is None:
+        if name.endswith(TABLE_SUFFIXES) and self.target is None:
             raise ValueError("target must name the column of a table that has the classes")
-        if name.endswith(ROWS) and not (self.target or "").lower().endswith(ROWS):
+        if name.endswith(ARRAY_SUFFIX) and not (self.target or "").lower().endswith(ARRAY_SUFFIX):
             raise ValueError(f"target must name the .npy that has the classes of {self.dataset}")
-        if name.endswith(ROWS):
+        if name.endswith(ARRAY_SUFFIX):
             tracked(self.target)
-        if (self.drop or self.categories or self.missing) and not name.endswith(TABLES) and ":" not in name:
+        if (self.drop or self.categories or self.missing) and not name.endswith(TABLE_SUFFIXES) and ":" not in name:
             raise ValueError(f"drop, categories and missing are of a table, and {self.dataset} is none; leave them []")
         return self
 

@@ -13,7 +13,7 @@ from kdlib.backends.arithmetic import ARITHMETICS
 from kdlib.backends.context import Context
 from kdlib.backends.ranks import ALONE, Alone
 from kdlib.data.dataset import Dataset
-from kdlib.io.atomic import exclusive
+from kdlib.io.atomic import file_lock
 from kdlib.learning.checkpoints import Checkpoint, digest
 from kdlib.learning.lazy_targets import of_rows, one_hot
 from kdlib.learning.network import Network, multiply_adds
@@ -227,5 +227,5 @@ def remove_checkpoints(path: Path | str) -> None:
     """Remove all checkpoints of the output `path`, including those that a killed process left half-written."""
     for name in _checkpoint_names(path):
         file = Path(path).parent / name
-        with exclusive(file):
+        with file_lock(file):
             file.unlink(missing_ok=True)

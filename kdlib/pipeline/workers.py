@@ -22,7 +22,7 @@ from pathlib import Path
 
 from kdlib.backends.context import Context
 from kdlib.backends.threads import Threads
-from kdlib.io.atomic import temporary
+from kdlib.io.atomic import temporary_path
 from kdlib.io.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint
 from kdlib.pipeline import cluster
@@ -158,7 +158,7 @@ def _pool(work, parts):
     asker = Asker(cluster.versions(), share, os.getpid(), os.path.abspath(work.job.path))
     # joblib creates no folder if it maps nothing, but it keeps the path, which has to be short and ASCII.
     options = {"backend": "loky", "n_jobs": processes, "temp_folder": os.sep}
-    with temporary(work.job.path) as file:
+    with temporary_path(work.job.path) as file:
         yield Mapped.of(work, file) if processes > 1 else work, asker, options
         if os.name == "nt":  # Windows cannot remove a file that a process maps
             from joblib.externals import loky

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from kdlib.data.mapped_rows import Rows, ends, large
+from kdlib.data.mapped_rows import ConcatenatedRows, column_min_max, is_large
 from kdlib.io import npz_reader
 from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
@@ -18,11 +18,11 @@ log = logging.getLogger("prepare")
 
 # The first six fields of `kdlib.preparation.sources.Examples`.
 _ExampleFields: TypeAlias = tuple[
-    np.ndarray | Rows, np.ndarray, list[str], list[str], tuple[int, ...], np.ndarray | None
+    np.ndarray | ConcatenatedRows, np.ndarray, list[str], list[str], tuple[int, ...], np.ndarray | None
 ]
 
 
-def read(path: Path | str) -> _ExampleFields:
+def examples_from_npz(path: Path | str) -> _ExampleFields:
     """Read an `.npz` archive with x and y, or in the layout of Keras' mnist.npz: x_train, y_train, x_test and y_test.
 
     x is (n, features), or images (n, height, width); uint8 stays uint8. y is (n,), numbers or texts. The log names the
@@ -34,13 +34,13 @@ def read(path: Path | str) -> _ExampleFields:
 
     Returns
     -------
-    x : array or Rows, shape (n, features)
+    x : array or ConcatenatedRows, shape (n, features)
     y : int64, shape (n,)
         Index of each example's class.
     class_names, feature_names : list of str
     image_shape : tuple
         (height, width) of images, else ().
-    tested : bool, shape (n,), or None
+    in_given_test_set : bool, shape (n,), or None
         Whether an example is in the archive's test set; None if it has none.
 
     Raises
@@ -50,7 +50,7 @@ def read(path: Path | str) -> _ExampleFields:
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: not found; a queued run has what `dvc add` and git know of")
-    arrays = read_npz(path, own=True)
+    arrays = read_npz(path, from_user=True)
     suffixes = ("_train", "_test") if "x_train" in arrays else ("",)
     needed = [f"{kind}{suffix}" for suffix in suffixes for kind in "xy"]
     if not set(needed) <= set(arrays):
@@ -70,11 +70,11 @@ def read(path: Path | str) -> _ExampleFields:
     if len({y.dtype.kind in "SU" for y in ys}) > 1:
         raise UserError(f"{path}: y_train is {ys[0].dtype}, y_test {ys[1].dtype}; both must be numbers or both texts")
     y = np.concatenate(ys) if len(ys) > 1 else ys[0]
-    tested = np.arange(len(y)) >= len(xs[0]) if len(suffixes) > 1 else None
-    return _rows(path, xs), *labels.of_array(path, y), *_names_and_shape(xs[0].shape[1:]), tested
+    in_given_test_set = np.arange(len(y)) >= len(xs[0]) if len(suffixes) > 1 else None
+    return _rows(path, xs), *labels.of_array(path, y), *_names_and_shape(xs[0].shape[1:]), in_given_test_set
 
 
-def read_rows(path: Path | str, target: Path | str) -> _ExampleFields:
+def examples_from_npy(path: Path | str, target: Path | str) -> _ExampleFields:
     """Read x and y from one `.npy` file each.
 
     Parameters
@@ -87,7 +87,7 @@ def read_rows(path: Path | str, target: Path | str) -> _ExampleFields:
     Returns
     -------
     tuple
-        As `read` returns, without a test set.
+        As `examples_from_npz` returns, without a test set.
 
     Raises
     ------
@@ -104,8 +104,8 @@ def read_rows(path: Path | str, target: Path | str) -> _ExampleFields:
 
 def _read_npy(path):
     try:
-        with npz_reader.opened(path) as file:
-            return npz_reader.array(file)
+        with npz_reader.open_regular_file(path) as file:
+            return npz_reader.read_array(file)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; a queued run has what `dvc add` and git know of") from None
     except (MemoryError, UserError):
@@ -123,9 +123,9 @@ def _names_and_shape(shape):
 
 
 def _rows(path, xs):
-    """Return the rows of all arrays as one array, or as `Rows` if they are large."""
-    x = Rows(xs, np.uint8 if all(x.dtype == np.uint8 for x in xs) else np.float64)
-    x = x if large(x) else x[:]
-    if x.dtype.kind == "f" and not (np.abs(ends(x)) <= np.float64(1e300)).all():
+    """Return the rows of all arrays as one array, or as `ConcatenatedRows` if they are large."""
+    x = ConcatenatedRows(xs, np.uint8 if all(x.dtype == np.uint8 for x in xs) else np.float64)
+    x = x if is_large(x) else x[:]
+    if x.dtype.kind == "f" and not (np.abs(column_min_max(x)) <= np.float64(1e300)).all():
         raise UserError(f"{path}: x has NaN or infinite values, or magnitudes above 1e300; remove or replace them")
     return x

@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kdlib.data.dataset import Dataset
-from kdlib.data.mapped_rows import Rows, equal_rows
+from kdlib.data.mapped_rows import ConcatenatedRows, equal_rows
 from kdlib.io.errors import UserError
-from kdlib.preparation.partition import disjoint_splits, held_out_share, hide_labels, partitions
 from kdlib.preparation.scaling import fit_scaling
-from kdlib.preparation.splits import stratified_split
+from kdlib.preparation.splits import (
+    assign_subsets,
+    count_disjoint_splits,
+    held_out_share,
+    hide_labels,
+    stratified_split,
+)
 
 if TYPE_CHECKING:
     from kdlib.preparation.sources import Examples
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("prepare")
 
 
-def prepare(
+def build_dataset(
     examples: "Examples",
     seed: int,
     splits: int,
@@ -54,7 +59,7 @@ def prepare(
     Returns
     -------
     Dataset
-        Without a digest if x is `kdlib.data.mapped_rows.Rows`.
+        Without a digest if x is `kdlib.data.mapped_rows.ConcatenatedRows`.
 
     Raises
     ------
@@ -63,12 +68,16 @@ def prepare(
     """
     x = examples.x
     y = examples.y
-    in_given_test_set = np.zeros(len(y), dtype=bool) if examples.tested is None else examples.tested
+    in_given_test_set = (
+        np.zeros(len(y), dtype=bool) if examples.in_given_test_set is None else examples.in_given_test_set
+    )
     if max_samples is not None and max_samples < len(y):
         ratios = max_samples / len(y), 1 - max_samples / len(y)
         strata = 2 * y + in_given_test_set
-        kept, _ = stratified_split(strata, ratios, seed, "prepare/sample", "raise prepare.max_samples", spare=1)
-        x = rows_of(x, kept)
+        kept, _ = stratified_split(
+            strata, ratios, seed, "prepare/sample", "raise prepare.max_samples", optional_parts=1
+        )
+        x = select_rows(x, kept)
         y = y[kept]
         in_given_test_set = in_given_test_set[kept]
     free_labels = y[~in_given_test_set] if in_given_test_set.any() else y
@@ -78,31 +87,31 @@ def prepare(
     share = held_out_share(in_given_test_set, (train_ratio, val_ratio))
     free_groups = groups if groups is None else groups[~in_given_test_set]
     _refuse_small_class(free_labels, free_groups, examples.class_names, splits, share, max_samples)
-    assignment = partitions(y, in_given_test_set, (train_ratio, val_ratio), splits, seed, groups)
+    assignment = assign_subsets(y, in_given_test_set, (train_ratio, val_ratio), splits, seed, groups)
     offset = np.zeros((splits, x.shape[1]))
     scale = np.zeros((splits, x.shape[1]))
     description = examples.class_names, examples.feature_names, examples.image_shape, examples.encoding
     dataset = Dataset(x, y, assignment, offset, scale, *description)
     for split in range(splits):
-        train = rows_of(x, dataset.rows("train", split))
+        train = select_rows(x, dataset.rows("train", split))
         dataset.offset[split], dataset.scale[split] = fit_scaling(train, scaling, bool(examples.image_shape))
     if labeled_fraction < 1:
         hide_labels(assignment, y, labeled_fraction, seed)
     if isinstance(x, np.ndarray):
-        dataset.seal()
+        dataset.update_digest()
     return dataset
 
 
-def rows_of(x: np.ndarray | Rows, rows: np.ndarray) -> np.ndarray | Rows:
-    """Return the rows with these indices. `Rows` stay lazy: no row is read."""
-    return x[rows] if isinstance(x, np.ndarray) else x.kept(rows)
+def select_rows(x: np.ndarray | ConcatenatedRows, rows: np.ndarray) -> np.ndarray | ConcatenatedRows:
+    """Return the rows with these indices. `ConcatenatedRows` stay lazy: no row is read."""
+    return x[rows] if isinstance(x, np.ndarray) else x.select(rows)
 
 
 def _log_equal_rows(groups, in_given_test_set):
     """Log how many rows are equal; groups is (n,), from `kdlib.data.mapped_rows.equal_rows`."""
     repeated = np.bincount(groups)[groups] > 1
     shared = np.count_nonzero(np.isin(groups[in_given_test_set], groups[~in_given_test_set]))
-    apart = "" if shared else "; equal rows are in one part of a split"
+    apart = "" if shared else "; equal rows are in one subset of a split"
     log.info("%d of %d rows are equal to another one%s", np.count_nonzero(repeated), len(groups), apart)
     if shared:
         log.warning(
@@ -121,7 +130,7 @@ def _refuse_small_class(y, groups, names, splits, share, max_samples):
         y = np.unique(groups * len(names) + y) % len(names)
     counts = np.bincount(y, minlength=len(names))
     least = int(np.argmin(counts))
-    needed = max(3, disjoint_splits(share, splits))
+    needed = max(3, count_disjoint_splits(share, splits))
     if counts[least] < needed:
         more = "" if max_samples is None else " raise prepare.max_samples,"
         different = "" if groups is None else " different rows"

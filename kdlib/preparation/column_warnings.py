@@ -6,12 +6,12 @@ from hashlib import sha256
 import numpy as np
 
 from kdlib.data.encoding import KINDS, Encoding
-from kdlib.data.mapped_rows import Rows
+from kdlib.data.mapped_rows import ConcatenatedRows
 
-BLOCK = 1 << 20  # numbers that are compared at once
+CHUNK_ELEMENTS = 1 << 20  # numbers that are compared at once
 
 
-def summary(encoding: Encoding) -> str:
+def summarize_columns(encoding: Encoding) -> str:
     """Count, in one line, the columns of each kind and the features that they give."""
     kinds = [column.kind for column in encoding.columns]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in KINDS if kind in kinds)
@@ -20,7 +20,7 @@ def summary(encoding: Encoding) -> str:
     return f"{len(kinds)} columns ({counts}{lacking}) give {len(encoding.feature_names)} features"
 
 
-def remarks(encoding: Encoding, x: np.ndarray | Rows, left_out: Iterable[str] = ()) -> list[str]:
+def column_warnings(encoding: Encoding, x: np.ndarray | ConcatenatedRows, left_out: Iterable[str] = ()) -> list[str]:
     """Name the columns that may reveal the classes, and those that add nothing.
 
     A column that counts rows reveals the classes of sorted rows. A copy of another column and a column with one value
@@ -29,7 +29,7 @@ def remarks(encoding: Encoding, x: np.ndarray | Rows, left_out: Iterable[str] = 
     Parameters
     ----------
     encoding : Encoding
-    x : array or Rows, shape (n, features)
+    x : array or ConcatenatedRows, shape (n, features)
         Encoded rows, in the order of the source.
     left_out : iterable of str
         Columns whose cells are all alike.
@@ -63,15 +63,15 @@ def _digests_and_directions(encoding, x):
     hashes = [sha256() for _ in widths]
     possible_directions = [{1, -1} for _ in widths]
     last_row = None
-    rows = max(1, BLOCK // x.shape[1])
+    rows = max(1, CHUNK_ELEMENTS // x.shape[1])
     for start in range(0, len(x), rows):
-        block = x[start : start + rows]
+        chunk = x[start : start + rows]
         for k, (end, width) in enumerate(zip(ends, widths, strict=True)):
-            hashes[k].update(np.ascontiguousarray(block[:, end - width : end]))
+            hashes[k].update(np.ascontiguousarray(chunk[:, end - width : end]))
             if possible_directions[k]:
                 before = [] if last_row is None else [last_row[end - width]]
-                steps = np.diff(np.concatenate([before, block[:, end - width]]))
+                steps = np.diff(np.concatenate([before, chunk[:, end - width]]))
                 possible_directions[k] &= {sign for sign in (1, -1) if (sign * steps > 0).all()}
-        last_row = block[-1]
+        last_row = chunk[-1]
     directions = [sum(signs) for signs in possible_directions]  # integers
     return [(found.digest(), direction) for found, direction in zip(hashes, directions, strict=True)]

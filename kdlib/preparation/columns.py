@@ -11,8 +11,17 @@ from functools import cached_property
 import numpy as np
 
 from kdlib.data.encoding import Column, Encoding, as_numbers
-from kdlib.data.name_checks import check_name, listed
-from kdlib.data.parsing import DECIMAL, LARGEST, MISSING, NOTATIONS, PARSERS, PLACEHOLDERS, exact_number, parser
+from kdlib.data.name_checks import check_name, join_names
+from kdlib.data.parsing import (
+    DECIMAL_MARKS,
+    MAX_MAGNITUDE,
+    MISSING_TEXTS,
+    NOTATIONS,
+    PARSERS,
+    PLACEHOLDERS,
+    exact_number,
+    parser_for,
+)
 from kdlib.data.table import Table
 from kdlib.io.errors import UserError
 
@@ -23,7 +32,7 @@ _CODE = re.compile(r"[-+]?0\d")  # beginning of a code such as 007
 log = logging.getLogger("prepare")
 
 
-def fit(
+def fit_encoding(
     table: Table,
     target: str,
     drop: Collection[str] = (),
@@ -57,7 +66,7 @@ def fit(
     categories : collection of str
         Columns that are categories even if they hold numbers.
     missing : sequence of str
-        Texts that mark a missing value, in addition to `kdlib.data.parsing.MISSING`.
+        Texts that mark a missing value, in addition to `kdlib.data.parsing.MISSING_TEXTS`.
 
     Returns
     -------
@@ -72,16 +81,18 @@ def fit(
     for key, names in (("target", [target]), ("drop", drop), ("categories", categories)):
         for name in names:
             if name not in table.columns:
-                raise UserError(f"prepare.{key}: got {name!r}; the columns of {table.path} are {listed(table.columns)}")
+                raise UserError(
+                    f"prepare.{key}: got {name!r}; the columns of {table.path} are {join_names(table.columns)}"
+                )
     names = [name for name in table.columns if name != target and name not in drop]
-    told = {*categories, *table.declared}
-    text_columns = [name for name in names if name not in told and not table.is_numeric(name)]
-    marks = _DecimalMarks(table, text_columns, PLACEHOLDERS.union(MISSING, missing))
+    given_categories = {*categories, *table.declared_categories}
+    text_columns = [name for name in names if name not in given_categories and not table.is_numeric(name)]
+    marks = _DecimalMarks(table, text_columns, PLACEHOLDERS.union(MISSING_TEXTS, missing))
     columns = []
     errors = {}
     for name in names:
         try:
-            columns.append(_column(table, name, name in told, tuple(missing), marks))
+            columns.append(_column(table, name, name in given_categories, tuple(missing), marks))
         except UserError as error:
             errors[name] = error
     if len(errors) == 1:
@@ -91,7 +102,7 @@ def fit(
     if errors:
         raise UserError(
             f"{table.path}: {len(errors)} columns cannot be used, for the reasons above; mend them, or leave them out:"
-            f" prepare.drop: [{listed(errors)}]"
+            f" prepare.drop: [{join_names(errors)}]"
         )
     if not any(columns):
         raise UserError(f"{table.path}: no column beside {target} has different values; a feature is needed")
@@ -100,7 +111,7 @@ def fit(
 
 def _column(table, name, is_category, missing, marks):
     """Fit the `Column`; None if all its cells are alike."""
-    if not table.batches:
+    if not table.read_batches:
         cells = table.cells(name)
         table = replace(table, columns={name: lambda: cells})
     if _all_alike(table, name):
@@ -108,13 +119,13 @@ def _column(table, name, is_category, missing, marks):
     if not (is_category or missing):
         values = _numbers(table, name)
         if values is not None and not _may_have_point_groups(table, name):
-            if not (np.abs(values) <= LARGEST).all():
+            if not (np.abs(values) <= MAX_MAGNITUDE).all():
                 Column(name, "number").values(table)  # raises an error that names the cell
             return Column(name, "number", float(np.sort(values)[(len(values) - 1) // 2]))
     counts = Counter()
-    for block in table.blocks([name]):
-        counts.update(block.cells(name))
-    present = {text: count for text, count in counts.items() if text not in MISSING and text not in missing}
+    for batch in table.batches([name]):
+        counts.update(batch.cells(name))
+    present = {text: count for text, count in counts.items() if text not in MISSING_TEXTS and text not in missing}
     if not present:  # only different words for a missing value
         return None
     kind, notation = ("category", "") if is_category else _kind_and_notation(table, name, present, marks)
@@ -129,7 +140,7 @@ def _column(table, name, is_category, missing, marks):
         frequent, rare = _vocabulary(table, name, present)
         return replace(column, missing=some_missing, categories=frequent, rare=rare)
     value_of_text = {text: value for text in present if not np.isnan(value := parse(text))}
-    if any(abs(value) > LARGEST for value in value_of_text.values()):
+    if any(abs(value) > MAX_MAGNITUDE for value in value_of_text.values()):
         column.values(table)  # raises an error that names the cell
     if not value_of_text:
         return None
@@ -153,14 +164,14 @@ def _log_notation(where, kind, value_of_text):
 def _all_alike(table, name):
     """Return whether all cells have the same text."""
     first_key = None
-    for block in table.blocks([name]):
-        if table.batches and name in block.arrays:  # two numbers have one text only if they have the same bits
-            values = block.arrays[name]()
+    for batch in table.batches([name]):
+        if table.read_batches and name in batch.arrays:  # two numbers have one text only if they have the same bits
+            values = batch.arrays[name]()
             cells = values.view(f"u{values.itemsize}")
             alike = (cells == cells[0]).all()
             key = (values.dtype, cells[0])
         else:
-            cells = block.cells(name)
+            cells = batch.cells(name)
             alike = cells.count(cells[0]) == len(cells)
             key = cells[0]
         if not alike or first_key not in (None, key):
@@ -172,8 +183,8 @@ def _all_alike(table, name):
 def _numbers(table, name):
     """Return a column as (n,) float64; None unless every cell is a number."""
     found = []
-    for block in table.blocks([name]):
-        found.append(as_numbers(block, name))
+    for batch in table.batches([name]):
+        found.append(as_numbers(batch, name))
         if found[-1] is None:
             return None
     return np.concatenate(found)
@@ -193,11 +204,11 @@ class _DecimalMarks:
         certain = set()
         for name in self.names:
             try:
-                texts = {text for block in self.table.blocks([name]) for text in block.cells(name)}
-            except UserError:  # such as for a Parquet column of lists, which `fit` refuses in its turn
+                texts = {text for batch in self.table.batches([name]) for text in batch.cells(name)}
+            except UserError:  # such as for a Parquet column of lists, which `fit_encoding` refuses in its turn
                 continue
             texts -= self.missing
-            possible = {DECIMAL.get(notation, ".") for notation in _notations("number", texts, plain=True)}
+            possible = {DECIMAL_MARKS.get(notation, ".") for notation in _notations("number", texts, plain=True)}
             if len(possible) == 1:
                 certain |= possible
         return certain
@@ -206,24 +217,26 @@ class _DecimalMarks:
     def of_table(self):
         """The only mark of the table; "" if it is not known."""
         if not self.certain:
-            return self.table.decimal
+            return self.table.decimal_mark
         return next(iter(self.certain)) if len(self.certain) == 1 else ""
 
 
 def _notations(kind, texts, plain=False):
     """Return the notations that fit every text; none if there are no texts. plain: try the plain notation "", too."""
     tried = ["", *NOTATIONS[kind]] if plain else NOTATIONS[kind]
-    return [notation for notation in tried if texts and all(parser(kind, notation)(text) is not None for text in texts)]
+    return [
+        notation for notation in tried if texts and all(parser_for(kind, notation)(text) is not None for text in texts)
+    ]
 
 
 def _may_have_point_groups(table, name):
     """Return whether points in a column of plain numbers, such as `1.500`, may separate thousands."""
-    parse = parser("number", POINT_GROUPS)
+    parse = parser_for("number", POINT_GROUPS)
     has_points = False
-    for block in table.blocks([name]) if not table.is_numeric(name) else ():
-        cells = block.cells(name)
+    for batch in table.batches([name]) if not table.is_numeric(name) else ():
+        cells = batch.cells(name)
         if "." in "".join(cells):
-            if any(parse(text) is None for text in cells if text not in MISSING):
+            if any(parse(text) is None for text in cells if text not in MISSING_TEXTS):
                 return False
             has_points = True
     return has_points
@@ -261,7 +274,7 @@ def _refuse_mixed_notations(table, name, texts, too_many_texts):
     If the texts are too many for a category, refuse also a column in which most texts have one notation.
     """
     for kind in NOTATIONS:
-        parsers = [parser(kind, notation) for notation in ("", *NOTATIONS[kind])]
+        parsers = [parser_for(kind, notation) for notation in ("", *NOTATIONS[kind])]
         parsed_by_each = [{text for text in texts if parse(text) is not None} for parse in parsers]
         most_parsed = max(parsed_by_each, key=len)
         other = next((text for text in texts if text not in most_parsed), None)
@@ -281,17 +294,17 @@ def _mixture(table, name, text, reason):
 
 def _agree(notations, kind, texts):
     """Return whether each text has the same value in all these notations."""
-    return all(len({parser(kind, notation)(text) for notation in notations}) == 1 for text in texts)
+    return all(len({parser_for(kind, notation)(text) for notation in notations}) == 1 for text in texts)
 
 
 def _unambiguous(table, name, texts, notations, marks):
     """Return the first notation. If values depend on the decimal mark, only notations with the table's mark count."""
-    if len({DECIMAL[notation] for notation in notations}) > 1:
-        notations = [notation for notation in notations if DECIMAL[notation] == marks.of_table] or notations
+    if len({DECIMAL_MARKS[notation] for notation in notations}) > 1:
+        notations = [notation for notation in notations if DECIMAL_MARKS[notation] == marks.of_table] or notations
     if _agree(notations, "number", texts):
         return notations[0]
     text = next(text for text in texts if not _agree(notations, "number", [text]))
-    least, *_, greatest = sorted(parser("number", notation)(text) for notation in notations)
+    least, *_, greatest = sorted(parser_for("number", notation)(text) for notation in notations)
     reason = f"may be {least:.15g} or {greatest:.15g}, and no other column tells which; write it plainly"
     raise _mixture(table, name, text, reason)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from kdlib.data.name_checks import check_name
-from kdlib.data.parsing import MISSING, number
+from kdlib.data.parsing import MISSING_TEXTS, parse_number
 from kdlib.data.table import Table
 from kdlib.io.chunks import positive_zeros
 from kdlib.io.errors import UserError
 
 MAX_NUMERIC_CLASSES = 20  # different numbers that are always taken for classes
-BLOCK = 1 << 20  # rows that are looked up at once
-NO_CLASS = MISSING - {"None"}  # "None" may be a class, beside kinds of disorders, for example
+CHUNK_ROWS = 1 << 20  # rows that are looked up at once
+NO_CLASS_TEXTS = MISSING_TEXTS - {"None"}  # "None" may be a class, beside kinds of disorders, for example
 
 log = logging.getLogger("prepare")
 
@@ -29,7 +29,7 @@ def of_table(table: Table, target: str, missing: Collection[str] = ()) -> tuple[
     target : str
         Column of the classes.
     missing : collection of str
-        Texts that are not a class, in addition to `NO_CLASS`.
+        Texts that are not a class, in addition to `NO_CLASS_TEXTS`.
 
     Returns
     -------
@@ -47,23 +47,23 @@ def of_table(table: Table, target: str, missing: Collection[str] = ()) -> tuple[
     code_of_text = {}
     codes = np.empty(len(table), np.int64)
     start = 0
-    for block in table.blocks([target]):
-        cells = block.cells(target)
-        first_in_block = {text: k for k, text in reversed(list(enumerate(cells)))}
-        for text, k in first_in_block.items():
+    for batch in table.batches([target]):
+        cells = batch.cells(target)
+        first_in_batch = {text: k for k, text in reversed(list(enumerate(cells)))}
+        for text, k in first_in_batch.items():
             first_row.setdefault(text, start + k)
             code_of_text.setdefault(text, len(code_of_text))
         codes[start : start + len(cells)] = np.fromiter(map(code_of_text.__getitem__, cells), np.int64, len(cells))
         start += len(cells)
     for text, row in first_row.items():
-        if text in NO_CLASS or text in missing:
+        if text in NO_CLASS_TEXTS or text in missing:
             raise UserError(f"{table.where(row, target)}: {text!r} is no class; leave out the rows without one")
         check_name(table.where(row, target), text)
-    values = [number(text) for text in first_row]
+    values = [parse_number(text) for text in first_row]
     numeric = None not in values
     if numeric:
         _refuse_regression(f"{table.path}: column {target}", values, len(table))
-    names = sorted(first_row, key=lambda text: (number(text), text)) if numeric else sorted(first_row)
+    names = sorted(first_row, key=lambda text: (parse_number(text), text)) if numeric else sorted(first_row)
     places = {name: k for k, name in enumerate(names)}
     return np.array([places[text] for text in code_of_text], np.int64)[codes], names
 
@@ -97,8 +97,8 @@ def of_array(path: Path | str, y: np.ndarray) -> tuple[np.ndarray, list[str]]:
         raise UserError(f"{path}: y has NaN or infinite values; a class is a whole number or a text")
     try:
         y = y.astype(str) if y.dtype.kind == "S" else y
-        blocks = [y[start : start + BLOCK] for start in range(0, len(y), BLOCK)]
-        classes = positive_zeros(np.unique(np.concatenate([np.unique(block) for block in blocks])))
+        chunks = [y[start : start + CHUNK_ROWS] for start in range(0, len(y), CHUNK_ROWS)]
+        classes = positive_zeros(np.unique(np.concatenate([np.unique(chunk) for chunk in chunks])))
     except UnicodeDecodeError:
         raise UserError(f"{path}: y has bytes that are no ASCII; write its classes as text") from None
     if y.dtype.kind in "iuf":
@@ -107,8 +107,8 @@ def of_array(path: Path | str, y: np.ndarray) -> tuple[np.ndarray, list[str]]:
     for name in names:
         check_name(f"{path}: a class in y", name)
     labels = np.empty(len(y), np.int64)
-    for start, block in zip(range(0, len(y), BLOCK), blocks, strict=True):
-        labels[start : start + BLOCK] = np.searchsorted(classes, block)
+    for start, chunk in zip(range(0, len(y), CHUNK_ROWS), chunks, strict=True):
+        labels[start : start + CHUNK_ROWS] = np.searchsorted(classes, chunk)
     return labels, names
 
 

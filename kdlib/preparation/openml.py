@@ -61,7 +61,7 @@ def read_openml(source: str, target: str | None) -> tuple[Table, str]:
     notes = tuple(" ".join(str(warning.message).split()) for warning in caught)
     numeric = frozenset(columns) - declared if bunch.data.dtype.kind == "f" else frozenset()
     rows = array("q", range(1, len(bunch.data) + 1))
-    return Table(source, columns, rows, declared, notes, numeric=numeric - {names[-1]}), names[-1]
+    return Table(source, columns, rows, declared, notes, numeric_columns=numeric - {names[-1]}), names[-1]
 
 
 def _texts(cells, categories):

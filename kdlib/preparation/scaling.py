@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from kdlib.data.mapped_rows import Rows, ends
+from kdlib.data.mapped_rows import ConcatenatedRows, column_min_max
 from kdlib.numerics.sums import Sums
 
 RELATIVE_NOISE = 1 / 2**44  # of the largest magnitude: 256 times the rounding of a float64
-BLOCK = 1 << 20  # numbers that are copied to float64 at once
-TINY = 1e-300  # 1 / (TINY std) is finite for the least std of values in [0, 1], about 1 / sqrt(n)
+CHUNK_ELEMENTS = 1 << 20  # numbers that are copied to float64 at once
+MIN_RANGE = 1e-300  # 1 / (MIN_RANGE std) is finite for the least std of values in [0, 1], about 1 / sqrt(n)
 
 
-def fit_scaling(x: np.ndarray | Rows, kind: str, image: bool) -> tuple[np.ndarray, np.ndarray]:
+def fit_scaling(x: np.ndarray | ConcatenatedRows, kind: str, image: bool) -> tuple[np.ndarray, np.ndarray]:
     """Fit offset and scale of each feature; a scaled feature is (x - offset) * scale.
 
     `minmax` maps a feature's least and greatest value to 0 and 1; for images it takes those of all pixels together.
@@ -25,8 +25,8 @@ def fit_scaling(x: np.ndarray | Rows, kind: str, image: bool) -> tuple[np.ndarra
 
     Parameters
     ----------
-    x : array or Rows, shape (n, features)
-        uint8, or float64 of magnitudes of at most 1e300, without -0.0. It is read in blocks: once for `minmax`, three
+    x : array or ConcatenatedRows, shape (n, features)
+        uint8, or float64 of magnitudes of at most 1e300, without -0.0. It is read in chunks: once for `minmax`, three
         times for `standard`.
     kind : {"auto", "minmax", "standard", "none"}
         `auto` is `minmax` for images and `standard` for tables. `none` leaves x as it is.
@@ -46,33 +46,33 @@ def fit_scaling(x: np.ndarray | Rows, kind: str, image: bool) -> tuple[np.ndarra
         kind = "minmax" if image else "standard"
     if kind == "none":
         return np.zeros(x.shape[1]), np.ones(x.shape[1])
-    least, greatest = ends(x)[:, 0].astype(np.float64)
+    least, greatest = column_min_max(x)[:, 0].astype(np.float64)
     if image and kind == "minmax":
         least, greatest = (np.full_like(least, value) for value in (least.min(), greatest.max()))
     value_range = greatest - least
-    constant = value_range <= np.maximum(RELATIVE_NOISE * np.maximum(np.abs(least), np.abs(greatest)), TINY)
+    constant = value_range <= np.maximum(RELATIVE_NOISE * np.maximum(np.abs(least), np.abs(greatest)), MIN_RANGE)
     value_range = np.where(constant, 1.0, value_range)
     if kind == "minmax":
         return least.copy(), 1 / value_range
 
-    def blocks_in_unit_range():
-        """Yield blocks of x in [0, 1], so that no square overflows; transposed, so that each feature is a row."""
-        rows = max(1, BLOCK // len(value_range))
+    def chunks_in_unit_range():
+        """Yield chunks of x in [0, 1], so that no square overflows; transposed, so that each feature is a row."""
+        rows = max(1, CHUNK_ELEMENTS // len(value_range))
         for start in range(0, len(x), rows):
             yield (np.where(constant, 0.0, x[start : start + rows] - least) / value_range).T
 
     # A feature that is not constant has a 0 and a 1, so its largest squared difference from the mean is at one of them.
     sums = Sums(np.where(constant, 0.0, 1.0)[:, None], len(x))
     binary = (least == 0) & (greatest == 1) & (not image)
-    for block in blocks_in_unit_range():
-        sums.add(block)
-        binary &= ((block == 0) | (block == 1)).all(axis=1)
+    for chunk in chunks_in_unit_range():
+        sums.add(chunk)
+        binary &= ((chunk == 0) | (chunk == 1)).all(axis=1)
     mean = sums.total() / len(x)
     farthest = np.where(constant, 0.0, np.maximum(mean, 1 - mean))
     sums = Sums((farthest * farthest)[:, None], len(x))
-    for block in blocks_in_unit_range():
-        block -= mean[:, None]
-        sums.add(block * block)
+    for chunk in chunks_in_unit_range():
+        chunk -= mean[:, None]
+        sums.add(chunk * chunk)
     deviation = np.where(constant, 1.0, np.sqrt(sums.total() / len(x)))
     offset = np.where(binary, 0.0, least + value_range * mean)
     scale = np.where(binary, 1.0, 1 / (value_range * deviation))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdlib.data.mapped_rows import Rows, large
+from kdlib.data.mapped_rows import ConcatenatedRows, is_large
 from kdlib.data.parsing import nfc
-from kdlib.data.readers import TABLES, read_table
-from kdlib.io.chunks import scratch
+from kdlib.data.readers import TABLE_SUFFIXES, read_table
+from kdlib.io.chunks import zeros_or_tempfile
 from kdlib.io.errors import UserError
 from kdlib.preparation import array_files, builtin, columns, labels
-from kdlib.preparation.column_warnings import remarks, summary
+from kdlib.preparation.column_warnings import column_warnings, summarize_columns
 from kdlib.preparation.openml import PREFIX, read_openml
 
 log = logging.getLogger("prepare")
@@ -24,15 +24,15 @@ class Examples:
 
     Parameters
     ----------
-    x : array or Rows, shape (n, features)
-        uint8 or float64. An array of float64 gets 0.0 in place of -0.0; `Rows` have none.
+    x : array or ConcatenatedRows, shape (n, features)
+        uint8 or float64. An array of float64 gets 0.0 in place of -0.0; `ConcatenatedRows` have none.
     y : array of int64, shape (n,)
         Classes, counted from 0.
     class_names : list of str
     feature_names : list of str
     image_shape : tuple
         (height, width) of images, () for tables.
-    tested : array of bool, shape (n,), or None
+    in_given_test_set : array of bool, shape (n,), or None
         Whether an example is in a test set that the source gives; None if it gives none.
     encoding : str
         JSON of the `Encoding` that made x from a table, or "".
@@ -43,12 +43,12 @@ class Examples:
         If all examples are of one class.
     """
 
-    x: np.ndarray | Rows
+    x: np.ndarray | ConcatenatedRows
     y: np.ndarray
     class_names: list[str]
     feature_names: list[str]
     image_shape: tuple[int, ...] = ()
-    tested: np.ndarray | None = None
+    in_given_test_set: np.ndarray | None = None
     encoding: str = ""
 
     def __post_init__(self):
@@ -58,7 +58,7 @@ class Examples:
             raise UserError(f"all examples are of one class, {', '.join(self.class_names)}; at least 2 are needed")
 
 
-def load(
+def load_examples(
     source: str,
     target: str | None,
     drop: Sequence[str] = (),
@@ -70,12 +70,12 @@ def load(
     Parameters
     ----------
     source : str
-        Name of a bundled dataset, path of an `.npz`, an `.npy` or a table (see `kdlib.data.readers.TABLES`), or
+        Name of a bundled dataset, path of an `.npz`, an `.npy` or a table (see `kdlib.data.readers.TABLE_SUFFIXES`), or
         `openml:` and a dataset's number.
     target : str or None
         The table's label column, or the path of the `.npy` with the labels. None selects the default of openml.org.
     drop, categories, missing : sequence of str
-        For tables, as `kdlib.preparation.columns.fit` takes them.
+        For tables, as `kdlib.preparation.columns.fit_encoding` takes them.
 
     Returns
     -------
@@ -90,42 +90,42 @@ def load(
         return Examples(*builtin.read(source))
     name = source.lower()
     if name.endswith(".npz"):
-        return Examples(*array_files.read(source))
+        return Examples(*array_files.examples_from_npz(source))
     if name.endswith(".npy"):
-        return Examples(*array_files.read_rows(source, target))
-    if name.endswith(TABLES):
+        return Examples(*array_files.examples_from_npy(source, target))
+    if name.endswith(TABLE_SUFFIXES):
         return _examples_of_table(read_table(source), target, drop, categories, missing)
     if source.startswith(PREFIX):
         return _examples_of_table(*read_openml(source, target), drop, categories, missing)
     allowed = ", ".join(builtin.FILES)
     raise UserError(
         f"prepare.dataset: got {source!r}; allowed are {allowed}, {PREFIX}61 and paths of a .npz, .npy,"
-        f" {', '.join(TABLES[:-1])} or {TABLES[-1]}"
+        f" {', '.join(TABLE_SUFFIXES[:-1])} or {TABLE_SUFFIXES[-1]}"
     )
 
 
 def _encode(encoding, table):
-    """Encode a table to (n, features) float64. A table in batches goes to a `scratch` file, and to `Rows` if large."""
-    if not table.batches:
+    """Encode a table to (n, features) float64. A large table in batches goes to a file, as `ConcatenatedRows`."""
+    if not table.read_batches:
         return encoding.encode(table)
-    x = scratch((len(table), len(encoding.feature_names)), np.float64)
+    x = zeros_or_tempfile((len(table), len(encoding.feature_names)), np.float64)
     start = 0
-    for block in table.blocks([column.name for column in encoding.columns]):
-        x[start : start + len(block)] = encoding.encode(block)
-        start += len(block)
-    return Rows([x], np.float64) if large(x) else x
+    for batch in table.batches([column.name for column in encoding.columns]):
+        x[start : start + len(batch)] = encoding.encode(batch)
+        start += len(batch)
+    return ConcatenatedRows([x], np.float64) if is_large(x) else x
 
 
 def _examples_of_table(table, target, drop, categories, missing):
     target = target and nfc(target)
     drop, categories, missing = (list(map(nfc, names)) for names in (drop, categories, missing))
-    encoding = columns.fit(table, target, drop, categories, missing)
+    encoding = columns.fit_encoding(table, target, drop, categories, missing)
     y, class_names = labels.of_table(table, target, missing)
     x = _encode(encoding, table)
-    for line in (*table.notes, summary(encoding)):
+    for line in (*table.notes, summarize_columns(encoding)):
         log.info("%s: %s", table.path, line)
     used = {target, *drop, *(column.name for column in encoding.columns)}
     left_out = [name for name in table.columns if name not in used]
-    for line in remarks(encoding, x, left_out):
+    for line in column_warnings(encoding, x, left_out):
         log.warning("%s: %s", table.path, line)
     return Examples(x, y, class_names, encoding.feature_names, encoding=encoding.to_json())

@@ -1,15 +1,18 @@
-"""Stratified splits: each class has its share in each part. Named random streams decide."""
+"""Splits of the examples into the subsets train, validation and test. Each class has its share in each subset."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from kdlib.data.checks import SUBSETS, UNLABELED
 from kdlib.io.errors import UserError
 from kdlib.numerics import exact
 from kdlib.numerics.streams import permutation, stream
 
-LEAST_INTEGER = np.iinfo(np.int64).min
-ATTEMPTS = 100  # draws of where groups of equal examples go
+TRAIN, VALIDATION, TEST = range(len(SUBSETS))
+REMEDY = "raise the smallest of train_ratio, val_ratio and the test subset's rest, or take more examples"
+MIN_INT64 = np.iinfo(np.int64).min
+MAX_ATTEMPTS = 100  # draws of where groups of equal examples go
 
 
 def apportion(total: int, shares: Sequence[float]) -> np.ndarray:
@@ -39,7 +42,7 @@ def stratified_split(
     seed: int,
     purpose: str,
     remedy: str = "raise the smallest ratio",
-    spare: int = 0,
+    optional_parts: int = 0,
     groups: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Divide examples into parts in which each class has its share.
@@ -55,7 +58,7 @@ def stratified_split(
         Name of the random stream.
     remedy : str
         End of an error's message.
-    spare : int
+    optional_parts : int
         Number of parts, counted from the last, that may lack a class.
     groups : array of int, shape (n,), or None
         Examples with the same number go to one part. Sizes and shares are then as near to the ratios as the groups
@@ -69,7 +72,7 @@ def stratified_split(
     Raises
     ------
     UserError
-        If a part would lack a class and is not spare.
+        If a part would lack a class and is not optional.
     """
     classes, class_counts = np.unique(y, return_counts=True)
     sizes = apportion(len(y), ratios)
@@ -81,16 +84,16 @@ def stratified_split(
             row[np.argmax(sizes - wanted.sum(axis=0))] += 1  # integers
     part_of = None
     ungrouped = wanted
-    lacking = (wanted[:, : len(ratios) - spare] == 0).any()
+    lacking = (wanted[:, : len(ratios) - optional_parts] == 0).any()
     if groups is not None:
         codes = np.searchsorted(classes, y)
-        for attempt in range(ATTEMPTS):  # another draw may have room for each class in each part
+        for attempt in range(MAX_ATTEMPTS):  # another draw may have room for each class in each part
             part_of = _place_groups(codes, groups, wanted, stream(seed, f"{purpose}/equal", attempt))
             rows = np.flatnonzero(part_of >= 0)
             grouped = np.zeros_like(wanted)
             np.add.at(grouped, (codes[rows], part_of[rows]), 1)
             ungrouped = _ungrouped_counts(wanted, grouped, class_counts)
-            lacking = ((grouped + ungrouped)[:, : len(ratios) - spare] == 0).any()
+            lacking = ((grouped + ungrouped)[:, : len(ratios) - optional_parts] == 0).any()
             if not lacking:
                 break
     if lacking:
@@ -137,7 +140,7 @@ def _place_groups(codes, groups, wanted, generator):
         if chances.any():
             part = np.searchsorted(np.cumsum(chances)[:-1], int(draw * chances.sum()), side="right")  # integers
         elif (part_room >= size).any():
-            part = np.argmax(np.where(part_room >= size, own_counts @ room, LEAST_INTEGER))  # integers
+            part = np.argmax(np.where(part_room >= size, own_counts @ room, MIN_INT64))  # integers
         else:
             part = np.argmax(part_room)
         room[:, part] -= own_counts
@@ -167,6 +170,139 @@ def _ungrouped_counts(wanted, grouped, class_counts):
         under = np.argmin(excess)
         if excess[over] <= 0 or not movable[:, over].any():
             return ungrouped
-        label = np.argmax(np.where(movable[:, over], surplus[:, over] - surplus[:, under], LEAST_INTEGER))
+        label = np.argmax(np.where(movable[:, over], surplus[:, over] - surplus[:, under], MIN_INT64))
         ungrouped[label, over] -= 1
         ungrouped[label, under] += 1
+
+
+def assign_subsets(
+    y: np.ndarray,
+    in_given_test_set: np.ndarray,
+    shares: Sequence[float],
+    splits: int,
+    seed: int,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
+    """Assign each example of each split to a subset, so that each class has its share in each subset.
+
+    The held-out subset is the test subset, or the validation subset if a test set is given. Held-out subsets of
+    different splits are disjoint while the share allows it: with as many splits as the share fits into the whole, each
+    example is held out once.
+
+    Parameters
+    ----------
+    y : array of int, shape (n,)
+        Classes.
+    in_given_test_set : array of bool, shape (n,)
+        Whether an example is in a given test set, which is the test subset of every split. The others are free.
+    shares : pair of float
+        Shares of the training and validation subsets.
+    splits : int
+        Number of splits S.
+    seed : int
+    groups : array of int, shape (n,), or None
+        Free examples with the same number are in one subset of a split.
+
+    Returns
+    -------
+    uint8, shape (S, n)
+        Index in `SUBSETS` of each example's subset.
+
+    Raises
+    ------
+    UserError
+        If a subset would lack a class.
+    """
+    assignment = np.where(in_given_test_set, TEST, TRAIN)[None].repeat(splits, axis=0).astype(np.uint8)
+    free = np.flatnonzero(~in_given_test_set)
+    both = shares[0] + shares[1]
+    free_groups = None if groups is None else groups[free]
+    if splits == 1:
+        ratios = (
+            (shares[0] / both, shares[1] / both) if in_given_test_set.any() else (*shares, 1 - shares[0] - shares[1])
+        )
+        free_labels = y[free] if in_given_test_set.any() else y
+        subsets = stratified_split(free_labels, ratios, seed, "prepare/split", REMEDY, groups=free_groups)
+        for code, subset in enumerate(subsets):
+            assignment[0, free[subset]] = code
+        return assignment
+    held_out_code = VALIDATION if in_given_test_set.any() else TEST
+    share = held_out_share(in_given_test_set, shares)
+    for split, held_out in enumerate(_held_out(y[free], share, splits, seed, free_groups)):
+        assignment[split, free[held_out]] = held_out_code
+        if held_out_code == TEST:
+            rest = np.flatnonzero(assignment[split] == TRAIN)
+            # As many in each split, so that one stack trains them.
+            train_size, validation_size, _ = apportion(len(y), (*shares, 1 - both))
+            if 2 * (len(rest) - train_size) < validation_size:  # the test subset has a large group of equal rows
+                train_size = shares[0] / both * len(rest)
+            ratios = (train_size / len(rest), 1 - train_size / len(rest))
+            rest_groups = None if groups is None else groups[rest]
+            purpose = f"prepare/validation/{split}"
+            _, validation = stratified_split(y[rest], ratios, seed, purpose, REMEDY, groups=rest_groups)
+            assignment[split, rest[validation]] = VALIDATION
+    return assignment
+
+
+def held_out_share(in_given_test_set: np.ndarray, shares: Sequence[float]) -> float:
+    """Return the share of the free examples that each of several splits holds out.
+
+    Parameters
+    ----------
+    in_given_test_set : array of bool, shape (n,)
+        Whether an example is in a given test set; the others are free.
+    shares : pair of float
+        Shares of the training and validation subsets.
+
+    Returns
+    -------
+    float
+        Share of the test subset, or of the validation subset if a test set is given.
+    """
+    both = shares[0] + shares[1]
+    return shares[1] / both if in_given_test_set.any() else 1 - both
+
+
+def count_disjoint_splits(share: float, splits: int) -> int:
+    """Return how many of the splits can hold out this share without a common row."""
+    return min(splits, int((1 + 1e-9) / share))
+
+
+def _held_out(y, share, splits, seed, groups):
+    """Return the indices that each of S splits holds out, drawn in rounds of as many as are disjoint."""
+    found = []
+    while len(found) < splits:
+        count = count_disjoint_splits(share, splits - len(found))
+        ratios = [share] * count + [max(0.0, 1 - count * share)]
+        purpose = f"prepare/held out/{len(found)}"
+        *disjoint, _ = stratified_split(y, ratios, seed, purpose, REMEDY, optional_parts=1, groups=groups)
+        found += disjoint
+    return found
+
+
+def hide_labels(assignment: np.ndarray, y: np.ndarray, labeled_fraction: float, seed: int) -> None:
+    """Mark training examples as `UNLABELED`, so that the fraction of each class with a label is as asked.
+
+    Parameters
+    ----------
+    assignment : array of uint8, shape (S, n)
+        Index in `SUBSETS` of each example's subset in each split. Is changed in place.
+    y : array of int, shape (n,)
+        Classes.
+    labeled_fraction : float
+        Share of the training examples of each class that keep their label.
+    seed : int
+
+    Raises
+    ------
+    UserError
+        If a class would keep no label.
+    """
+    ratios = labeled_fraction, 1 - labeled_fraction
+    for split, assigned in enumerate(assignment):
+        train = np.flatnonzero(assigned == TRAIN)
+        purpose = f"prepare/labels/{split}" if split else "prepare/labels"
+        _, hidden = stratified_split(
+            y[train], ratios, seed, purpose, "raise prepare.labeled_fraction", optional_parts=1
+        )
+        assigned[train[hidden]] = UNLABELED

@@ -75,7 +75,7 @@ def munge(
     Bucilă, Caruana and Niculescu-Mizil, "Model Compression" (2006), algorithm 1, with s = 1 and p = 0.5. Departure from
     the paper: each synthetic row is made from two original rows, not from rows that earlier swaps have changed.
     """
-    neighbour = x[nearest(scaled)]
+    neighbour = x[nearest_rows(scaled)]
     discrete = np.array([len(np.unique(column)) <= 2 for column in x.T]) | (np.repeat(widths, widths) > 1)
     least = x.min(axis=0)
     greatest = x.max(axis=0)
@@ -90,7 +90,7 @@ def munge(
 SYNTHESES = {"mixup": mixup, "munge": munge}
 
 
-def nearest(x: np.ndarray) -> np.ndarray:
+def nearest_rows(x: np.ndarray) -> np.ndarray:
     """Find the nearest other row of each row by Euclidean distance.
 
     Parameters

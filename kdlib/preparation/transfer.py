@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kdlib.data.dataset import ABSENT, HIDDEN, PARTS, Dataset
+from kdlib.data.dataset import ABSENT, SUBSETS, UNLABELED, Dataset
 from kdlib.data.encoding import Encoding
-from kdlib.data.mapped_rows import Rows, ends, equal_rows, large
+from kdlib.data.mapped_rows import ConcatenatedRows, column_min_max, equal_rows, is_large
 from kdlib.data.readers import read_table
 from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("prepare")
 
 
-def read_unlabeled(path: str, examples: "Examples") -> np.ndarray | Rows:
+def read_unlabeled(path: str, examples: "Examples") -> np.ndarray | ConcatenatedRows:
     """Read rows without a label.
 
     Parameters
@@ -34,7 +34,7 @@ def read_unlabeled(path: str, examples: "Examples") -> np.ndarray | Rows:
 
     Returns
     -------
-    array or Rows, shape (m, features)
+    array or ConcatenatedRows, shape (m, features)
 
     Raises
     ------
@@ -47,7 +47,7 @@ def read_unlabeled(path: str, examples: "Examples") -> np.ndarray | Rows:
         return Encoding.from_json(examples.encoding).encode(read_table(path))
     if not Path(path).is_file():
         raise UserError(f"{path}: not found; prepare.transfer.rows names it")
-    x = read_npz(path, ["x_unlabeled"], own=True)["x_unlabeled"]
+    x = read_npz(path, ["x_unlabeled"], from_user=True)["x_unlabeled"]
     is_uint8 = examples.x.dtype == np.uint8
     image_shapes = [examples.image_shape] if examples.image_shape else []
     allowed_shapes = (*image_shapes, examples.x.shape[1:])
@@ -56,15 +56,15 @@ def read_unlabeled(path: str, examples: "Examples") -> np.ndarray | Rows:
         raise UserError(
             f"{path}: x_unlabeled is {x.dtype} {x.shape}; needs rows of {needed}, {'uint8' if is_uint8 else 'numbers'}"
         )
-    x = Rows([x], np.uint8 if is_uint8 else np.float64)
-    x = x if large(x) else x[:]
-    if not (np.abs(ends(x)) <= 1e300).all():
+    x = ConcatenatedRows([x], np.uint8 if is_uint8 else np.float64)
+    x = x if is_large(x) else x[:]
+    if not (np.abs(column_min_max(x)) <= 1e300).all():
         raise UserError(f"{path}: x_unlabeled has NaN or infinite values, or magnitudes above 1e300")
     return x
 
 
-def extended(
-    dataset: Dataset, unlabeled: np.ndarray | Rows | None, synthesis: str | None, times: int, seed: int
+def with_transfer_rows(
+    dataset: Dataset, unlabeled: np.ndarray | ConcatenatedRows | None, synthesis: str | None, times: int, seed: int
 ) -> Dataset:
     """Add unlabeled and synthetic rows to the training subsets of a dataset.
 
@@ -79,7 +79,7 @@ def extended(
     Parameters
     ----------
     dataset : Dataset
-    unlabeled : array or Rows, shape (m, features), or None
+    unlabeled : array or ConcatenatedRows, shape (m, features), or None
     synthesis : {"mixup", "munge"} or None
         Key of `kdlib.preparation.synthesis.SYNTHESES`.
     times : int
@@ -114,21 +114,21 @@ def extended(
         made = SYNTHESES[synthesis](train, scaled, widths, times, generator).astype(dataset.x.dtype)
         x_parts.append(made)
         assignments.append(np.full((dataset.splits, len(made)), ABSENT, dtype=np.uint8))
-        assignments[-1][split] = HIDDEN
+        assignments[-1][split] = UNLABELED
     assignment = np.concatenate(assignments, axis=1)
     y = np.concatenate([dataset.y, np.full(assignment.shape[1] - len(dataset.y), -1)])
-    x = np.concatenate(x_parts) if isinstance(dataset.x, np.ndarray) else Rows(x_parts, dataset.x.dtype)
+    x = np.concatenate(x_parts) if isinstance(dataset.x, np.ndarray) else ConcatenatedRows(x_parts, dataset.x.dtype)
     return replace(dataset, x=x, y=y, assignment=assignment, digest="")
 
 
 def _assign_unlabeled(dataset, unlabeled):
-    """Return for each split, (S, m) uint8, whether the unlabeled rows are HIDDEN (trained on) or ABSENT."""
+    """Return for each split, (S, m) uint8, whether the unlabeled rows are UNLABELED (trained on) or ABSENT."""
     n = len(dataset.y)
-    assignment = np.full((dataset.splits, len(unlabeled)), HIDDEN, dtype=np.uint8)
-    first_equal = equal_rows(Rows([dataset.x, unlabeled], dataset.x.dtype))
+    assignment = np.full((dataset.splits, len(unlabeled)), UNLABELED, dtype=np.uint8)
+    first_equal = equal_rows(ConcatenatedRows([dataset.x, unlabeled], dataset.x.dtype))
     if first_equal is not None and (known := np.flatnonzero(first_equal[n:] < n)).size:
         twins = dataset.assignment[:, first_equal[n + known]]
-        assignment[:, known] = np.where(np.isin(twins, [PARTS.index("train"), HIDDEN]), HIDDEN, ABSENT)
+        assignment[:, known] = np.where(np.isin(twins, [SUBSETS.index("train"), UNLABELED]), UNLABELED, ABSENT)
         log.info(
             "%d of the %d rows without a label are equal to rows with one, and are left out where these are held out",
             len(known), len(unlabeled),

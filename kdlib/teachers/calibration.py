@@ -8,7 +8,7 @@ from kdlib.numerics import exact
 TEMPERATURES = np.arange(2, 81) / 20  # 0.1 to 4
 
 
-def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Choose the one of TEMPERATURES for which logits / T have the least mean NLL.
 
     Call it with logits out of fold, for labelled rows only. The probabilities of a forest are not confident enough and

@@ -17,9 +17,9 @@ from kdlib.data.dataset import Dataset
 from kdlib.data.mapped_rows import equal_rows
 from kdlib.io.errors import UserError
 from kdlib.numerics.streams import REPLICAS, stream
-from kdlib.teachers.calibration import temperature
-from kdlib.teachers.folds import fitted_on, fold_of, folds
-from kdlib.teachers.smoothing import check_probabilities, logits_of
+from kdlib.teachers.calibration import fit_temperature
+from kdlib.teachers.folds import assign_folds, folds_by_split, rows_to_fit
+from kdlib.teachers.smoothing import check_probabilities, smoothed_log_probabilities
 
 log = logging.getLogger("train_teacher")
 SUGGESTIONS = ["RandomForestClassifier", "HistGradientBoostingClassifier"]
@@ -44,7 +44,7 @@ def _required_options(kind):
     return [name for name, parameter in _options_of(kind).items() if parameter.default is parameter.empty]
 
 
-def build(name: str, options: Mapping[str, Any]) -> Any:
+def build_classifier(name: str, options: Mapping[str, Any]) -> Any:
     """Build a classifier of scikit-learn.
 
     The name is looked up among scikit-learn's own classifiers; no module is imported by it.
@@ -121,10 +121,10 @@ def _reporting(name):
         log.warning("%s: %s", name, text)
 
 
-def fitted(classifier: Any, x: np.ndarray, y: np.ndarray, number: int, seed: int, folds: int) -> Any:
+def fit_classifier(classifier: Any, x: np.ndarray, y: np.ndarray, model_number: int, seed: int, n_folds: int) -> Any:
     """Fit a clone of a classifier, and make sure that it predicts probabilities.
 
-    If it has no `predict_proba`, its `decision_function` is calibrated on `folds` folds of the same rows. It predicts
+    If it has no `predict_proba`, its `decision_function` is calibrated on `n_folds` folds of the same rows. It predicts
     on one thread, because a forest adds up the answers of its trees in the order in which they finish. If all rows
     have one class, for example in a fold without the only row of a rare class, the model always predicts this class.
 
@@ -134,10 +134,10 @@ def fitted(classifier: Any, x: np.ndarray, y: np.ndarray, number: int, seed: int
     x : ndarray, shape (n, features)
     y : ndarray of int, shape (n,)
         Classes.
-    number : int
+    model_number : int
         Number of the split and the fold. With the seed it determines `random_state`, unless the classifier has one.
     seed : int
-    folds : int
+    n_folds : int
 
     Returns
     -------
@@ -161,7 +161,7 @@ def fitted(classifier: Any, x: np.ndarray, y: np.ndarray, number: int, seed: int
     if len(rows_of_class) == 1:
         return DummyClassifier().fit(x, y)
     model = clone(classifier)
-    random_state = int(stream(seed, "teacher/random_state", number).random() * (1 << 31))
+    random_state = int(stream(seed, "teacher/random_state", model_number).random() * (1 << 31))
     _set(model, "random_state", random_state, unset_only=True)
     if not hasattr(model, "predict_proba"):
         if not hasattr(model, "decision_function"):
@@ -171,7 +171,7 @@ def fitted(classifier: Any, x: np.ndarray, y: np.ndarray, number: int, seed: int
                 f"teacher.model: {type(model).__name__} has no probabilities, and to calibrate it each class needs 3"
                 " labelled training rows or more: take another, such as LogisticRegression"
             )
-        fold = fold_of(y, folds, seed, number, equal_rows(x))
+        fold = assign_folds(y, n_folds, seed, model_number, equal_rows(x))
         pairs = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
         model = CalibratedClassifierCV(model, cv=pairs, ensemble=False)
     model.fit(x, y)
@@ -179,7 +179,7 @@ def fitted(classifier: Any, x: np.ndarray, y: np.ndarray, number: int, seed: int
     return model
 
 
-def probabilities(estimator: Any, x: np.ndarray, classes: int) -> np.ndarray:
+def predict_probabilities(estimator: Any, x: np.ndarray, classes: int) -> np.ndarray:
     """Predict the probabilities of all classes.
 
     Parameters
@@ -206,12 +206,12 @@ def probabilities(estimator: Any, x: np.ndarray, classes: int) -> np.ndarray:
     return result
 
 
-def out_of_fold(
+def predict_out_of_fold(
     classifier: Any,
     x: np.ndarray,
     y: np.ndarray,
     fold: np.ndarray,
-    count: int,
+    n_folds: int,
     classes: int,
     seed: int,
     split: int = 0,
@@ -226,8 +226,8 @@ def out_of_fold(
     y : ndarray of int, shape (n,)
         Classes; read for the labelled training rows only.
     fold : ndarray of int, shape (n,)
-        One row of `kdlib.teachers.folds.folds`: `count` for rows that are not labelled training rows.
-    count : int
+        One row of `kdlib.teachers.folds.folds_by_split`: `n_folds` for rows that are not labelled training rows.
+    n_folds : int
         Number of folds.
     classes : int
         Number of classes.
@@ -243,37 +243,39 @@ def out_of_fold(
         Fitted on all labelled training rows.
     """
     logits = np.zeros((len(x), classes), dtype=np.float32)
-    examples = np.count_nonzero(fold != count)
-    for k in range(count + 1):
+    examples = np.count_nonzero(fold != n_folds)
+    for k in range(n_folds + 1):
         predicted = np.flatnonzero(fold == k)
-        training = fitted_on(fold, k, count)
-        if len(predicted) or k == count:
-            model = fitted(classifier, x[training], y[training], split * REPLICAS + k, seed, count)
+        training = rows_to_fit(fold, k, n_folds)
+        if len(predicted) or k == n_folds:
+            model = fit_classifier(classifier, x[training], y[training], split * REPLICAS + k, seed, n_folds)
         if len(predicted):
-            logits[predicted] = logits_of(probabilities(model, x[predicted], classes), examples)
-        if len(predicted) or k == count:
+            logits[predicted] = smoothed_log_probabilities(
+                predict_probabilities(model, x[predicted], classes), examples
+            )
+        if len(predicted) or k == n_folds:
             after_fit()
-    labeled = np.flatnonzero(fold != count)
-    return logits / np.float32(temperature(logits[labeled], y[labeled])), model
+    labeled = np.flatnonzero(fold != n_folds)
+    return logits / np.float32(fit_temperature(logits[labeled], y[labeled])), model
 
 
-def fits(dataset: Dataset, count: int, seed: int) -> int:
-    """Count the models that `answers` fits.
+def count_fits(dataset: Dataset, n_folds: int, seed: int) -> int:
+    """Count the models that `fit_and_predict` fits.
 
-    In each split these are one model for each of the `count` folds and one for all labelled training rows.
+    In each split these are one model for each of the `n_folds` folds and one for all labelled training rows.
     """
-    return sum(len(np.union1d(fold, count)) for fold in folds(dataset, count, seed))  # integers
+    return sum(len(np.union1d(fold, n_folds)) for fold in folds_by_split(dataset, n_folds, seed))  # integers
 
 
 def _build_for(dataset, name, options):
-    return build(name, _for_numbered_classes(options, dataset.class_names))
+    return build_classifier(name, _for_numbered_classes(options, dataset.class_names))
 
 
-def answers(
+def fit_and_predict(
     name: str,
     options: Mapping[str, Any],
     dataset: Dataset,
-    count: int,
+    n_folds: int,
     seed: int,
     after_fit: Callable[[], object] = lambda: None,
     threads: Threads = CORES,
@@ -287,11 +289,11 @@ def answers(
     options : mapping of str to object
         Arguments of its constructor; `class_weight` by class names.
     dataset : Dataset
-    count : int
+    n_folds : int
         Number of folds.
     seed : int
     after_fit : callable
-        Called after each of the `fits`.
+        Called after each of the `count_fits` models.
     threads : Threads
         For the libraries that fit.
 
@@ -305,27 +307,28 @@ def answers(
     Raises
     ------
     UserError
-        See `build`, `fitted` and `probabilities`; also for any other exception of the classifier.
+        As `build_classifier`, `fit_classifier` and `predict_probabilities` do; also for any other exception of the
+        classifier.
     """
     classifier = _build_for(dataset, name, options)
     classes = len(dataset.class_names)
     sizes = []
     logits = np.zeros((dataset.splits, len(dataset.y), classes), dtype=np.float32)
-    log.info("%s: %d models to fit: in each split one a fold, and one on all", name, fits(dataset, count, seed))
+    log.info("%s: %d models to fit: in each split one a fold, and one on all", name, count_fits(dataset, n_folds, seed))
     with _reporting(name), threads.limited():
-        for split, fold in enumerate(folds(dataset, count, seed)):
+        for split, fold in enumerate(folds_by_split(dataset, n_folds, seed)):
             rows = dataset.present(split)
             x = dataset.inputs(rows, split)
-            logits[split, rows], model = out_of_fold(
-                classifier, x, dataset.y[rows], fold[rows], count, classes, seed, split, after_fit
+            logits[split, rows], model = predict_out_of_fold(
+                classifier, x, dataset.y[rows], fold[rows], n_folds, classes, seed, split, after_fit
             )
             sizes.append(len(pickle.dumps(model, protocol=5)))
     return logits, sizes[0]
 
 
-def refitted(name: str, options: Mapping[str, Any], dataset: Dataset, count: int, seed: int) -> Any:
-    """Fit again the model that predicted the first split's validation rows; the parameters are those of `answers`."""
+def refit_first_split(name: str, options: Mapping[str, Any], dataset: Dataset, n_folds: int, seed: int) -> Any:
+    """Fit again the model that predicted the first split's validation rows. Parameters as of `fit_and_predict`."""
     x = dataset.inputs(dataset.labeled())
     with _reporting(name):
         classifier = _build_for(dataset, name, options)
-        return fitted(classifier, x, dataset.y[dataset.labeled()], count, seed, count)
+        return fit_classifier(classifier, x, dataset.y[dataset.labeled()], n_folds, seed, n_folds)

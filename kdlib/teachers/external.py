@@ -5,26 +5,26 @@ from pathlib import Path
 import numpy as np
 
 from kdlib.data.dataset import Dataset
-from kdlib.io.artifacts import digest, read_npz, write_npz
-from kdlib.io.chunks import all_finite, scratch
+from kdlib.io.artifacts import array_digest, read_npz, write_npz
+from kdlib.io.chunks import all_finite, zeros_or_tempfile
 from kdlib.io.errors import UserError
 from kdlib.numerics import exact
-from kdlib.teachers.folds import folds
-from kdlib.teachers.smoothing import check_probabilities, logits_of, look_like_probabilities
+from kdlib.teachers.folds import folds_by_split
+from kdlib.teachers.smoothing import check_probabilities, look_like_probabilities, smoothed_log_probabilities
 
 ANSWER_KEYS = ("logits", "probabilities")  # a file has one of them
 OPTIONAL_KEYS = ("digest", "class_names", "id", "bytes", "dataset_digest")
-MIN_GAP = 3.0  # standard errors between accuracies
+MIN_GAP_STANDARD_ERRORS = 3.0  # between two accuracies
 
 
-def export(path: Path | str, dataset: Dataset, count: int, seed: int) -> None:
+def export_rows(path: Path | str, dataset: Dataset, n_folds: int, seed: int) -> None:
     """Write the rows of the dataset to a file, for another model to predict.
 
     The file holds these arrays:
 
     - x: (n, features), or images (n, height, width), as loaded
     - y: (n,), classes
-    - fold: (S, n), see `kdlib.teachers.folds.folds`
+    - fold: (S, n), see `kdlib.teachers.folds.folds_by_split`
     - id: (n,), numbers of the rows
     - digest: SHA-256 of x
     - class_names, feature_names
@@ -33,28 +33,32 @@ def export(path: Path | str, dataset: Dataset, count: int, seed: int) -> None:
     ----------
     path : Path or str
     dataset : Dataset
-    count : int
+    n_folds : int
         Number of folds.
     seed : int
         It determines the folds.
     """
     arrays = {"x": dataset.x.reshape(-1, *dataset.image_shape) if dataset.image_shape else dataset.x, "y": dataset.y}
-    arrays |= {"fold": folds(dataset, count, seed), "id": np.arange(len(dataset.y)), "digest": _digest(dataset)}
+    arrays |= {
+        "fold": folds_by_split(dataset, n_folds, seed),
+        "id": np.arange(len(dataset.y)),
+        "digest": _digest(dataset),
+    }
     names = {key: np.array(getattr(dataset, key)) for key in ("class_names", "feature_names")}
     write_npz(path, arrays | names)
 
 
 def _digest(dataset):
-    return np.array(digest({"x": dataset.x}))
+    return np.array(array_digest({"x": dataset.x}))
 
 
-def read(path: Path | str, dataset: Dataset) -> tuple[np.ndarray, dict]:
+def read_logits(path: Path | str, dataset: Dataset) -> tuple[np.ndarray, dict]:
     """Read the answers of another model from a file.
 
     The file holds `logits` or `probabilities`: (S, n, classes), or (n, classes) of one model for all splits. It may
     also hold
 
-    - digest or dataset_digest, class_names, id: as `export` wrote them; with `id` the rows may be in any order
+    - digest or dataset_digest, class_names, id: as `export_rows` wrote them; with `id` the rows may be in any order
     - bytes: the size of the model
 
     Parameters
@@ -75,7 +79,7 @@ def read(path: Path | str, dataset: Dataset) -> tuple[np.ndarray, dict]:
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: not found; teacher.model names it")
-    arrays = read_npz(path, own=True)
+    arrays = read_npz(path, from_user=True)
     found = [key for key in ANSWER_KEYS if key in arrays]
     if len(found) != 1 or set(arrays) - {*ANSWER_KEYS, *OPTIONAL_KEYS}:
         held = ", ".join(sorted(arrays)) or "nothing"
@@ -96,7 +100,7 @@ def read(path: Path | str, dataset: Dataset) -> tuple[np.ndarray, dict]:
         values = values[..., _positions(path, arrays["id"], n), :]
     if key == "probabilities":
         check_probabilities(values, name)
-        values = logits_of(values, len(dataset.labeled()))
+        values = smoothed_log_probabilities(values, len(dataset.labeled()))
     elif look_like_probabilities(values):
         raise UserError(
             f"{name}: each row lies in [0, 1] and sums to 1, as probabilities do: name them probabilities; if they are"
@@ -105,7 +109,7 @@ def read(path: Path | str, dataset: Dataset) -> tuple[np.ndarray, dict]:
     origin = {"model": "foreign", "one_for_all": values.ndim == 2}
     origin |= {"bytes": arrays["bytes"].item()} if "bytes" in arrays else {}
     origin |= {"digest": True} if {"digest", "dataset_digest"} & arrays.keys() else {}
-    logits = scratch(shapes[0], np.float32)
+    logits = zeros_or_tempfile(shapes[0], np.float32)
     with np.errstate(over="ignore"):
         logits[...] = values
     if not all_finite(logits):
@@ -142,7 +146,7 @@ def _positions(path, ids, n):
     return np.argsort(ids, kind="stable")
 
 
-def seen(logits: np.ndarray, dataset: Dataset) -> tuple[float, float] | None:
+def train_accuracy_gap(logits: np.ndarray, dataset: Dataset) -> tuple[float, float] | None:
     """Detect a teacher that was fitted on the rows that it teaches.
 
     Parameters
@@ -155,7 +159,7 @@ def seen(logits: np.ndarray, dataset: Dataset) -> tuple[float, float] | None:
     -------
     (training accuracy, validation accuracy) or None
         Means over the splits, on labelled training rows and on validation rows, if the first is greater by more than
-        MIN_GAP standard errors of the difference in one split; otherwise None.
+        MIN_GAP_STANDARD_ERRORS of the difference in one split; otherwise None.
     """
     accuracies = []
     for split, split_logits in enumerate(logits):
@@ -164,6 +168,6 @@ def seen(logits: np.ndarray, dataset: Dataset) -> tuple[float, float] | None:
         accuracies.append([exact.mean(is_right[None, rows], axis=1)[0] for rows in subsets])
     training, validation = exact.mean(np.array(accuracies).T, axis=1)
     variances = [p * (1 - p) / len(rows) for p, rows in zip((training, validation), subsets, strict=True)]
-    if training - validation > MIN_GAP * np.sqrt(variances[0] + variances[1]):
+    if training - validation > MIN_GAP_STANDARD_ERRORS * np.sqrt(variances[0] + variances[1]):
         return float(training), float(validation)
     return None

@@ -11,14 +11,16 @@ from kdlib.data.mapped_rows import equal_rows
 from kdlib.numerics.streams import permutation, stream
 
 
-def fold_of(y: np.ndarray, count: int, seed: int, split: int = 0, groups: np.ndarray | None = None) -> np.ndarray:
+def assign_folds(
+    y: np.ndarray, n_folds: int, seed: int, split: int = 0, groups: np.ndarray | None = None
+) -> np.ndarray:
     """Draw the fold of each row.
 
     Parameters
     ----------
     y : ndarray, shape (n,)
         Classes. Each class is spread over all folds as evenly as possible.
-    count : int
+    n_folds : int
         Number of folds.
     seed, split : int
         They determine the draw.
@@ -29,7 +31,7 @@ def fold_of(y: np.ndarray, count: int, seed: int, split: int = 0, groups: np.nda
     Returns
     -------
     ndarray of int64, shape (n,)
-        From 0 to count - 1.
+        From 0 to n_folds - 1.
     """
     groups = np.arange(len(y)) if groups is None else groups
     _, first, number, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
@@ -37,11 +39,11 @@ def fold_of(y: np.ndarray, count: int, seed: int, split: int = 0, groups: np.nda
     order = order[first[number[order]] == order]
     order = order[np.lexsort((-sizes[number[order]], y[order]))]
     fold = np.empty(len(first), dtype=np.int64)
-    fold[number[order]] = np.arange(len(order)) % count
+    fold[number[order]] = np.arange(len(order)) % n_folds
     return fold[number]
 
 
-def folds(dataset: Dataset, count: int, seed: int) -> np.ndarray:
+def folds_by_split(dataset: Dataset, n_folds: int, seed: int) -> np.ndarray:
     """Draw the folds of the labelled training rows of every split.
 
     Rows with fold k must be predicted by a model that was fitted on the labelled training rows of all other folds.
@@ -50,38 +52,38 @@ def folds(dataset: Dataset, count: int, seed: int) -> np.ndarray:
     Parameters
     ----------
     dataset : Dataset
-    count : int
+    n_folds : int
         Number of folds.
     seed : int
 
     Returns
     -------
     ndarray of int64, shape (S, n)
-        From 0 to count - 1 for labelled training rows of the split; `count` for all other rows.
+        From 0 to n_folds - 1 for labelled training rows of the split; `n_folds` for all other rows.
     """
-    result = np.full(dataset.assignment.shape, count, dtype=np.int64)
+    result = np.full(dataset.assignment.shape, n_folds, dtype=np.int64)
     groups = equal_rows(dataset.x)
     for split, split_folds in enumerate(result):
         labeled = dataset.labeled(split)
         labeled_groups = None if groups is None else groups[labeled]
-        split_folds[labeled] = fold_of(dataset.y[labeled], count, seed, split, labeled_groups)
+        split_folds[labeled] = assign_folds(dataset.y[labeled], n_folds, seed, split, labeled_groups)
     return result
 
 
-def fitted_on(fold: np.ndarray, k: int, count: int) -> np.ndarray:
+def rows_to_fit(fold: np.ndarray, k: int, n_folds: int) -> np.ndarray:
     """Return the indices of the rows to fit the model on that predicts the rows with fold k.
 
     Parameters
     ----------
     fold : ndarray of int, shape (n,)
-        Folds of one split, see `folds`.
+        Folds of one split, see `folds_by_split`.
     k : int
-        From 0 to count; the model for `count` is fitted on all labelled training rows.
-    count : int
+        From 0 to n_folds; the model for `n_folds` is fitted on all labelled training rows.
+    n_folds : int
         Number of folds.
 
     Returns
     -------
     ndarray of int
     """
-    return np.flatnonzero((fold != k) & (fold != count))
+    return np.flatnonzero((fold != k) & (fold != n_folds))

@@ -8,7 +8,7 @@ from kdlib.io.errors import UserError
 TOLERANCE = 1e-3  # a probability may leave [0, 1], and a row's sum miss 1, by this: three digits of a few classes
 
 
-def logits_of(probabilities: np.ndarray, examples: int) -> np.ndarray:
+def smoothed_log_probabilities(probabilities: np.ndarray, examples: int) -> np.ndarray:
     """Compute smoothed log-probabilities log((n p + 1 / C) / (n + 1)).
 
     The smoothing adds one example that belongs in equal parts to all classes. A model that was fitted on n examples

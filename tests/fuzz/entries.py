@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from kdlib.io.artifacts import digest
+from kdlib.io.artifacts import array_digest
 from tests.fuzz import mutations
 from tests.fuzz.forks import Fork
 from tests.fuzz.ground import OUTPUTS, arrays_of, copy, files, stage
@@ -77,7 +77,7 @@ def sealed_dataset(folder, ground, random):
         try:
             order = ("image_shape", "x", "y", "assignment", "offset", "scale", "class_names", "feature_names")
             told = {"encoding": arrays["encoding"]} if "encoding" in arrays else {}
-            arrays["digest"] = np.array(digest(told | {name: arrays[name] for name in order}))
+            arrays["digest"] = np.array(array_digest(told | {name: arrays[name] for name in order}))
         except (KeyError, UnicodeError):
             pass
     path.write_bytes(mutations.packed(arrays, random))
@@ -94,7 +94,7 @@ def sealed_teacher(folder, ground, random):
     path.write_bytes(mutations.packed(arrays, random))
     if "logits" in arrays:
         content = arrays_of(student.read_bytes())
-        named = np.array(digest({"logits": arrays["logits"]}))
+        named = np.array(array_digest({"logits": arrays["logits"]}))
         student.write_bytes(mutations.packed(content | {"teacher_digest": named}, random))
 
 

@@ -115,7 +115,7 @@ class Ground:
     """
 
     def __init__(self):
-        classifiers.build("GaussianNB", {})  # scikit-learn is imported once, before the forks
+        classifiers.build_classifier("GaussianNB", {})  # scikit-learn is imported once, before the forks
         self.base = scratch()
         text = yaml.safe_dump(params(), sort_keys=False)
         (self.base / "params.yaml").write_text(text, "utf-8")

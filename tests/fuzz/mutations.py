@@ -247,4 +247,4 @@ def valued(content, random):
 def sealed(arrays, name):
     """{name: array} with its digest made anew, under this name."""
     rest = {key: array for key, array in arrays.items() if key != name}
-    return rest | {name: np.array(artifacts.digest(rest))}
+    return rest | {name: np.array(artifacts.array_digest(rest))}

@@ -10,7 +10,7 @@ from kdlib.data.parsing import nfc
 from kdlib.data.table import Table
 from kdlib.io.errors import UserError
 
-PATH = "rows"  # name of the table in messages
+TABLE_NAME = "rows"  # name of the table in messages
 
 
 def has_columns(rows: object) -> bool:
@@ -19,14 +19,14 @@ def has_columns(rows: object) -> bool:
     return of_dicts or isinstance(rows, Mapping) or hasattr(rows, "columns")
 
 
-def unmasked(rows: object) -> object:
+def masked_to_nan(rows: object) -> object:
     """Turn a masked array of numbers into float64 with NaN where it is masked; return other rows as they are."""
     if np.ma.isMA(rows) and rows.dtype.kind in "biuf":
         return rows.astype(np.float64).filled(np.nan)
     return rows
 
 
-def table_of(rows: object, needed: Sequence[str]) -> Table:
+def to_table(rows: object, needed: Sequence[str]) -> Table:
     """Convert rows in memory to a `Table`.
 
     Parameters
@@ -62,16 +62,16 @@ def table_of(rows: object, needed: Sequence[str]) -> Table:
     first = next(iter(read), None)
     for name, column in read.items():
         if len(column) != len(read[first]):
-            raise UserError(f"{PATH}: column {name} has {len(column)} values, {first} has {len(read[first])}")
+            raise UserError(f"{TABLE_NAME}: column {name} has {len(column)} values, {first} has {len(read[first])}")
     are_numbers = {name: _are_numbers(column) for name, column in read.items()}
     complete = {name: column for name, column in read.items() if column.dtype.kind in "iuf" and not np.ma.isMA(column)}
     return Table(
-        PATH,
+        TABLE_NAME,
         functions | {name: partial(_texts, column) for name, column in read.items()},
         range(1, 1 + (len(read[first]) if read else 1)),  # without columns, `Table.cells` reports what is missing
         arrays={name: partial(np.asarray, column) for name, column in complete.items()},
-        numeric=frozenset(name for name, (every, _) in are_numbers.items() if every),
-        mixed=frozenset(name for name, (every, some) in are_numbers.items() if some and not every),
+        numeric_columns=frozenset(name for name, (every, _) in are_numbers.items() if every),
+        mixed_columns=frozenset(name for name, (every, some) in are_numbers.items() if some and not every),
     )
 
 
@@ -84,13 +84,13 @@ def _are_numbers(values):
 
 
 def _refuse_equal_names(name):
-    raise UserError(f"{PATH}: two columns are named {name!a}; rename one")
+    raise UserError(f"{TABLE_NAME}: two columns are named {name!a}; rename one")
 
 
 def _of_dicts(rows, name):
     for number, row in enumerate(rows, 1):
         if name not in row:
-            raise UserError(f"{PATH}: row {number} lacks the column {str(name)!a}; a missing value is None")
+            raise UserError(f"{TABLE_NAME}: row {number} lacks the column {str(name)!a}; a missing value is None")
     return np.fromiter((row[name] for row in rows), object, len(rows))
 
 
@@ -102,7 +102,7 @@ def _column(rows, name):
     values = np.asanyarray(values)
     if values.ndim != 1:
         raise UserError(
-            f"{PATH}: column {str(name)!a} has the shape {values.shape}; needs a list or array (n,) of values"
+            f"{TABLE_NAME}: column {str(name)!a} has the shape {values.shape}; needs a list or array (n,) of values"
         )
     return values
 
