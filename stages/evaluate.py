@@ -14,6 +14,7 @@ from kdlib.io.chunks import Converted
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model, load_model
 from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.linear_control import train_linear_control
 from kdlib.pipeline.schema import Params
 from kdlib.reporting import csv_tables, plots, report
 from kdlib.reporting.table import gain_line, table
@@ -94,7 +95,8 @@ def main(params: Params, paths: Paths = PATHS) -> dict:
     quantized = load_stack(paths.quantized, models["student"].network) if paths.quantized else []
     transfer = params.prepare.transfer_classes
     answers = heldout.answers(dataset, models, transfer, quantized)
-    result = report.report(dataset, models, answers, transfer, quantized, settings(params, dataset))
+    linear_network = train_linear_control(dataset, answers)
+    result = report.report(dataset, models, answers, linear_network, transfer, quantized, settings(params, dataset))
     if quantized:
         for name, path in (("student", paths.deployed), ("quantized", paths.integers)):
             if load(path).about != About.of(dataset, models["student"]):

@@ -55,6 +55,7 @@ def pipeline(name):
     from kdlib.learning.training import train
     from kdlib.learning.validation import validate
     from kdlib.numerics.streams import Streams
+    from kdlib.pipeline.linear_control import train_linear_control
     from kdlib.preparation import sources
     from kdlib.preparation.build import prepare
     from kdlib.reporting import report
@@ -108,7 +109,7 @@ def pipeline(name):
         digest.update(network.sums(dataset.inputs(rows[0])).tobytes())
     digest.update(FloatNetwork(levels).logits(dataset.inputs(rows[0])).tobytes())
     said = heldout.answers(dataset, stacks, list("abc"))
-    digest.update(repr(report.report(dataset, stacks, said, list("abc"))).encode())
+    digest.update(repr(report.report(dataset, stacks, said, train_linear_control(dataset, said), list("abc"))).encode())
     return digest.hexdigest()
 
 

@@ -19,6 +19,7 @@ from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
 from kdlib.numerics.streams import Streams
+from kdlib.pipeline.linear_control import train_linear_model
 from kdlib.preparation import sources
 from kdlib.preparation.build import prepare
 
@@ -155,7 +156,7 @@ def test_of_trained_networks_too(share, rate, collapsed):
     recipe = Recipe((8,), epochs=8, learning_rate=rate, batch_size=64, momentum=0.0, schedule="constant")
     objective = CrossEntropy(one_hot[train_], Fast)
     network, _ = train(x[train_], objective, (x[:1], one_hot[:1]), recipe, Streams(0, "test", (0, 1)))
-    linear = collapse.linear_model(x[train_], one_hot[train_])
+    linear = train_linear_model(x[train_], one_hot[train_])
     ours, theirs = (measured(of.logits(x[held_out]), y[held_out]) for of in (network, linear))
     assert (collapse.diagnose([ours], theirs) is not None) == collapsed
 
@@ -197,7 +198,7 @@ def test_what_is_set_is_not_advised(network, collapsed, model, words):
 def test_the_linear_model_is_as_good_as_logistic_regression(name):
     dataset = prepare(sources.load(name, None), 0, 1, 0.6, 0.3, None, "standard", 1.0)
     train_, held_out = dataset.rows("train"), dataset.rows("validation")
-    ours = collapse.linear_model(dataset.inputs(train_), dataset.one_hot(train_)).logits(dataset.inputs(held_out))
+    ours = train_linear_model(dataset.inputs(train_), dataset.one_hot(train_)).logits(dataset.inputs(held_out))
     theirs = LogisticRegression(max_iter=1000).fit(dataset.inputs(train_), dataset.y[train_])
     score = np.mean(ours[0].argmax(axis=1) == dataset.y[held_out])
     assert score > theirs.score(dataset.inputs(held_out), dataset.y[held_out]) - 0.04
@@ -207,7 +208,7 @@ def test_the_linear_model_leaves_out_what_has_no_label():
     dataset = prepare(sources.load("iris", None), 0, 1, 0.6, 0.3, None, "standard", 1.0)
     x, one_hot = dataset.inputs(dataset.rows("train")), dataset.one_hot(dataset.rows("train"))
     more = np.concatenate([x, 100 * x]), np.concatenate([one_hot, 0 * one_hot])
-    assert np.array_equal(collapse.linear_model(*more).parameters, collapse.linear_model(x, one_hot).parameters)
+    assert np.array_equal(train_linear_model(*more).parameters, train_linear_model(x, one_hot).parameters)
 
 
 @pytest.fixture

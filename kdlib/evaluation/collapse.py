@@ -19,28 +19,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kdlib.backends.arithmetic import Exact
 from kdlib.data.dataset import Dataset
 from kdlib.evaluation import metrics
 from kdlib.evaluation.heldout import Answers
 from kdlib.evaluation.intervals import wilson_interval
 from kdlib.learning.model_file import Model
 from kdlib.learning.network import Network
-from kdlib.learning.objectives import CrossEntropy
-from kdlib.learning.recipe import Recipe
-from kdlib.learning.training import train
 from kdlib.numerics import elementary, exact
-from kdlib.numerics.streams import Streams
 
 MIN_PROGRESS = 0.01  # of the constant's NLL
 LIKELIHOOD_NATS = 2.0  # the 95 % point of a likelihood ratio with one parameter, about 3.84 / 2
 FRACTIONS = (1.0, 1 / 4, 1 / 16, 1 / 64)
 MAX_NLL_RATIO = 2.0  # to a fresh network
 LINEAR_MARGIN = 0.02  # of accuracy
-LINEAR = Recipe(learning_rate=0.03, batch_size=32, optimizer="adam")
-# The linear model takes a fraction of a second.
-LINEAR_ROWS = 4096  # at most
-LINEAR_STEPS = 1280  # about
 
 
 @dataclass(frozen=True)
@@ -235,36 +226,33 @@ def _listed(remedies):
     return ", or ".join(filter(None, [", ".join(remedies[:-1]), remedies[-1]]))
 
 
-def linear_model(x: np.ndarray, one_hot: np.ndarray) -> Network:
-    """Fit a softmax regression, on at most LINEAR_ROWS examples.
-
-    It has the same bits everywhere, whatever arithmetic trained the networks.
+def labeled_rows(dataset: Dataset, answers: Answers) -> list[np.ndarray]:
+    """Return each split's labelled training rows of the classes that its validation examples in the transfer set have.
 
     Parameters
     ----------
-    x : np.ndarray, (n, features)
-        Scaled inputs.
-    one_hot : np.ndarray, (n, classes)
-        Labels; rows of zeros are left out.
+    dataset : Dataset
+    answers : Answers
 
     Returns
     -------
-    Network
-        Without hidden layers.
+    list of S integer arrays
     """
-    rows = np.flatnonzero(one_hot.any(axis=1))
-    rows = rows[:: -(-len(rows) // LINEAR_ROWS)]
-    recipe = replace(LINEAR, epochs=LINEAR_STEPS // LINEAR.steps(len(rows)))
-    any_validation = x[rows[:1]], one_hot[rows[:1]]  # `train` needs one, but its curve is not used
-    return train(x[rows], CrossEntropy(one_hot[rows], Exact), any_validation, recipe, Streams(0, "linear"))[0]
+    labels = [own[shown] for own, shown in zip(answers.labels["validation"], answers.shown, strict=True)]
+    rows = [dataset.labeled(split) for split in range(dataset.splits)]
+    return [own[np.isin(dataset.y[own], np.unique(known))] for own, known in zip(rows, labels, strict=True)]
 
 
 def examine(
-    dataset: Dataset, models: dict[str, Model], answers: Answers, settings: Mapping | Sequence = ()
+    dataset: Dataset,
+    models: dict[str, Model],
+    answers: Answers,
+    linear_network: Network,
+    settings: Mapping | Sequence = (),
 ) -> dict[str, dict[str, str]]:
     """Find the networks that have collapsed, by the validation examples of the transfer classes.
 
-    Splits count as replicas do. The linear model is fitted on the first split, and compared with that split's networks.
+    Splits count as replicas do. The linear model is one of the first split, and is compared with that split's networks.
 
     Parameters
     ----------
@@ -272,6 +260,8 @@ def examine(
     models : dict
         {network: Model}.
     answers : Answers
+    linear_network : Network
+        Without hidden layers, trained on the first split's `labeled_rows`; see `kdlib.pipeline.linear_control`.
     settings : dict, optional
         As `advice` takes them.
 
@@ -283,12 +273,9 @@ def examine(
     classes = len(dataset.class_names)
     first = answers.shown[0]
     labels = [own[shown] for own, shown in zip(answers.labels["validation"], answers.shown, strict=True)]
-    labeled = [dataset.labeled(split) for split in range(dataset.splits)]
-    labeled = [rows[np.isin(dataset.y[rows], np.unique(own))] for rows, own in zip(labeled, labels, strict=True)]
+    labeled = labeled_rows(dataset, answers)
     frequencies = [np.bincount(dataset.y[rows], minlength=classes) for rows in labeled]
-    thinned = labeled[0][:: -(-len(labeled[0]) // LINEAR_ROWS)]
-    network = linear_model(dataset.scaled(thinned), dataset.one_hot(thinned))
-    logits = network.logits(dataset.scaled(dataset.rows("validation")[first]))
+    logits = linear_network.logits(dataset.scaled(dataset.rows("validation")[first]))
     linear = Measured.of(logits, labels[0], frequencies[0])
     reasons = {}
     for name, model in models.items():

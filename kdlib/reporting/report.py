@@ -10,7 +10,7 @@ from kdlib.evaluation.heldout import EVALUATED, NETWORKS, Answers
 from kdlib.evaluation.intervals import mcnemar, wilson_interval
 from kdlib.evaluation.statistics import corrected_resampled_gain, over_splits, paired_gain
 from kdlib.learning.model_file import Model
-from kdlib.learning.network import multiply_adds, parameter_count
+from kdlib.learning.network import Network, multiply_adds, parameter_count
 from kdlib.numerics import exact
 
 FLOAT32_BYTES = 4
@@ -140,6 +140,7 @@ def report(
     dataset: Dataset,
     models: dict[str, Model],
     answers: Answers,
+    linear_network: Network,
     transfer_classes: Sequence[str] | None = None,
     quantized: Sequence = (),
     settings: Mapping | Sequence = (),
@@ -153,6 +154,8 @@ def report(
         {network: Model}.
     answers : Answers
         Of these models.
+    linear_network : Network
+        As for `kdlib.evaluation.collapse.examine`.
     transfer_classes, quantized
         As for `kdlib.evaluation.heldout.answers`.
     settings : dict, optional
@@ -186,7 +189,7 @@ def report(
         result["compression"] = {key: result["teacher"][key] / result["student"][key] for key in known}
     if quantized:
         result["quantized"] = of_quantized(answers, quantized, result["train_examples"])
-    collapsed = collapse.examine(dataset, models, answers, settings)
+    collapsed = collapse.examine(dataset, models, answers, linear_network, settings)
     if collapsed:
         result["collapsed"] = collapsed
     result["gain"] = {
