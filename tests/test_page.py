@@ -27,6 +27,7 @@ from kdlib.page.assembly import KERNEL, PAGE, WEB, page
 from kdlib.pipeline.command_line import BASELINE, DATASET, INTEGERS, PREDICTIONS, STUDENT, TEACHER
 from kdlib.pipeline.command_line import PAGE as PATH
 from kdlib.reporting.svg_axes import COLORS
+from kdlib.reporting.table import table
 
 DIGITS = {
     "prepare": {"dataset": "digits", "splits": 2, "max_samples": 700, "scaling": "auto"},
@@ -166,6 +167,18 @@ def test_what_is_missing_or_of_another_run_is_named(trained, digits, tmp_path, m
 
 
 # What it shows
+
+
+def test_its_table_and_its_sentences_are_the_reports_of_the_test_examples(trained):
+    details = json.loads((trained / "metrics/details.json").read_text("utf-8"))
+    printed = table(details).splitlines()
+    details["teacher"]["model"] = "a\n|b|\nvalidation"  # a name may look like a row
+    shown = content.worth(details, {})
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed if line.startswith("| ")]
+    assert [list(row) for row in shown["rows"]] == [row for row in rows if not row[0].startswith(("validation", "-"))]
+    gains = [line for line in printed if line.startswith("test ")]
+    assert shown["lines"][: len(gains)] == gains
+    assert "teacher: a |b| validation; the promise of same bytes begins at its logits" in shown["lines"]
 
 
 def test_it_asks_for_nothing_and_says_nothing(opened, digits):

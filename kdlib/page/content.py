@@ -13,7 +13,7 @@ from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model
 from kdlib.learning.stack import parts
 from kdlib.page.browser_training import Lesson
-from kdlib.reporting.table import table
+from kdlib.reporting import table
 
 ROOM = 340_000  # bytes of the examples that are shown, at most; as many for those that are trained on
 WEIGHTS = 300_000  # bytes of a network's weights, at most
@@ -173,11 +173,10 @@ def worth(details: dict, pictures: dict[str, str]) -> dict:
     pictures : dict
         {name: SVG text}.
     """
-    lines = table(details).replace(";\n", "; ").splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    shown = ("test",)
     return {
-        "rows": [row for row in rows if not row[0].startswith(("validation", "-"))],
-        "lines": [line for line in lines if line and not line.startswith(("|", "validation"))],
+        "rows": [table.head(details), *table.rows(details, shown)],
+        "lines": [line.replace("\n", " ") for line in table.sentences(details, shown)],
         "pictures": {name: f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
                      for name, svg in pictures.items()},
     }  # fmt: skip
