@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from kdlib.deployment.c_template import filled
+from kdlib.io.text_template import fill_template
 
 WEB = Path(__file__).parent / "web"
 # Each module imports only from those before it. Those that a worker needs come first.
@@ -52,7 +52,7 @@ def page(content: dict) -> str:
     content : dict
         What JSON can hold, see `kdlib.page.content.content`.
     """
-    return filled(
+    return fill_template(
         (WEB / "page.html").read_text(encoding="utf-8"),
         STYLE=(WEB / "page.css").read_text(encoding="utf-8"), CONTENT=inert(content),
         KERNEL=joined(KERNEL), PAGE=joined(PAGE),
