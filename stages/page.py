@@ -14,7 +14,7 @@ from kdlib.page.build import build_page
 from kdlib.page.page_data import max_examples, page_data, results_section
 from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
 from kdlib.pipeline.schema import Params
-from kdlib.reporting.table import table
+from kdlib.reporting.table import format_report
 
 log = logging.getLogger("page")
 PICTURES = ("summary.svg", "sweep.svg")
@@ -36,7 +36,7 @@ def read_report(path: str) -> dict:
     text = read_written_text(path)
     try:
         details = read_json(text)
-        table(details)
+        format_report(details)
     except (AttributeError, LookupError, TypeError, ValueError):
         raise UserError(f"{path}: not the stage evaluate's report; run it again") from None
     return details

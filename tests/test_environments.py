@@ -46,7 +46,7 @@ def pipeline(name):
     from kdlib.backends.arithmetic import ARITHMETICS
     from kdlib.deployment.float_network import FloatNetwork
     from kdlib.deployment.quantization import quantized
-    from kdlib.evaluation import heldout
+    from kdlib.evaluation.heldout import predict_heldout
     from kdlib.learning import model_file
     from kdlib.learning.augmentation import Views, extended
     from kdlib.learning.objectives import CrossEntropy, Distillation
@@ -58,7 +58,7 @@ def pipeline(name):
     from kdlib.pipeline.linear_control import train_linear_control
     from kdlib.preparation import sources
     from kdlib.preparation.build import prepare
-    from kdlib.reporting import report
+    from kdlib.reporting.report import build_report
 
     random = np.random.default_rng(0)
     y = np.repeat(np.arange(5), 90)
@@ -108,8 +108,8 @@ def pipeline(name):
         (network,) = quantized(levels, dataset, 0, bits)
         digest.update(network.sums(dataset.inputs(rows[0])).tobytes())
     digest.update(FloatNetwork(levels).logits(dataset.inputs(rows[0])).tobytes())
-    said = heldout.answers(dataset, stacks, list("abc"))
-    digest.update(repr(report.report(dataset, stacks, said, train_linear_control(dataset, said), list("abc"))).encode())
+    said = predict_heldout(dataset, stacks, list("abc"))
+    digest.update(repr(build_report(dataset, stacks, said, train_linear_control(dataset, said), list("abc"))).encode())
     return digest.hexdigest()
 
 

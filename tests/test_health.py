@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from kdlib.backends.arithmetic import Fast
 from kdlib.evaluation import collapse
-from kdlib.evaluation.collapse import Measured
+from kdlib.evaluation.collapse import SplitPerformance
 from kdlib.evaluation.intervals import wilson_interval
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
@@ -37,7 +37,7 @@ def table(share, rows=4000, seed=0):
 
 
 def measured(logits, y):
-    return Measured.of(logits, y, 9 * np.bincount(y, minlength=logits.shape[-1]))
+    return SplitPerformance.measure(logits, y, 9 * np.bincount(y, minlength=logits.shape[-1]))
 
 
 SOUND = {
@@ -84,9 +84,9 @@ def test_a_good_model_of_a_rare_event_may_never_name_it():
 
 def test_the_constant_says_the_frequencies_of_the_training_rows():
     y = np.array([0, 0, 0, 2])
-    found = Measured.of(np.zeros((1, 4, 3)), y, np.array([6, 3, 1]))
-    assert found.constant == pytest.approx(-(3 * np.log(0.6) + np.log(0.1)) / 4, rel=1e-14)
-    assert (found.correct.tolist(), found.counts.tolist(), found.classes) == ([[3, 0]], [3, 1], 3)
+    found = SplitPerformance.measure(np.zeros((1, 4, 3)), y, np.array([6, 3, 1]))
+    assert found.constant_nll == pytest.approx(-(3 * np.log(0.6) + np.log(0.1)) / 4, rel=1e-14)
+    assert (found.correct_by_class.tolist(), found.class_counts.tolist(), found.n_classes) == ([[3, 0]], [3, 1], 3)
     assert found.accuracy().tolist() == [0.75]
     assert found.balanced_accuracy().tolist() == [0.5]
 
@@ -112,7 +112,9 @@ def test_far_above_a_fresh_networks_loss(times, collapsed):
 
 
 def of(correct, counts, nll, constant=LOG2):
-    return Measured(np.array([nll]), np.array([nll]), np.array([correct]), np.array(counts), constant, len(counts))
+    return SplitPerformance(
+        np.array([nll]), np.array([nll]), np.array([correct]), np.array(counts), constant, len(counts)
+    )
 
 
 @pytest.mark.parametrize(("beyond", "collapsed"), [(0.01, False), (0.019, False), (0.021, True)])
@@ -143,7 +145,7 @@ def test_of_few_examples_less_is_clear():
 )
 def test_below_a_linear_model_of_a_rare_class(ours, words):
     linear = of([986, 2], [990, 10], 0.03, 0.056)
-    reason = collapse.diagnose([replace(ours, best=np.array([0.03]))], linear)
+    reason = collapse.diagnose([replace(ours, best_nll=np.array([0.03]))], linear)
     assert (reason is None) if words is None else words in reason
 
 

@@ -29,7 +29,7 @@ from kdlib.page.build import PAGE_MODULES, WEB_FOLDER, WORKER_MODULES, build_pag
 from kdlib.pipeline.command_line import BASELINE, DATASET, INTEGERS, PREDICTIONS, STUDENT, TEACHER
 from kdlib.pipeline.command_line import PAGE as PATH
 from kdlib.reporting.svg_axes import COLORS
-from kdlib.reporting.table import table
+from kdlib.reporting.table import format_report
 
 DIGITS = {
     "prepare": {"dataset": "digits", "splits": 2, "max_samples": 700, "scaling": "auto"},
@@ -173,7 +173,7 @@ def test_what_is_missing_or_of_another_run_is_named(trained, digits, tmp_path, m
 
 def test_its_table_and_its_sentences_are_the_reports_of_the_test_examples(trained):
     details = json.loads((trained / "metrics/details.json").read_text("utf-8"))
-    printed = table(details).splitlines()
+    printed = format_report(details).splitlines()
     details["teacher"]["model"] = "a\n|b|\nvalidation"  # a name may look like a row
     shown = page_data.results_section(details, {})
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed if line.startswith("| ")]

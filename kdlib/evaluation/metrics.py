@@ -13,11 +13,11 @@ from kdlib.learning import losses
 from kdlib.numerics import exact
 
 CALIBRATION_BINS = 15
-BLOCK = 1 << 18  # logits in a block
+BLOCK_LOGITS = 1 << 18  # at most; rows of them
 
 
 def _blocks(logits):
-    rows = max(1, BLOCK // (logits.shape[0] * logits.shape[-1]))
+    rows = max(1, BLOCK_LOGITS // (logits.shape[0] * logits.shape[-1]))
     return [slice(start, start + rows) for start in range(0, logits.shape[-2], rows)]
 
 

@@ -13,7 +13,7 @@ from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model
 from kdlib.learning.stack import parts
 from kdlib.page.browser_training import BrowserTraining
-from kdlib.reporting import table
+from kdlib.reporting.table import column_names, sentences, table_rows
 
 MAX_EXAMPLE_BYTES = 340_000  # of the examples that are shown; as many for those that are trained on
 MAX_WEIGHT_BYTES = 300_000  # of a network
@@ -172,14 +172,14 @@ def results_section(details: dict, pictures: dict[str, str]) -> dict:
     Parameters
     ----------
     details : dict
-        Of `kdlib.reporting.report.report`.
+        Of `kdlib.reporting.report.build_report`.
     pictures : dict
         {name: SVG text}.
     """
     shown = ("test",)
     return {
-        "rows": [table.head(details), *table.rows(details, shown)],
-        "lines": [line.replace("\n", " ") for line in table.sentences(details, shown)],
+        "rows": [column_names(details), *table_rows(details, shown)],
+        "lines": [line.replace("\n", " ") for line in sentences(details, shown)],
         "pictures": {name: f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
                      for name, svg in pictures.items()},
     }  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 from kdlib.backends.arithmetic import Exact
 from kdlib.data.dataset import Dataset
 from kdlib.evaluation.collapse import labeled_rows
-from kdlib.evaluation.heldout import Answers
+from kdlib.evaluation.heldout import HeldoutLogits
 from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
@@ -48,7 +48,7 @@ def train_linear_model(x: np.ndarray, one_hot: np.ndarray) -> Network:
     return train(x[rows], CrossEntropy(one_hot[rows], Exact), any_validation, recipe, Streams(0, "linear"))[0]
 
 
-def train_linear_control(dataset: Dataset, answers: Answers) -> Network:
+def train_linear_control(dataset: Dataset, heldout: HeldoutLogits) -> Network:
     """Train a linear model on the labelled rows of the first split, see `kdlib.evaluation.collapse.labeled_rows`."""
-    rows = _thinned(labeled_rows(dataset, answers)[0])
+    rows = _thinned(labeled_rows(dataset, heldout)[0])
     return train_linear_model(dataset.scaled(rows), dataset.one_hot(rows))

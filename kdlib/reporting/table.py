@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from kdlib.evaluation.heldout import EVALUATED, NETWORKS
 from kdlib.evaluation.intervals import wilson_interval
-from kdlib.evaluation.statistics import EQUAL
+from kdlib.evaluation.statistics import ALL_EQUAL
 
 
 def _cell(value, factor=1.0, digits=2):
@@ -36,7 +36,7 @@ def gain_line(result: dict, subset: str, key: str, pair: Sequence[str] = ("stude
     Parameters
     ----------
     result : dict
-        Of `kdlib.reporting.report.report`, or its part `quantized`.
+        Of `kdlib.reporting.report.build_report`, or its part `quantized`.
     subset : str
         `validation` or `test`.
     key : str
@@ -47,26 +47,26 @@ def gain_line(result: dict, subset: str, key: str, pair: Sequence[str] = ("stude
     name, factor, unit, digits = GAINS[key]
     gain = result["gain"][subset][key]
     verdict = f"the {pair[0]} is {gain['verdict']}" if gain["verdict"] in ("better", "worse") else gain["verdict"]
-    equal = gain["verdict"] == EQUAL  # then the standard error is left out: 0 would look like certainty
+    equal = gain["verdict"] == ALL_EQUAL  # then the standard error is left out: 0 would look like certainty
     error = f" ± {factor * gain['standard_error']:.{digits}f}" if "standard_error" in gain and not equal else ""
     verdict += "; NLL has finer steps" if equal and key == "accuracy" and "nll" in result["gain"][subset] else ""
     mean = round(factor * gain["mean"], digits) + 0.0
     return f"{subset} {name}, {pair[0]} - {pair[1]}: {mean:+.{digits}f}{error}{unit}: {verdict}"
 
 
-def head(result: dict) -> tuple[str, ...]:
+def column_names(result: dict) -> tuple[str, ...]:
     """Return the names of the table's columns; the first one, of the labels, is empty."""
     quantized = result.get("quantized")
     return ("", *NETWORKS, *([f"int{quantized['bits']}"] if quantized else []))
 
 
-def rows(result: dict, subsets: Sequence[str] = EVALUATED) -> list[tuple[str, ...]]:
+def table_rows(result: dict, subsets: Sequence[str] = EVALUATED) -> list[tuple[str, ...]]:
     """Return the rows of the table: a label and one cell of text for each network.
 
     Parameters
     ----------
     result : dict
-        Of `kdlib.reporting.report.report`.
+        Of `kdlib.reporting.report.build_report`.
     subsets : sequence of str, optional
         Whose measures to show, of `validation` and `test`. The sizes of the networks follow them.
     """
@@ -93,14 +93,14 @@ def sentences(result: dict, subsets: Sequence[str] = EVALUATED) -> list[str]:
     Parameters
     ----------
     result : dict
-        Of `kdlib.reporting.report.report`.
+        Of `kdlib.reporting.report.build_report`.
     subsets : sequence of str, optional
         Whose gains to tell, of `validation` and `test`.
     """
     quantized = result.get("quantized")
     lines = [gain_line(result, subset, key) for subset in subsets for key in GAINS]
     if quantized:
-        pair = (head(result)[-1], "student")
+        pair = (column_names(result)[-1], "student")
         lines += [gain_line(quantized, subset, "accuracy", pair) for subset in subsets]
     if "compression" in result:
         ratios = {k: v for k, v in result["compression"].items() if k != "bytes" or "model" in result["teacher"]}
@@ -129,9 +129,9 @@ def sentences(result: dict, subsets: Sequence[str] = EVALUATED) -> list[str]:
     return lines
 
 
-def table(result: dict) -> str:
-    """Format the report of `kdlib.reporting.report.report` in Markdown, readable on a terminal too."""
-    cells = [head(result), *rows(result)]
+def format_report(result: dict) -> str:
+    """Format the report of `kdlib.reporting.report.build_report` in Markdown, readable on a terminal too."""
+    cells = [column_names(result), *table_rows(result)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, ("-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])))
     lines = []
