@@ -13,15 +13,15 @@ from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model, save_model
 from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
-from kdlib.pipeline.jobs import Job, fit, seen
-from kdlib.pipeline.objective_specs import Labels
+from kdlib.pipeline.jobs import TrainingJob, train_and_save, with_augmented_views
+from kdlib.pipeline.objective_specs import LabelTargets
 from kdlib.pipeline.schema import Params
 
 log = logging.getLogger("train_teacher")
 LOG_INTERVAL = 10  # s after which the next fitted model is logged
 
 
-class Fits:
+class FitProgress:
     """Count fitted models: move the bar after each, and write a line to the log every LOG_INTERVAL seconds at most."""
 
     def __init__(self, bar: tqdm):
@@ -37,7 +37,7 @@ class Fits:
             log.info("%d of %d models fitted", self._fitted, self._bar.total)
 
 
-def plain(options: dict) -> dict:
+def json_options(options: dict) -> dict:
     """Convert the options to what JSON can hold, because `models/teacher.npz` names them in JSON.
 
     Raises
@@ -70,15 +70,15 @@ def fitted_out_of_fold(params: Params, dataset: Dataset, path: str) -> tuple[np.
     from kdlib.teachers import classifiers
 
     name = params.teacher.model
-    options = plain(params.teacher.options or {})
+    options = json_options(params.teacher.options or {})
     folds = params.teacher.folds
     count = classifiers.fits(dataset, folds, params.seed)
     with tqdm(total=count, desc=path, unit="model", disable=None, dynamic_ncols=True) as bar:
-        logits, size = classifiers.answers(name, options, dataset, folds, params.seed, Fits(bar))
+        logits, size = classifiers.answers(name, options, dataset, folds, params.seed, FitProgress(bar))
     return logits, {"model": name, "options": options, "folds": folds, "seed": params.seed, "bytes": size}
 
 
-def ask(params: Params, dataset: Dataset, path: str) -> Model:
+def external_teacher(params: Params, dataset: Dataset, path: str) -> Model:
     """Get the logits of a teacher that is not one of our networks; warn if it was fitted on the rows that it teaches.
 
     Parameters
@@ -135,19 +135,20 @@ def main(params: Params, paths: Paths = PATHS) -> None:
     Raises
     ------
     UserError
-        As `refuse_to_replace`, `ask`, `seen` and `fit` do.
+        As `refuse_to_replace`, `external_teacher`, `with_augmented_views` and `train_and_save` do.
     """
     refuse_to_replace(paths.teacher)
     dataset = Dataset.load(paths.dataset)
     teacher = params.teacher
     if teacher.model != "mlp":
-        return save_model(paths.teacher, ask(params, dataset, paths.teacher), dataset)
-    shown = seen("teacher", params, dataset)
-    target = Labels(ARITHMETICS[params.arithmetic])
-    rows = [shown.labeled(split) for split in range(dataset.splits)]
+        return save_model(paths.teacher, external_teacher(params, dataset, paths.teacher), dataset)
+    augmented = with_augmented_views("teacher", params, dataset)
+    objective_spec = LabelTargets(ARITHMETICS[params.arithmetic])
+    rows = [augmented.labeled(split) for split in range(dataset.splits)]
     recipes = [teacher.recipe()] * dataset.splits
     settings = {"learning_rate": (teacher.learning_rate,)}
-    fit(Job("teacher", paths.teacher, rows, recipes, target, settings, teacher.members, True), params, dataset, shown)
+    job = TrainingJob("teacher", paths.teacher, rows, recipes, objective_spec, settings, teacher.members, True)
+    train_and_save(job, params, dataset, augmented)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from kdlib.learning.sweeps import Sweep
 from kdlib.learning.training import train
 from kdlib.numerics.streams import REPLICAS, Streams
 from kdlib.pipeline.command_line import BASELINE, DATASET, STUDENT, TEACHER
-from kdlib.reporting import report
+from kdlib.reporting.report import pooled_measures
 
 SPLITS = 3
 
@@ -290,7 +290,7 @@ def test_each_example_is_answered_by_the_first_split_that_tests_on_it(here):
     teacher = read_npz(TEACHER)["logits"]
     expected = [teacher[split, dataset.rows("test", split)] for split in range(SPLITS)]
     assert np.array_equal(logits[0], np.concatenate(expected))
-    assert report.pooled(said)["teacher"]["accuracy"] == (logits[0].argmax(axis=-1) == labels).mean()
+    assert pooled_measures(said)["teacher"]["accuracy"] == (logits[0].argmax(axis=-1) == labels).mean()
     student = model(STUDENT).network
     firsts = [student.part([2 * split]) for split in range(SPLITS)]
     expected = [first.logits(dataset.inputs(dataset.rows("test", split), split)) for split, first in enumerate(firsts)]
