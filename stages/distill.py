@@ -11,7 +11,7 @@ from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model, load_model, split_logits
 from kdlib.learning.objectives import SETTING
 from kdlib.learning.sweeps import grid
-from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
 from kdlib.pipeline.jobs import (
     TrainingJob,
     labeled_only,
@@ -60,7 +60,7 @@ def teacher_logits_for(teacher: Model, dataset: Dataset, augmented: Dataset) -> 
         return split_logits(teacher.network, augmented, bar.update)
 
 
-@writes("student")
+@locks_outputs("student")
 def main(params: Params, paths: Paths = PATHS) -> None:
     """Run the stage.
 
@@ -94,7 +94,7 @@ def main(params: Params, paths: Paths = PATHS) -> None:
                 " or choose kd or mse"
             )
         teacher_digest = teacher.digest()
-        settings = grid(**params.distill.settings(), learning_rate=rates)
+        settings = grid(**params.distill.values_to_try(), learning_rate=rates)
         objective_spec = DistillationTargets(
             arithmetic, teacher_logits_for(teacher, dataset, augmented), rows, teacher_digest, options
         )
@@ -112,4 +112,4 @@ def main(params: Params, paths: Paths = PATHS) -> None:
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", "teacher", "student").parse_args(), lambda params: True)
+    run_stage(main, stage_parser(__doc__, "dataset", "teacher", "student").parse_args(), lambda params: True)

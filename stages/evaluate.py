@@ -14,7 +14,7 @@ from kdlib.io.artifacts import rounded, write_csv, write_json, write_npz, write_
 from kdlib.io.chunks import Converted
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model, load_model
-from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
 from kdlib.pipeline.linear_control import train_linear_control
 from kdlib.pipeline.schema import Params
 from kdlib.reporting import csv_tables, plots
@@ -82,7 +82,7 @@ def settings(params: Params, dataset: Dataset) -> dict:
     }
 
 
-@writes("predictions", "metrics")
+@locks_outputs("predictions", "metrics")
 def main(params: Params, paths: Paths = PATHS) -> dict:
     """Run the stage and return the report, which it also writes.
 
@@ -144,4 +144,4 @@ def main(params: Params, paths: Paths = PATHS) -> dict:
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", *NETWORKS, *EXPORTED, "predictions", "metrics").parse_args())
+    run_stage(main, stage_parser(__doc__, "dataset", *NETWORKS, *EXPORTED, "predictions", "metrics").parse_args())

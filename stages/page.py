@@ -12,7 +12,7 @@ from kdlib.learning.model_file import load_model
 from kdlib.page.browser_training import plan_browser_training, why_untrained
 from kdlib.page.build import build_page
 from kdlib.page.page_data import max_examples, page_data, results_section
-from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
 from kdlib.pipeline.schema import Params
 from kdlib.reporting.table import format_report
 
@@ -42,7 +42,7 @@ def read_report(path: str) -> dict:
     return details
 
 
-@writes("page")
+@locks_outputs("page")
 def main(params: Params, paths: Paths = PATHS) -> None:
     """Run the stage.
 
@@ -66,7 +66,7 @@ def main(params: Params, paths: Paths = PATHS) -> None:
     if max(len(set(tried.get(name, ()))) for name in ("temperature", "alpha")) < 2:
         del pictures["sweep.svg"]  # it would be one point
     recipe = params.student.recipe()
-    distill = params.distill.model_dump() | params.distill.settings()
+    distill = params.distill.model_dump() | params.distill.values_to_try()
     limit = max_examples(dataset)
     training = None
     reason = why_untrained(dataset, models, recipe, distill, limit)
@@ -82,4 +82,6 @@ def main(params: Params, paths: Paths = PATHS) -> None:
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", *NETWORKS, "integers", "predictions", "metrics", "page").parse_args())
+    run_stage(
+        main, stage_parser(__doc__, "dataset", *NETWORKS, "integers", "predictions", "metrics", "page").parse_args()
+    )

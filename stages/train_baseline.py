@@ -3,7 +3,7 @@
 from kdlib.backends.arithmetic import ARITHMETICS
 from kdlib.data.dataset import Dataset
 from kdlib.learning.sweeps import grid
-from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
 from kdlib.pipeline.jobs import (
     TrainingJob,
     labeled_only,
@@ -16,7 +16,7 @@ from kdlib.pipeline.objective_specs import LabelTargets
 from kdlib.pipeline.schema import Params
 
 
-@writes("baseline")
+@locks_outputs("baseline")
 def main(params: Params, paths: Paths = PATHS) -> None:
     """Run the stage. Raises UserError as `with_augmented_views` and `train_and_save` do."""
     dataset = Dataset.load(paths.dataset)
@@ -32,4 +32,4 @@ def main(params: Params, paths: Paths = PATHS) -> None:
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", "baseline").parse_args(), lambda params: True)
+    run_stage(main, stage_parser(__doc__, "dataset", "baseline").parse_args(), lambda params: True)

@@ -12,7 +12,7 @@ from kdlib.data.dataset import Dataset
 from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model, save_model
-from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
 from kdlib.pipeline.jobs import TrainingJob, train_and_save, with_augmented_views
 from kdlib.pipeline.objective_specs import LabelTargets
 from kdlib.pipeline.schema import Params
@@ -128,7 +128,7 @@ def refuse_to_replace(path: str) -> None:
         )
 
 
-@writes("teacher")
+@locks_outputs("teacher")
 def main(params: Params, paths: Paths = PATHS) -> None:
     """Run the stage.
 
@@ -152,4 +152,6 @@ def main(params: Params, paths: Paths = PATHS) -> None:
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", "teacher").parse_args(), lambda params: params.teacher.model == "mlp")
+    run_stage(
+        main, stage_parser(__doc__, "dataset", "teacher").parse_args(), lambda params: params.teacher.model == "mlp"
+    )

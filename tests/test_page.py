@@ -475,7 +475,7 @@ def why_untrained(folder, distill=(), limit=100, **student):
     dataset = Dataset.load(folder / DATASET)
     models = {name: load_model(folder / path, dataset) for name, path in (("student", STUDENT), ("baseline", BASELINE))}
     params = quick_params(student=student)
-    own = params.distill.model_dump() | params.distill.settings() | dict(distill)
+    own = params.distill.model_dump() | params.distill.values_to_try() | dict(distill)
     return browser_training.why_untrained(dataset, models, params.student.recipe(), own, limit)
 
 

@@ -481,7 +481,7 @@ def dask_cluster(tmp_path_factory):
 @pytest.mark.slow
 @DASK
 def test_a_cluster_without_workers(dask_cluster, experiment, monkeypatch):
-    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT", 1)
     with pytest.raises(UserError, match=r"has no workers; start `dask worker tcp://127.0.0.1:\d+`"):
         main("train_baseline", execution={"cluster": dask_cluster.address})
 
@@ -575,7 +575,7 @@ def test_a_worker_that_joins_later_with_another_version_is_refused():
 def test_a_cluster_that_does_not_answer(experiment, monkeypatch):
     import socket
 
-    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT", 1)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"

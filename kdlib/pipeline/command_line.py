@@ -78,7 +78,7 @@ class Paths:
 PATHS = Paths()
 
 
-def parser(description: str, *names: str) -> argparse.ArgumentParser:
+def stage_parser(description: str, *names: str) -> argparse.ArgumentParser:
     """Create a parser with the options that every stage has, and one option for each path in `names`.
 
     Parameters
@@ -96,7 +96,7 @@ def parser(description: str, *names: str) -> argparse.ArgumentParser:
     return result
 
 
-def writes(*names: str) -> Callable:
+def locks_outputs(*names: str) -> Callable:
     """Decorate `main(params, paths)`: while it runs, lock its outputs, so that no other process writes them.
 
     Among several ranks only the first one locks, because only the first one writes.
@@ -152,7 +152,9 @@ def start_logging(params: Params) -> None:
     logging.basicConfig(level=params.logging.level, handlers=handlers, force=True)
 
 
-def run(main: Callable, arguments: argparse.Namespace, trains: Callable[[Params], bool] | None = None) -> object:
+def run_stage(
+    main: Callable, arguments: argparse.Namespace, supports_ranks: Callable[[Params], bool] | None = None
+) -> object:
     """Read the parameters, call `main(params, paths)` and return its result.
 
     A mistake of the user's or an error of the system ends in one line and exit code 1.
@@ -162,12 +164,12 @@ def run(main: Callable, arguments: argparse.Namespace, trains: Callable[[Params]
     main : callable
         Of a stage.
     arguments : argparse.Namespace
-        From `parser`.
-    trains : callable, optional
+        From `stage_parser`.
+    supports_ranks : callable, optional
         Takes the parameters; returns whether `main` trains a network. Only such a run can use several MPI ranks.
     """
     with ending_in_a_line():
-        interrupts.are_exceptions()
+        interrupts.restore_handler()
         # Before OpenMP is loaded: let its threads sleep while they wait. Busy waiting beside other load takes cores
         # from the threads that work: fits of 0.3 and 0.9 s took 13 and 80 s.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -183,12 +185,12 @@ def run(main: Callable, arguments: argparse.Namespace, trains: Callable[[Params]
         count = params.execution.ranks or 1
         started = MPI_RANK_VARIABLES & os.environ.keys()
         context = contextlib.nullcontext()
-        if trains and trains(params) and (started or count > 1):
+        if supports_ranks and supports_ranks(params) and (started or count > 1):
             from kdlib.pipeline import mpi_launcher  # here: a run without ranks does not need it
 
             if not started:
-                return mpi_launcher.start(count)
-            context = mpi_launcher.joined(params.execution, int(os.environ[min(started)]))
+                return mpi_launcher.start_ranks(count)
+            context = mpi_launcher.as_rank(params.execution, int(os.environ[min(started)]))
         with context:
             start_logging(params)
             return main(params, paths)

@@ -13,7 +13,7 @@ def _end(*_):
     os._exit(1)
 
 
-def are_exceptions() -> None:
+def restore_handler() -> None:
     """Restore Python's handler: from now on Ctrl-C raises KeyboardInterrupt."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -91,7 +91,7 @@ def with_augmented_views(section: str, params: Params, dataset: Dataset) -> Data
         raise UserError(f"{section}.augment: got {augment}, but the dataset has no images; set null")
     if max(augment.shift, augment.elastic) >= min(shape):
         raise UserError(f"{section}.augment: got {augment}, but the images are {shape}; lower it, or set null")
-    return extended(dataset, augment.numbered(), params.seed)
+    return extended(dataset, augment.to_views(), params.seed)
 
 
 def labeled_only(dataset: Dataset, transfer: list[np.ndarray], recipe: Recipe) -> tuple[list[np.ndarray], list[Recipe]]:

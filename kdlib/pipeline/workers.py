@@ -132,7 +132,7 @@ def _train(number, setup, unit, coordinator):
     # Where loky has no semaphores, joblib calls this in the coordinator.
     if coordinator.pid not in (None, os.getpid()):
         _end_with(coordinator.pid)
-    cluster.refuse_others(platform.node(), cluster.versions(), coordinator.versions)
+    cluster.check_versions(platform.node(), cluster.versions(), coordinator.versions)
     every = setup.params.checkpoint if coordinator.path else None
     with _one_training:
         selection.choose(setup.params.execution.kernels)
