@@ -71,7 +71,7 @@ def refuse_mixed(models: dict[str, Model], params: Params, paths: Paths, dataset
             )
 
 
-def settings(params: Params, dataset: Dataset) -> dict:
+def advice_settings(params: Params, dataset: Dataset) -> dict:
     """Return the parameters that `kdlib.evaluation.collapse.advice` looks at, {key of params.yaml: value}."""
     scaling = params.prepare.scaling
     scaling = "standard" if scaling == "auto" and not dataset.image_shape else scaling
@@ -98,7 +98,9 @@ def main(params: Params, paths: Paths = PATHS) -> dict:
     transfer = params.prepare.transfer_classes
     heldout = predict_heldout(dataset, models, transfer, quantized)
     linear_network = train_linear_control(dataset, heldout)
-    result = build_report(dataset, models, heldout, linear_network, transfer, quantized, settings(params, dataset))
+    result = build_report(
+        dataset, models, heldout, linear_network, transfer, quantized, advice_settings(params, dataset)
+    )
     if quantized:
         for name, path in (("student", paths.deployed), ("quantized", paths.integers)):
             if load(path).about != About.of(dataset, models["student"]):

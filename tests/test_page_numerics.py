@@ -19,12 +19,12 @@ from kdlib.numerics import elementary, exact, grids
 from kdlib.numerics.streams import Streams, permutation, stream
 from kdlib.page.browser_training import ALLOWED
 from kdlib.page.build import WORKER_MODULES, bundle_modules
-from kdlib.page.page_data import _integers, packed, sha256
+from kdlib.page.page_data import _integers, array_sha256, encode_array
 
 pytestmark = pytest.mark.slow
 
 MODULES = "const modules = {};\n" + bundle_modules([*WORKER_MODULES, "model", "integers"])
-# Numbers in and out as `packed`: JSON has no infinities, and no sign of zero.
+# Numbers in and out as `encode_array`: JSON has no infinities, and no sign of zero.
 HELP = """
 const given = Object.fromEntries(Object.entries(GIVEN).map(([name, value]) =>
     [name, value && value.type ? modules.model.unpacked(value) : value]));
@@ -70,8 +70,8 @@ def run(request, tmp_path_factory):
 
 
 def packed_as_it_is(array):
-    """`packed`, which makes zeros positive and takes no NaN for another, but for these."""
-    return packed(np.where(array == 0, 0, array).astype(array.dtype))
+    """`encode_array`, which makes zeros positive and takes no NaN for another, but for these."""
+    return encode_array(np.where(array == 0, 0, array).astype(array.dtype))
 
 
 def doubles(found, shape=-1):
@@ -164,7 +164,7 @@ def test_random_numbers(run, seed, replica):
 def test_sha256(run):
     data = RNG.integers(0, 256, 300).astype(np.uint8)
     code = "return [...given.data.keys()].map((n) => modules.sha256.sha256(given.data.subarray(0, n)));"
-    assert run(code, data=data) == [sha256(data[:n]) for n in range(300)]
+    assert run(code, data=data) == [array_sha256(data[:n]) for n in range(300)]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5, 20.0])
@@ -272,7 +272,7 @@ def test_training_gives_the_bytes_and_the_curves_of_python(run, name):
     given = {"x": dataset.inputs(rows), "held": validation[0], "teacher": logits.astype(np.float64)}
     given |= {"labels": labels.astype(np.int32), "heldLabels": dataset.y[held].astype(np.int32)}
     digest, measured = run(code, recipe=of_page, **given)
-    assert digest == sha256(network.parameters[0])
+    assert digest == array_sha256(network.parameters[0])
     expected = np.stack([curve[k][0] for k in ("training_loss", "validation_loss", "validation_accuracy")], axis=1)
     epochs = np.isfinite(expected[:, 0])  # where it has diverged, what is measured means nothing
     assert epochs.all() == (name != "one that diverges")

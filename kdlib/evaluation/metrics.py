@@ -13,7 +13,7 @@ from kdlib.learning import losses
 from kdlib.numerics import exact
 
 CALIBRATION_BINS = 15
-BLOCK_LOGITS = 1 << 18  # at most; rows of them
+BLOCK_LOGITS = 1 << 18  # logits in a block, at most
 
 
 def _blocks(logits):

@@ -24,14 +24,14 @@ def _bytes(array):
     return positive_zeros(array).astype(array.dtype.newbyteorder("<")).tobytes()
 
 
-def packed(array: np.ndarray) -> dict:
+def encode_array(array: np.ndarray) -> dict:
     """Encode an array: {type, shape, data}, little-endian, in base64."""
     if array.dtype.name not in DTYPES:
         array = array.astype(np.int32 if array.dtype.kind in "biu" else np.float64)
     return {"type": array.dtype.name, "shape": list(array.shape), "data": base64.b64encode(_bytes(array)).decode()}
 
 
-def sha256(array: np.ndarray) -> str:
+def array_sha256(array: np.ndarray) -> str:
     """Hash the bytes of an array, little-endian and without negative zeros; in hex."""
     return hashlib.sha256(_bytes(array)).hexdigest()
 
@@ -102,27 +102,28 @@ def page_data(
     all_rows = np.unique(np.concatenate([rows, *used]))
 
     def places(of):
-        return packed(np.searchsorted(all_rows, of).astype(np.int32))
+        return encode_array(np.searchsorted(all_rows, of).astype(np.int32))
 
     split = integers.about.split
     logits = models["teacher"].logits
-    scaling = {name: packed(getattr(dataset, name)[split]) for name in ("offset", "scale")}
+    scaling = {name: encode_array(getattr(dataset, name)[split]) for name in ("offset", "scale")}
     found = {
         "classes": dataset.class_names, "features": [] if dataset.image_shape else dataset.feature_names,
         "image": list(dataset.image_shape), "dataset": dataset.digest, "highest": float(np.max(dataset.x)),
-        "x": packed(_raw(dataset, all_rows)), "y": packed(dataset.y[all_rows].astype(np.int32)), "scaling": scaling,
-        "shown": {"rows": places(rows)} | {name: packed(values) for name, values in logits_shown.items()},
+        "x": encode_array(_raw(dataset, all_rows)), "y": encode_array(dataset.y[all_rows].astype(np.int32)),
+        "scaling": scaling,
+        "shown": {"rows": places(rows)} | {name: encode_array(values) for name, values in logits_shown.items()},
         "teacher": _teacher(models["teacher"], dataset.splits, split), "integers": _integers(integers),
-        "deployed": sha256(models["student"].deployed), "lesson": None, "untrained": why_untrained,
+        "deployed": array_sha256(models["student"].deployed), "lesson": None, "untrained": why_untrained,
     }  # fmt: skip
     if training:
         deployed = models["student"].sweep.deployed_network()[2]
         found["lesson"] = _trained(dataset, training, logits[split]) | {
             "replica": min(deployed, len(training.streams.replicas) - 1),
             "rows": places(training.rows), "all": len(dataset.rows("train", split)),
-            "labels": packed(dataset.labels(training.rows, split).astype(np.int32)),
+            "labels": encode_array(dataset.labels(training.rows, split).astype(np.int32)),
             "labeled": places(training.labeled), "validation": places(training.validation),
-            "logits": packed(logits[split][training.rows]),
+            "logits": encode_array(logits[split][training.rows]),
         }  # fmt: skip
     return found
 
@@ -133,8 +134,8 @@ def _trained(dataset, training, logits):
     found = {}
     for name, recipe in (("student", training.recipe), ("baseline", training.control)):
         network, curve = trained[name]
-        found[name] = {key: packed(values) for key, values in curve.items()}
-        found[name] |= {"sha256": [sha256(own) for own in network.parameters], "epochs": recipe.epochs}
+        found[name] = {key: encode_array(values) for key, values in curve.items()}
+        found[name] |= {"sha256": [array_sha256(own) for own in network.parameters], "epochs": recipe.epochs}
         found[name]["rate"] = recipe.learning_rate
     names = ("batch_size", "momentum", "nesterov", "schedule", "warmup")
     found["recipe"] = {name: getattr(training.recipe, name) for name in names} | training.objective
@@ -151,10 +152,11 @@ def _integers(deployed):
         return None
     arrays = [np.ravel(array).astype(np.int32) for array in (*layers, *network.shifts)]
     return {
-        "bits": network.bits, "layers": [[packed(array) for array in layer] for layer in network.layers],
-        "shifts": [packed(shifts) for shifts in network.shifts], "input_exponent": network.input_exponent,
+        "bits": network.bits, "layers": [[encode_array(array) for array in layer] for layer in network.layers],
+        "shifts": [encode_array(shifts) for shifts in network.shifts], "input_exponent": network.input_exponent,
         "zero_point": network.zero_point, "logit_exponent": network.logit_exponent,
-        "offset": packed(deployed.offset), "scale": packed(deployed.scale), "sha256": sha256(np.concatenate(arrays)),
+        "offset": encode_array(deployed.offset), "scale": encode_array(deployed.scale),
+        "sha256": array_sha256(np.concatenate(arrays)),
     }  # fmt: skip
 
 
@@ -163,7 +165,7 @@ def _teacher(model, splits, split):
     own = model.network.part(parts(splits, model.network.replicas)[split]) if model.network else None
     if own is None or own.parameters.nbytes > MAX_WEIGHT_BYTES:
         return None
-    return {"sizes": list(own.sizes), "parameters": packed(own.parameters)}
+    return {"sizes": list(own.sizes), "parameters": encode_array(own.parameters)}
 
 
 def results_section(details: dict, pictures: dict[str, str]) -> dict:

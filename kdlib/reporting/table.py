@@ -13,7 +13,7 @@ def _cell(value, factor=1.0, digits=2):
 
 
 # Label, key, factor to the unit, and decimals of each measure.
-MEASURES = (
+MEASURE_FORMATS = (
     ("accuracy %", "accuracy", 100, 2),
     ("accuracy on absent classes %", "accuracy_absent", 100, 2),
     ("accuracy, biases shifted %", "accuracy_shifted", 100, 2),
@@ -25,9 +25,9 @@ MEASURES = (
     ("KL from teacher, nats", "kl", 1, 4),
     ("agrees with student %", "agreement_student", 100, 2),
 )
-SIZES = ("parameters", "bytes", "bytes on disk", "multiply-adds")
+SIZE_LABELS = ("parameters", "bytes", "bytes on disk", "multiply-adds")
 # Of each measure the name, the factor to its unit, the unit, and the decimals.
-GAINS = {"accuracy": ("accuracy", 100, " points", 2), "nll": ("NLL", 1, " nats", 4)}
+GAIN_FORMATS = {"accuracy": ("accuracy", 100, " points", 2), "nll": ("NLL", 1, " nats", 4)}
 
 
 def gain_line(result: dict, subset: str, key: str, pair: Sequence[str] = ("student", "baseline")) -> str:
@@ -40,11 +40,11 @@ def gain_line(result: dict, subset: str, key: str, pair: Sequence[str] = ("stude
     subset : str
         `validation` or `test`.
     key : str
-        Of GAINS.
+        Of GAIN_FORMATS.
     pair : sequence of two str, optional
         Names of the networks.
     """
-    name, factor, unit, digits = GAINS[key]
+    name, factor, unit, digits = GAIN_FORMATS[key]
     gain = result["gain"][subset][key]
     verdict = f"the {pair[0]} is {gain['verdict']}" if gain["verdict"] in ("better", "worse") else gain["verdict"]
     equal = gain["verdict"] == ALL_EQUAL  # then the standard error is left out: 0 would look like certainty
@@ -74,11 +74,11 @@ def table_rows(result: dict, subsets: Sequence[str] = EVALUATED) -> list[tuple[s
     networks = [result[name] for name in NETWORKS] + [quantized] * bool(quantized)
     found = []
     for subset in subsets:
-        for label, key, factor, digits in MEASURES:
+        for label, key, factor, digits in MEASURE_FORMATS:
             values = [network[subset].get(key) for network in networks]
             if any(values):
                 found.append((f"{subset} {label}", *(_cell(v, factor, digits) if v else "" for v in values)))
-    for label in SIZES:
+    for label in SIZE_LABELS:
         sizes = [network.get(label.replace("-", "_").replace(" ", "_")) for network in networks]
         if any(sizes):
             found.append((label, *(f"{size:,}" if size else "" for size in sizes)))
@@ -98,7 +98,7 @@ def sentences(result: dict, subsets: Sequence[str] = EVALUATED) -> list[str]:
         Whose gains to tell, of `validation` and `test`.
     """
     quantized = result.get("quantized")
-    lines = [gain_line(result, subset, key) for subset in subsets for key in GAINS]
+    lines = [gain_line(result, subset, key) for subset in subsets for key in GAIN_FORMATS]
     if quantized:
         pair = (column_names(result)[-1], "student")
         lines += [gain_line(quantized, subset, "accuracy", pair) for subset in subsets]
