@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.workloads import digits, mnist
 from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.evaluation import metrics
-from kdlib.evaluation.statistics import mean_and_std, student_t
+from kdlib.evaluation.statistics import mean_and_std, student_t_95
 from kdlib.io.artifacts import write_text
 from kdlib.learning.model_file import ensemble_logits
 from kdlib.learning.objectives import CrossEntropy, Distillation
@@ -138,7 +138,7 @@ def compare(name, data, objective, recipe, seeds):
         mean, error = difference["mean"], difference["std"] / math.sqrt(seeds)
         equivalent = abs(mean) + T90[seeds - 1] * error < BOUND * cells[1]["std"]
         texts = [f"{cell['mean']:.{decimals}f} ± {cell['std']:.{decimals}f}" for cell in cells]
-        star = "*" * (abs(mean) > student_t(seeds - 1) * error)
+        star = "*" * (abs(mean) > student_t_95(seeds - 1) * error)
         texts.append(f"{mean:+.{decimals + 1}f} ± {error:.{decimals + 1}f}{star}")
         verdict = "equivalent" if equivalent else "not shown to be equivalent"
         lines.append(f"| {name} | {measure} | {' | '.join(texts)} | {verdict} |")

@@ -128,11 +128,11 @@ def latency(path: str, batch: int, dataset: str) -> None:
 def page() -> None:
     """Run the stage page, in a folder with params.yaml. Raises UserError if a package is missing."""
     try:
-        from kdlib.pipeline.command_line import parser, run
+        from kdlib.pipeline.command_line import run_stage, stage_parser
         from stages import page
     except ImportError as error:
         raise UserError(f"page: needs {error.name}: pip install pydantic pyyaml") from None
-    run(page.main, parser(page.__doc__).parse_args([]))
+    run_stage(page.main, stage_parser(page.__doc__).parse_args([]))
 
 
 def main() -> None:

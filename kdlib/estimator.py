@@ -32,10 +32,10 @@ except ImportError:
     raise UserError("kdlib.estimator needs scikit-learn: pip install 'kdlib[sklearn]'") from None
 # Before scikit-learn 1.6 it is a private method of estimators.
 validate_data = getattr(validation, "validate_data", lambda own, *data, **options: own._validate_data(*data, **options))
-TEACHER = Recipe((128,), epochs=40, learning_rate=0.003, optimizer="adam", dropout=0.3)
-SEED = Interval(0, 2**32, "[)", whole=True)
-RECIPE = "epochs", "learning_rate", "batch_size", "optimizer", "weight_decay", "schedule"
-CONSTRAINTS = {name: recipe.CONSTRAINTS[name] for name in ("hidden", *RECIPE)} | {
+DEFAULT_TEACHER = Recipe((128,), epochs=40, learning_rate=0.003, optimizer="adam", dropout=0.3)
+SEED_RANGE = Interval(0, 2**32, "[)", whole=True)
+RECIPE_FIELDS = "epochs", "learning_rate", "batch_size", "optimizer", "weight_decay", "schedule"
+CONSTRAINTS = {name: recipe.CONSTRAINTS[name] for name in ("hidden", *RECIPE_FIELDS)} | {
     **objectives.SETTING,
     "loss": objectives.CONSTRAINTS["loss"],
     "learning_rate": (POSITIVE,),
@@ -52,9 +52,9 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     teacher : None, Recipe or classifier
-        None: `members` networks by the recipe TEACHER of this module. A `Recipe`: networks by that. A classifier that
-        is not fitted: clones of it predict the training rows out of `folds` folds. A fitted classifier: its
-        probabilities are taken as they are; those of rows that it was fitted on are worth little.
+        None: `members` networks by the recipe DEFAULT_TEACHER of this module. A `Recipe`: networks by that. A
+        classifier that is not fitted: clones of it predict the training rows out of `folds` folds. A fitted classifier:
+        its probabilities are taken as they are; those of rows that it was fitted on are worth little.
     hidden, epochs, learning_rate, batch_size, optimizer, weight_decay, schedule
         Of the student, see `kdlib.learning.recipe.Recipe`.
     temperature, alpha : float or LinearSchedule
@@ -168,13 +168,13 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         codes[np.flatnonzero(known)] = labels.reshape(-1)
         is_seed = isinstance(self.random_state, int | np.integer)
         if is_seed:
-            check({"random_state": (SEED,)}, vars(self))
+            check({"random_state": (SEED_RANGE,)}, vars(self))
         seed = int(self.random_state if is_seed else check_random_state(self.random_state).randint(1 << 31))
         if teacher_proba is None:
             logits = self._teacher_logits(x, codes, seed)
         else:
             logits = self._logits_of_given(teacher_proba, codes)
-        student = Recipe(self.hidden, **{name: getattr(self, name) for name in RECIPE})
+        student = Recipe(self.hidden, **{name: getattr(self, name) for name in RECIPE_FIELDS})
         options = {"loss": self.loss, "temperature": self.temperature, "alpha": self.alpha}
         objective = Distillation(codes, logits, ARITHMETICS[self.arithmetic], **options)
         self.network_ = self._trained(self._inputs(x), objective, student, Streams(seed, "student"))
@@ -212,7 +212,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             objective = CrossEntropy(one_hot(codes[known], len(self.classes_)), ARITHMETICS[self.arithmetic])
             streams = Streams(seed, "teacher", tuple(range(self.members)))
             inputs = self._inputs(x)
-            self.teacher_ = self._trained(inputs[known], objective, self.teacher or TEACHER, streams)
+            self.teacher_ = self._trained(inputs[known], objective, self.teacher or DEFAULT_TEACHER, streams)
             return ensemble_logits(self.teacher_.logits(inputs))
         try:
             check_is_fitted(self.teacher)

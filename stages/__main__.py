@@ -6,12 +6,12 @@ Reads params.yaml (or --config) and writes data/, models/ and metrics/ in the wo
 from kdlib.backends.context import Context
 from kdlib.io.artifacts import write_json
 from kdlib.io.errors import UserError
-from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
 from kdlib.pipeline.schema import Params
 from stages import distill, evaluate, export, page, prepare, quantize, train_baseline, train_teacher
 
 
-@writes(*vars(PATHS))
+@locks_outputs(*vars(PATHS))
 def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> dict:
     """Run all stages and return the report of `evaluate`."""
     for stage in (prepare, train_teacher, train_baseline, distill, quantize, export):
@@ -22,7 +22,7 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
 
 
 if __name__ == "__main__":
-    options = parser(__doc__)
+    options = stage_parser(__doc__)
     options.prog = "python -m stages"
     options.add_argument("--output", metavar="FILE", help="write the results there too, as JSON")
     arguments = options.parse_args()
@@ -35,4 +35,4 @@ if __name__ == "__main__":
         if arguments.output:
             write_json(arguments.output, result)
 
-    run(main_and_output, arguments)
+    run_stage(main_and_output, arguments)

@@ -10,24 +10,32 @@ from kdlib.backends.context import Context
 from kdlib.data.dataset import Dataset
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model, load_model, split_logits
+from kdlib.learning.objectives import SETTING
 from kdlib.learning.sweeps import grid
-from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
-from kdlib.pipeline.jobs import Job, fit, labeled_only, named, seen, transfer_sets
-from kdlib.pipeline.objective_specs import SWEPT, Labels, Taught
+from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
+from kdlib.pipeline.jobs import (
+    TrainingJob,
+    labeled_only,
+    shared_params,
+    train_and_save,
+    transfer_sets,
+    with_augmented_views,
+)
+from kdlib.pipeline.objective_specs import DistillationTargets, LabelTargets
 from kdlib.pipeline.schema import Params
 
 log = logging.getLogger("distill")
 
 
-def answers(teacher: Model, dataset: Dataset, shown: Dataset) -> np.ndarray:
-    """Return the teacher's logits of all rows of `shown`.
+def teacher_logits_for(teacher: Model, dataset: Dataset, augmented: Dataset) -> np.ndarray:
+    """Return the teacher's logits of all rows of `augmented`.
 
     Parameters
     ----------
     teacher : Model
     dataset : Dataset
         The rows for which the teacher's file holds logits.
-    shown : Dataset
+    augmented : Dataset
         `dataset` itself, or `dataset` with augmented views; the teacher's network computes the logits of views.
 
     Returns
@@ -39,44 +47,45 @@ def answers(teacher: Model, dataset: Dataset, shown: Dataset) -> np.ndarray:
     UserError
         If there are views, and the teacher is not a network.
     """
-    if shown is dataset:
+    if augmented is dataset:
         return teacher.logits
     if teacher.network is None:
         raise UserError(
             "student.augment: the teacher has logits of the images alone, and is no network to be asked about their"
             " views; set null, or teacher.model: mlp"
         )
-    log.info("asking the teacher about %d views of images", len(shown.y))
-    views = sum(len(shown.present(split)) for split in range(shown.splits))  # integers
+    log.info("asking the teacher about %d views of images", len(augmented.y))
+    views = sum(len(augmented.present(split)) for split in range(augmented.splits))  # integers
     options = {"unit": "view", "unit_scale": True, "disable": None, "dynamic_ncols": True}
     with tqdm(total=views, desc="the teacher's logits", **options) as bar:
-        return split_logits(teacher.network, shown, bar.update)
+        return split_logits(teacher.network, augmented, bar.update)
 
 
-@writes("student")
+@locks_outputs("student")
 def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> None:
     """Run the stage.
 
     Raises
     ------
     UserError
-        If `dkd` is to train on rows without a label, or as `answers`, `seen` and `fit` do.
+        If `dkd` is to train on rows without a label, or as `teacher_logits_for`, `with_augmented_views` and
+        `train_and_save` do.
     """
     dataset = Dataset.load(paths.dataset)
     teacher = load_model(paths.teacher, dataset, teaches=params.distill.loss != "ls")
     arithmetic = ARITHMETICS[params.arithmetic]
     rates = params.student.learning_rate
-    options = params.distill.model_dump(exclude={"smoothing", *SWEPT})
-    shown = seen("student", params, dataset, context)
-    rows = transfer_sets(params, shown)
+    options = params.distill.model_dump(exclude={"smoothing", *SETTING})
+    augmented = with_augmented_views("student", params, dataset, context)
+    rows = transfer_sets(params, augmented)
     recipes = [params.student.recipe()] * dataset.splits
-    labeled, control_recipes = labeled_only(shown, rows, recipes[0])
+    labeled, control_recipes = labeled_only(augmented, rows, recipes[0])
     if params.distill.loss == "ls":  # label smoothing needs no teacher
         rows = labeled
         recipes = control_recipes
         teacher_digest = ""
         settings = grid(learning_rate=rates)
-        target = Labels(arithmetic, params.distill.smoothing)
+        objective_spec = LabelTargets(arithmetic, params.distill.smoothing)
     else:
         if params.distill.loss == "dkd" and any(
             len(known) < len(own) for known, own in zip(labeled, rows, strict=True)
@@ -86,13 +95,15 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
                 " or choose kd or mse"
             )
         teacher_digest = teacher.digest()
-        settings = grid(**params.distill.settings(), learning_rate=rates)
-        target = Taught(arithmetic, answers(teacher, dataset, shown), rows, teacher_digest, options)
-    job = Job(
-        "student", paths.student, rows, recipes, target, settings, params.replicas,
-        named=named(params, dataset), teacher=teacher_digest,
+        settings = grid(**params.distill.values_to_try(), learning_rate=rates)
+        objective_spec = DistillationTargets(
+            arithmetic, teacher_logits_for(teacher, dataset, augmented), rows, teacher_digest, options
+        )
+    job = TrainingJob(
+        "student", paths.student, rows, recipes, objective_spec, settings, params.replicas,
+        shared_params=shared_params(params, dataset), teacher_digest=teacher_digest,
     )  # fmt: skip
-    parameters = fit(job, params, dataset, shown, context).network.parameters.shape[1]
+    parameters = train_and_save(job, params, dataset, augmented, context).network.parameters.shape[1]
     if teacher.network and parameters * dataset.splits >= teacher.network.parameters.size:
         log.warning(
             "the student has %d parameters, not fewer than the teacher's %d; to compress, lower student.hidden",
@@ -102,4 +113,4 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", "teacher", "student").parse_args(), lambda params: True)
+    run_stage(main, stage_parser(__doc__, "dataset", "teacher", "student").parse_args(), lambda params: True)

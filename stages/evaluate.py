@@ -9,15 +9,18 @@ from kdlib.backends.context import Context
 from kdlib.data.dataset import Dataset
 from kdlib.deployment.integer_stack import load_stack
 from kdlib.deployment.model_file import About, load
-from kdlib.evaluation import heldout, metrics
+from kdlib.evaluation import metrics
+from kdlib.evaluation.heldout import NETWORKS, predict_heldout
 from kdlib.io.artifacts import rounded, write_csv, write_json, write_npz, write_text
 from kdlib.io.chunks import LazyAstype
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model, load_model
-from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
+from kdlib.pipeline.linear_control import train_linear_control
 from kdlib.pipeline.schema import Params
-from kdlib.reporting import csv_tables, plots, report
-from kdlib.reporting.table import gain_line, table
+from kdlib.reporting import csv_tables, plots
+from kdlib.reporting.report import build_report, headline
+from kdlib.reporting.table import format_report, gain_line
 
 log = logging.getLogger("evaluate")
 EXPORTED = ("quantized", "deployed", "integers")  # `--quantized=` with no path: without the column of the integers
@@ -69,7 +72,7 @@ def refuse_mixed(models: dict[str, Model], params: Params, paths: Paths, dataset
             )
 
 
-def settings(params: Params, dataset: Dataset) -> dict:
+def advice_settings(params: Params, dataset: Dataset) -> dict:
     """Return the parameters that `kdlib.evaluation.collapse.advice` looks at, {key of params.yaml: value}."""
     scaling = params.prepare.scaling
     scaling = "standard" if scaling == "auto" and not dataset.image_shape else scaling
@@ -80,7 +83,7 @@ def settings(params: Params, dataset: Dataset) -> dict:
     }
 
 
-@writes("predictions", "metrics")
+@locks_outputs("predictions", "metrics")
 def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> dict:
     """Run the stage and return the report, which it also writes.
 
@@ -90,12 +93,15 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
         If models or exported files do not belong together.
     """
     dataset = Dataset.load(paths.dataset)
-    models = {name: load_model(getattr(paths, name), dataset, name == "teacher") for name in heldout.NETWORKS}
+    models = {name: load_model(getattr(paths, name), dataset, name == "teacher") for name in NETWORKS}
     refuse_mixed(models, params, paths, dataset)
     quantized = load_stack(paths.quantized, models["student"].network) if paths.quantized else []
     transfer = params.prepare.transfer_classes
-    answers = heldout.answers(dataset, models, transfer, quantized)
-    result = report.report(dataset, models, answers, transfer, quantized, settings(params, dataset))
+    heldout = predict_heldout(dataset, models, transfer, quantized)
+    linear_network = train_linear_control(dataset, heldout, context)
+    result = build_report(
+        dataset, models, heldout, linear_network, transfer, quantized, advice_settings(params, dataset)
+    )
     if quantized:
         for name, path in (("student", paths.deployed), ("quantized", paths.integers)):
             if load(path).about != About.of(dataset, models["student"]):
@@ -103,14 +109,14 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
             result[name]["bytes_on_disk"] = os.path.getsize(path)
     losses = csv_tables.curve_rows(models, "validation_loss")
     accuracies = csv_tables.curve_rows(models, "validation_accuracy")
-    reliability = csv_tables.reliability_rows(answers)
+    reliability = csv_tables.reliability_rows(heldout)
     summary = csv_tables.summary_rows(result)
     sweep = csv_tables.sweep_rows(models)
     tables = {
         "validation_loss": losses, "validation_accuracy": accuracies, "reliability": reliability,
-        "confusion": csv_tables.confusion_rows(dataset, answers), "summary": summary, "sweep": sweep,
+        "confusion": csv_tables.confusion_rows(dataset, heldout), "summary": summary, "sweep": sweep,
     }  # fmt: skip
-    counts = metrics.confusion(*answers.pooled("student"))[0].tolist()
+    counts = metrics.confusion(*heldout.pooled("student"))[0].tolist()
     charts = [("validation loss", "nats", losses), ("validation accuracy", "fraction", accuracies)]
     drawn = {
         "learning_curves": plots.curves(charts),
@@ -121,11 +127,11 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     }
     predictions = {
         f"{name}_{subset}_{split}": LazyAstype(logits, np.float32)
-        for name, subsets in answers.logits.items()
+        for name, subsets in heldout.logits.items()
         for subset, of_splits in subsets.items()
         for split, logits in enumerate(of_splits)
     }
-    shown = table(rounded(result))  # the numbers as details.json has them
+    printed = format_report(rounded(result))  # the numbers as details.json has them
     # Everything is computed before anything is written, so that an error leaves the old files as they are.
     for name, own in tables.items():
         write_csv(f"{paths.metrics}/{name}.csv", own)
@@ -133,12 +139,12 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
         write_text(f"{paths.metrics}/{name}.svg", text)
     write_npz(paths.predictions, predictions)
     write_json(f"{paths.metrics}/details.json", result)
-    write_json(f"{paths.metrics}/metrics.json", report.headline(result))
+    write_json(f"{paths.metrics}/metrics.json", headline(result))
     for name, found in result.get("collapsed", {}).items():
         log.warning("the %s %s; %s", name, found["reason"], found["advice"])
-    print(shown)
+    print(printed)
     return result
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", *heldout.NETWORKS, *EXPORTED, "predictions", "metrics").parse_args())
+    run_stage(main, stage_parser(__doc__, "dataset", *NETWORKS, *EXPORTED, "predictions", "metrics").parse_args())

@@ -7,13 +7,13 @@ from kdlib.deployment.c_source import c_source
 from kdlib.deployment.model_file import load
 from kdlib.deployment.onnx_export import onnx_file
 from kdlib.io.artifacts import write_bytes, write_text
-from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
 from kdlib.pipeline.schema import Params
 
 log = logging.getLogger("export")
 
 
-@writes("onnx", "onnx_int8", "header")
+@locks_outputs("onnx", "onnx_int8", "header")
 def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> None:
     """Run the stage."""
     floats = load(paths.deployed)
@@ -29,4 +29,4 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "deployed", "integers", "onnx", "onnx_int8", "header").parse_args())
+    run_stage(main, stage_parser(__doc__, "deployed", "integers", "onnx", "onnx_int8", "header").parse_args())

@@ -1,6 +1,7 @@
 """Stage page: show what was trained, and train it again in a browser -> metrics/page.html, one file"""
 
 import logging
+from dataclasses import replace
 
 from kdlib.backends.context import Context
 from kdlib.data.dataset import Dataset
@@ -10,18 +11,18 @@ from kdlib.io import npz_reader
 from kdlib.io.artifacts import read_json, read_npz, write_text
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import load_model
-from kdlib.page.assembly import page
-from kdlib.page.browser_training import lesson
-from kdlib.page.content import content, room, worth
-from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.page.browser_training import plan_browser_training, why_untrained
+from kdlib.page.build import build_page
+from kdlib.page.page_data import max_examples, page_data, results_section
+from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
 from kdlib.pipeline.schema import Params
-from kdlib.reporting.table import table
+from kdlib.reporting.table import format_report
 
 log = logging.getLogger("page")
 PICTURES = ("summary.svg", "sweep.svg")
 
 
-def written(path: str) -> str:
+def read_written_text(path: str) -> str:
     """Read a text that the stage evaluate wrote. Raises UserError if there is none, or if it is not UTF-8."""
     try:
         with npz_reader.open_regular_file(path) as file:
@@ -32,18 +33,18 @@ def written(path: str) -> str:
         raise UserError(f"{path}: not UTF-8; run the stage evaluate again") from None
 
 
-def measured(path: str) -> dict:
+def read_report(path: str) -> dict:
     """Read the report that the stage evaluate wrote. Raises UserError if it cannot be shown as a table."""
-    text = written(path)
+    text = read_written_text(path)
     try:
         details = read_json(text)
-        table(details)
+        format_report(details)
     except (AttributeError, LookupError, TypeError, ValueError):
         raise UserError(f"{path}: not the stage evaluate's report; run it again") from None
     return details
 
 
-@writes("page")
+@locks_outputs("page")
 def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> None:
     """Run the stage.
 
@@ -61,18 +62,29 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
             raise UserError(f"{getattr(paths, name)}: lacks weights_0; train it again")
     if models["student"].deployed is None or integers.about.dataset != dataset.digest:
         raise UserError(f"{paths.integers}: not of {paths.student}; run the stages distill and quantize again")
-    details = measured(f"{paths.metrics}/details.json")
-    pictures = {name: written(f"{paths.metrics}/{name}") for name in PICTURES}
+    details = read_report(f"{paths.metrics}/details.json")
+    pictures = {name: read_written_text(f"{paths.metrics}/{name}") for name in PICTURES}
     tried = models["student"].sweep.settings
     if max(len(set(tried.get(name, ()))) for name in ("temperature", "alpha")) < 2:
         del pictures["sweep.svg"]  # it would be one point
-    asked = params.distill.model_dump() | params.distill.settings() | {"seed": params.seed, "replicas": params.replicas}
-    asked["transfer_classes"] = params.prepare.transfer_classes
-    taught = lesson(dataset, models, params.student.recipe(), asked, room(dataset))
-    text = page(content(dataset, models, integers, predictions, taught) | {"worth": worth(details, pictures)})
+    recipe = params.student.recipe()
+    distill = params.distill.model_dump() | params.distill.values_to_try()
+    limit = max_examples(dataset)
+    training = None
+    reason = why_untrained(dataset, models, recipe, distill, limit)
+    if reason:
+        log.info("%s: %s", paths.page, reason)
+    else:
+        options = params.seed, params.replicas, params.prepare.transfer_classes
+        training = plan_browser_training(dataset, models, recipe, distill, limit, *options)
+        training = replace(training, context=context)
+    data = page_data(dataset, models, integers, predictions, training, reason)
+    text = build_page(data | {"worth": results_section(details, pictures)})
     write_text(paths.page, text)
     log.info("%s: %d bytes, to be opened in a browser", paths.page, len(text.encode()))
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", *NETWORKS, "integers", "predictions", "metrics", "page").parse_args())
+    run_stage(
+        main, stage_parser(__doc__, "dataset", *NETWORKS, "integers", "predictions", "metrics", "page").parse_args()
+    )

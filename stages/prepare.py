@@ -10,7 +10,7 @@ from kdlib.data.dataset import Dataset
 from kdlib.io import npz_reader
 from kdlib.io.artifacts import write_text
 from kdlib.io.errors import UserError
-from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
 from kdlib.pipeline.schema import Params
 from kdlib.preparation import sources
 from kdlib.preparation.build import build_dataset
@@ -44,7 +44,7 @@ def digest_of_answers(model: str) -> str:
     return result.hexdigest()
 
 
-@writes("dataset", "answers")
+@locks_outputs("dataset", "answers")
 def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> Dataset:
     """Run the stage and return the dataset.
 
@@ -76,7 +76,7 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
 
 
 if __name__ == "__main__":
-    options = parser(__doc__, "dataset", "answers")
+    options = stage_parser(__doc__, "dataset", "answers")
     options.add_argument("--export", metavar="FILE", help="write the rows there too, to ask another model: an .npz")
     arguments = options.parse_args()
 
@@ -88,4 +88,4 @@ if __name__ == "__main__":
 
             export_rows(arguments.export, Dataset.load(paths.dataset), params.teacher.folds, params.seed)
 
-    run(main_and_export, arguments)
+    run_stage(main_and_export, arguments)

@@ -14,13 +14,13 @@ from kdlib.io.errors import UserError
 from kdlib.learning.model_file import load_model
 from kdlib.learning.network import Network
 from kdlib.learning.stack import parts
-from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
+from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
 from kdlib.pipeline.schema import Params
 
 log = logging.getLogger("quantize")
 
 
-@writes("quantized", "deployed", "integers")
+@locks_outputs("quantized", "deployed", "integers")
 def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> None:
     """Run the stage. Raises UserError if the student's file lacks the network to deploy."""
     dataset = Dataset.load(paths.dataset)
@@ -43,4 +43,4 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", "student", "quantized", "deployed", "integers").parse_args())
+    run_stage(main, stage_parser(__doc__, "dataset", "student", "quantized", "deployed", "integers").parse_args())

@@ -14,16 +14,16 @@ from kdlib.data.dataset import Dataset
 from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model, save_model
-from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
-from kdlib.pipeline.jobs import Job, fit, seen
-from kdlib.pipeline.objective_specs import Labels
+from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
+from kdlib.pipeline.jobs import TrainingJob, train_and_save, with_augmented_views
+from kdlib.pipeline.objective_specs import LabelTargets
 from kdlib.pipeline.schema import Params
 
 log = logging.getLogger("train_teacher")
 LOG_INTERVAL = 10  # s after which the next fitted model is logged
 
 
-class Fits:
+class FitProgress:
     """Count fitted models: move the bar after each, and write a line to the log every LOG_INTERVAL seconds at most."""
 
     def __init__(self, bar: tqdm):
@@ -39,7 +39,7 @@ class Fits:
             log.info("%d of %d models fitted", self._fitted, self._bar.total)
 
 
-def plain(options: dict) -> dict:
+def json_options(options: dict) -> dict:
     """Convert the options to what JSON can hold, because `models/teacher.npz` names them in JSON.
 
     Raises
@@ -74,15 +74,17 @@ def fitted_out_of_fold(params: Params, dataset: Dataset, path: str, threads: Thr
     from kdlib.teachers import classifiers
 
     name = params.teacher.model
-    options = plain(params.teacher.options or {})
+    options = json_options(params.teacher.options or {})
     folds = params.teacher.folds
     count = classifiers.count_fits(dataset, folds, params.seed)
     with tqdm(total=count, desc=path, unit="model", disable=None, dynamic_ncols=True) as bar:
-        logits, size = classifiers.fit_and_predict(name, options, dataset, folds, params.seed, Fits(bar), threads)
+        logits, size = classifiers.fit_and_predict(
+            name, options, dataset, folds, params.seed, FitProgress(bar), threads
+        )
     return logits, {"model": name, "options": options, "folds": folds, "seed": params.seed, "bytes": size}
 
 
-def ask(params: Params, dataset: Dataset, path: str, threads: Threads) -> Model:
+def external_teacher(params: Params, dataset: Dataset, path: str, threads: Threads) -> Model:
     """Get the logits of a teacher that is not one of our networks; warn if it was fitted on the rows that it teaches.
 
     Parameters
@@ -134,28 +136,32 @@ def refuse_to_replace(path: str) -> None:
         )
 
 
-@writes("teacher")
+@locks_outputs("teacher")
 def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> None:
     """Run the stage.
 
     Raises
     ------
     UserError
-        As `refuse_to_replace`, `ask`, `seen` and `fit` do.
+        As `refuse_to_replace`, `external_teacher`, `with_augmented_views` and `train_and_save` do.
     """
     refuse_to_replace(paths.teacher)
     dataset = Dataset.load(paths.dataset)
     teacher = params.teacher
     if teacher.model != "mlp":
-        return save_model(paths.teacher, ask(params, dataset, paths.teacher, Threads(context.threads)), dataset)
-    shown = seen("teacher", params, dataset, context)
-    target = Labels(ARITHMETICS[params.arithmetic])
-    rows = [shown.labeled(split) for split in range(dataset.splits)]
+        return save_model(
+            paths.teacher, external_teacher(params, dataset, paths.teacher, Threads(context.threads)), dataset
+        )
+    augmented = with_augmented_views("teacher", params, dataset, context)
+    objective_spec = LabelTargets(ARITHMETICS[params.arithmetic])
+    rows = [augmented.labeled(split) for split in range(dataset.splits)]
     recipes = [teacher.recipe()] * dataset.splits
     settings = {"learning_rate": (teacher.learning_rate,)}
-    job = Job("teacher", paths.teacher, rows, recipes, target, settings, teacher.members, True)
-    fit(job, params, dataset, shown, context)
+    job = TrainingJob("teacher", paths.teacher, rows, recipes, objective_spec, settings, teacher.members, True)
+    train_and_save(job, params, dataset, augmented, context)
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", "teacher").parse_args(), lambda params: params.teacher.model == "mlp")
+    run_stage(
+        main, stage_parser(__doc__, "dataset", "teacher").parse_args(), lambda params: params.teacher.model == "mlp"
+    )

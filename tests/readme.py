@@ -21,9 +21,9 @@ README, PAPER, BEYOND = ROOT / "README.md", ROOT / "experiments/hinton2015", ROO
 
 
 def table(result):
-    from kdlib.reporting.table import table
+    from kdlib.reporting.table import format_report
 
-    return f"```\n{table(result)}\n```"
+    return f"```\n{format_report(result)}\n```"
 
 
 def printed(**sections):

@@ -11,7 +11,7 @@ from conftest import DVC_YAML, MAINS, Project, outputs
 
 from kdlib.io.errors import UserError
 from kdlib.pipeline import audit
-from kdlib.pipeline.lockfile import claims
+from kdlib.pipeline.lockfile import read_locked_hashes
 
 CACHED = [path for stage in MAINS for path in outputs(stage) if not path.startswith("metrics/") or "html" in path]
 TABLE = "data/raw/table.csv"
@@ -62,7 +62,7 @@ def last(process):
 
 def stored(project, path):
     """The file in the clone's remote that has the bytes of an output."""
-    known = claims(project.folder)[0]
+    known = read_locked_hashes(project.folder)[0]
     (md5,) = [md5 for (_, output), md5 in known.items() if output == path]
     return project.folder.parent / "storage/files/md5" / md5[:2] / md5[2:]
 
@@ -118,7 +118,9 @@ def tampered(project):
     stored(project, "models/student.h").unlink()
     flip(stored(project, TABLE))
     path, lock = project.folder / "metrics/metrics.json", project.folder / "dvc.lock"
-    (old,) = [md5 for (_, output), md5 in claims(project.folder)[0].items() if output == "metrics/metrics.json"]
+    (old,) = [
+        md5 for (_, output), md5 in read_locked_hashes(project.folder)[0].items() if output == "metrics/metrics.json"
+    ]
     path.write_text(re.sub(r'("student_accuracy": )[\d.]+', r"\g<1>1.0", path.read_text("utf-8")), "utf-8")
     project.dvc("commit", "--force", "evaluate")
     assert old not in lock.read_text("utf-8")
@@ -234,7 +236,7 @@ def test_an_output_outside_of_the_project_is_refused(tmp_path, path):
         except OSError:
             pytest.skip("no symbolic links here")
     with pytest.raises(UserError, match=r"dvc\.lock: evil has the output .* not in this project"):
-        claims(written(folder, lock_of(path)))
+        read_locked_hashes(written(folder, lock_of(path)))
 
 
 @pytest.mark.parametrize(
@@ -242,16 +244,16 @@ def test_an_output_outside_of_the_project_is_refused(tmp_path, path):
 )
 def test_what_is_no_lock_is_refused_in_a_line(tmp_path, content):
     with pytest.raises(UserError, match=r"dvc\.lock: not as DVC writes it"):
-        claims(written(tmp_path, content))
+        read_locked_hashes(written(tmp_path, content))
 
 
 def test_without_a_lock_there_is_nothing_to_audit(tmp_path):
     with pytest.raises(UserError, match=r"dvc\.lock: not in the commit"):
-        claims(tmp_path)
+        read_locked_hashes(tmp_path)
 
 
 def test_of_a_lock_every_output_is_read(project):
-    found, inputs = claims(project.folder)
+    found, inputs = read_locked_hashes(project.folder)
     assert sorted(found) == sorted((stage, path) for stage in MAINS for path in outputs(stage))
     depended = {(stage, path) for stage in MAINS for path in DVC_YAML["stages"][stage]["deps"]}
     assert depended <= inputs.keys()

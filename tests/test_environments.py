@@ -47,7 +47,7 @@ def pipeline(name):
     from kdlib.backends.context import Context
     from kdlib.deployment.float_network import FloatNetwork
     from kdlib.deployment.quantization import quantized
-    from kdlib.evaluation import heldout
+    from kdlib.evaluation.heldout import predict_heldout
     from kdlib.learning import model_file
     from kdlib.learning.augmentation import Views, extended
     from kdlib.learning.objectives import CrossEntropy, Distillation
@@ -56,9 +56,10 @@ def pipeline(name):
     from kdlib.learning.training import train
     from kdlib.learning.validation import validate
     from kdlib.numerics.streams import Streams
+    from kdlib.pipeline.linear_control import train_linear_control
     from kdlib.preparation import sources
     from kdlib.preparation.build import build_dataset
-    from kdlib.reporting import report
+    from kdlib.reporting.report import build_report
 
     context = Context(os.environ.get("KERNELS", "numpy"))
     random = np.random.default_rng(0)
@@ -111,8 +112,8 @@ def pipeline(name):
         (network,) = quantized(levels, dataset, 0, bits)
         digest.update(network.sums(dataset.inputs(rows[0])).tobytes())
     digest.update(FloatNetwork(levels).logits(dataset.inputs(rows[0])).tobytes())
-    said = heldout.answers(dataset, stacks, list("abc"))
-    digest.update(repr(report.report(dataset, stacks, said, list("abc"))).encode())
+    said = predict_heldout(dataset, stacks, list("abc"))
+    digest.update(repr(build_report(dataset, stacks, said, train_linear_control(dataset, said), list("abc"))).encode())
     return digest.hexdigest()
 
 

@@ -43,7 +43,7 @@ def configure(**changes):
 
 
 def run(stage, *arguments):
-    command_line.run(MAINS[stage], command_line.parser("", *vars(command_line.PATHS)).parse_args(arguments))
+    command_line.run_stage(MAINS[stage], command_line.stage_parser("", *vars(command_line.PATHS)).parse_args(arguments))
 
 
 @pytest.fixture
@@ -633,7 +633,8 @@ def huge(*_, **__):
     np.ones(1 << 50)
 
 work_units.train = huge
-command_line.run(stages.distill.main, command_line.parser("", "dataset", "teacher", "student").parse_args([]))
+parser = command_line.stage_parser("", "dataset", "teacher", "student")
+command_line.run_stage(stages.distill.main, parser.parse_args([]))
 """
 
 

@@ -13,12 +13,13 @@ from sklearn.linear_model import LogisticRegression
 
 from kdlib.backends.arithmetic import FAST
 from kdlib.evaluation import collapse
-from kdlib.evaluation.collapse import Measured
+from kdlib.evaluation.collapse import SplitPerformance
 from kdlib.evaluation.intervals import wilson_interval
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
 from kdlib.numerics.streams import Streams
+from kdlib.pipeline.linear_control import train_linear_model
 from kdlib.preparation import sources
 from kdlib.preparation.build import build_dataset
 
@@ -36,7 +37,7 @@ def table(share, rows=4000, seed=0):
 
 
 def measured(logits, y):
-    return Measured.of(logits, y, 9 * np.bincount(y, minlength=logits.shape[-1]))
+    return SplitPerformance.measure(logits, y, 9 * np.bincount(y, minlength=logits.shape[-1]))
 
 
 SOUND = {
@@ -83,9 +84,9 @@ def test_a_good_model_of_a_rare_event_may_never_name_it():
 
 def test_the_constant_says_the_frequencies_of_the_training_rows():
     y = np.array([0, 0, 0, 2])
-    found = Measured.of(np.zeros((1, 4, 3)), y, np.array([6, 3, 1]))
-    assert found.constant == pytest.approx(-(3 * np.log(0.6) + np.log(0.1)) / 4, rel=1e-14)
-    assert (found.correct.tolist(), found.counts.tolist(), found.classes) == ([[3, 0]], [3, 1], 3)
+    found = SplitPerformance.measure(np.zeros((1, 4, 3)), y, np.array([6, 3, 1]))
+    assert found.constant_nll == pytest.approx(-(3 * np.log(0.6) + np.log(0.1)) / 4, rel=1e-14)
+    assert (found.correct_by_class.tolist(), found.class_counts.tolist(), found.n_classes) == ([[3, 0]], [3, 1], 3)
     assert found.accuracy().tolist() == [0.75]
     assert found.balanced_accuracy().tolist() == [0.5]
 
@@ -111,7 +112,9 @@ def test_far_above_a_fresh_networks_loss(times, collapsed):
 
 
 def of(correct, counts, nll, constant=LOG2):
-    return Measured(np.array([nll]), np.array([nll]), np.array([correct]), np.array(counts), constant, len(counts))
+    return SplitPerformance(
+        np.array([nll]), np.array([nll]), np.array([correct]), np.array(counts), constant, len(counts)
+    )
 
 
 @pytest.mark.parametrize(("beyond", "collapsed"), [(0.01, False), (0.019, False), (0.021, True)])
@@ -142,7 +145,7 @@ def test_of_few_examples_less_is_clear():
 )
 def test_below_a_linear_model_of_a_rare_class(ours, words):
     linear = of([986, 2], [990, 10], 0.03, 0.056)
-    reason = collapse.diagnose([replace(ours, best=np.array([0.03]))], linear)
+    reason = collapse.diagnose([replace(ours, best_nll=np.array([0.03]))], linear)
     assert (reason is None) if words is None else words in reason
 
 
@@ -154,8 +157,8 @@ def test_of_trained_networks_too(share, rate, collapsed):
     train_, held_out = np.arange(len(y)) % 4 > 0, np.arange(len(y)) % 4 == 0
     recipe = Recipe((8,), epochs=8, learning_rate=rate, batch_size=64, momentum=0.0, schedule="constant")
     objective = CrossEntropy(one_hot[train_], FAST)
-    network, _ = train(x[train_], objective, recipe, (x[:1], one_hot[:1]), Streams(0, "test", (0, 1)))
-    linear = collapse.linear_model(x[train_], one_hot[train_])
+    network, _ = train(x[train_], objective, recipe, streams=Streams(0, "test", (0, 1)))
+    linear = train_linear_model(x[train_], one_hot[train_])
     ours, theirs = (measured(of.logits(x[held_out]), y[held_out]) for of in (network, linear))
     assert (collapse.diagnose([ours], theirs) is not None) == collapsed
 
@@ -197,7 +200,7 @@ def test_what_is_set_is_not_advised(network, collapsed, model, words):
 def test_the_linear_model_is_as_good_as_logistic_regression(name):
     dataset = build_dataset(sources.load_examples(name, None), 0, 1, 0.6, 0.3, None, "standard", 1.0)
     train_, held_out = dataset.rows("train"), dataset.rows("validation")
-    ours = collapse.linear_model(dataset.inputs(train_), dataset.one_hot(train_)).logits(dataset.inputs(held_out))
+    ours = train_linear_model(dataset.inputs(train_), dataset.one_hot(train_)).logits(dataset.inputs(held_out))
     theirs = LogisticRegression(max_iter=1000).fit(dataset.inputs(train_), dataset.y[train_])
     score = np.mean(ours[0].argmax(axis=1) == dataset.y[held_out])
     assert score > theirs.score(dataset.inputs(held_out), dataset.y[held_out]) - 0.04
@@ -207,7 +210,7 @@ def test_the_linear_model_leaves_out_what_has_no_label():
     dataset = build_dataset(sources.load_examples("iris", None), 0, 1, 0.6, 0.3, None, "standard", 1.0)
     x, one_hot = dataset.inputs(dataset.rows("train")), dataset.one_hot(dataset.rows("train"))
     more = np.concatenate([x, 100 * x]), np.concatenate([one_hot, 0 * one_hot])
-    assert np.array_equal(collapse.linear_model(*more).parameters, collapse.linear_model(x, one_hot).parameters)
+    assert np.array_equal(train_linear_model(*more).parameters, train_linear_model(x, one_hot).parameters)
 
 
 @pytest.fixture

@@ -141,6 +141,13 @@ def test_imports_point_down():
             assert below == package or layer(below) < layer(package), f"{name} imports {other}"
 
 
+def test_evaluation_trains_nothing():
+    """Nor does reporting: what they measure depends on no optimizer."""
+    trains = {"kdlib.learning.training", "kdlib.learning.optimizers", "kdlib.learning.recipe"}
+    for name, (package, imported) in modules().items():
+        assert package not in ("evaluation", "reporting") or not imported & trains, name
+
+
 def test_no_module_imports_itself_by_way_of_others():
     graph = {name: imported for name, (_, imported) in modules().items()}
     while graph:

@@ -21,12 +21,15 @@ from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
 from kdlib.learning import losses
 from kdlib.learning.model_file import ensemble_logits, load_model
+from kdlib.learning.recipe import Recipe
+from kdlib.learning.schedules import SCHEDULES
 from kdlib.learning.stack import parts
-from kdlib.page import content
-from kdlib.page.assembly import KERNEL, PAGE, WEB, page
+from kdlib.page import browser_training, page_data
+from kdlib.page.build import PAGE_MODULES, WEB_FOLDER, WORKER_MODULES, build_page
 from kdlib.pipeline.command_line import BASELINE, DATASET, INTEGERS, PREDICTIONS, STUDENT, TEACHER
 from kdlib.pipeline.command_line import PAGE as PATH
 from kdlib.reporting.svg_axes import COLORS
+from kdlib.reporting.table import format_report
 
 DIGITS = {
     "prepare": {"dataset": "digits", "splits": 2, "max_samples": 700, "scaling": "auto"},
@@ -112,22 +115,22 @@ def test_it_has_room_for_so_many_examples_that_it_stays_below_two_megabytes(feat
     names = [str(k) for k in range(classes)]
     dataset = Dataset(np.zeros((2, features), np.uint8), np.zeros(2), np.zeros((1, 2)), None, None, names, [], ())
     of_example = features + 12 * classes
-    assert 0 <= content.ROOM - content.room(dataset) * of_example < of_example
-    code = sum(path.stat().st_size for path in WEB.iterdir())
-    assert 4 / 3 * (2 * content.ROOM + 2 * content.WEIGHTS) + code < 1.9e6
+    assert 0 <= page_data.MAX_EXAMPLE_BYTES - page_data.max_examples(dataset) * of_example < of_example
+    code = sum(path.stat().st_size for path in WEB_FOLDER.iterdir())
+    assert 4 / 3 * (2 * page_data.MAX_EXAMPLE_BYTES + 2 * page_data.MAX_WEIGHT_BYTES) + code < 1.9e6
 
 
 def test_a_module_imports_from_those_before_it():
     known = set()
-    assert sorted((*KERNEL, *PAGE)) == sorted(path.stem for path in WEB.glob("*.mjs"))
-    for name in (*KERNEL, *PAGE):
-        imported = re.findall(r'from "\./(\w+)\.mjs"', (WEB / f"{name}.mjs").read_text("utf-8"))
+    assert sorted((*WORKER_MODULES, *PAGE_MODULES)) == sorted(path.stem for path in WEB_FOLDER.glob("*.mjs"))
+    for name in (*WORKER_MODULES, *PAGE_MODULES):
+        imported = re.findall(r'from "\./(\w+)\.mjs"', (WEB_FOLDER / f"{name}.mjs").read_text("utf-8"))
         assert set(imported) <= known, name
         known.add(name)
 
 
 def test_its_colours_are_the_pictures():
-    light = (WEB / "page.css").read_text("utf-8").split("@media")[0]
+    light = (WEB_FOLDER / "page.css").read_text("utf-8").split("@media")[0]
     assert dict(re.findall(r"--(teacher|baseline|student): (#\w+);", light)) == COLORS
 
 
@@ -139,7 +142,7 @@ def luminance(colour):
 
 def test_its_texts_stand_out_in_the_light_and_in_the_dark():
     """By a ratio of 4.5: WCAG 2.1, criterion 1.4.3."""
-    light, dark = (WEB / "page.css").read_text("utf-8").split("@media (prefers-color-scheme: dark)")
+    light, dark = (WEB_FOLDER / "page.css").read_text("utf-8").split("@media (prefers-color-scheme: dark)")
     for part in (light, dark.split("canvas")[0]):
         colours = dict(re.findall(r"--(\w+): (#\w+);", part))
         colours = {k: v if len(v) == 7 else "#" + "".join(c * 2 for c in v[1:]) for k, v in colours.items()}
@@ -166,6 +169,18 @@ def test_what_is_missing_or_of_another_run_is_named(trained, digits, tmp_path, m
 
 
 # What it shows
+
+
+def test_its_table_and_its_sentences_are_the_reports_of_the_test_examples(trained):
+    details = json.loads((trained / "metrics/details.json").read_text("utf-8"))
+    printed = format_report(details).splitlines()
+    details["teacher"]["model"] = "a\n|b|\nvalidation"  # a name may look like a row
+    shown = page_data.results_section(details, {})
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed if line.startswith("| ")]
+    assert [list(row) for row in shown["rows"]] == [row for row in rows if not row[0].startswith(("validation", "-"))]
+    gains = [line for line in printed if line.startswith("test ")]
+    assert shown["lines"][: len(gains)] == gains
+    assert "teacher: a |b| validation; the promise of same bytes begins at its logits" in shown["lines"]
 
 
 def test_it_asks_for_nothing_and_says_nothing(opened, digits):
@@ -402,7 +417,7 @@ def test_names_from_data_are_inert(browser, digits, tmp_path):
     found["classes"] = bad + [f"'{k}" for k in range(5)]
     found["worth"]["lines"].append(bad[0])
     found["worth"]["rows"].append([bad[1], *bad[:4]])
-    (tmp_path / "page.html").write_text(page(found), "utf-8")
+    (tmp_path / "page.html").write_text(build_page(found), "utf-8")
     browser.open(tmp_path / "page.html")
     browser.until(f"{READY} !== null")
     assert browser.value("window.bad ?? null") is None
@@ -442,17 +457,59 @@ def test_a_student_of_any_temperature_is_trained_at_it(browser, tmp_path, temper
     assert browser.console == []
 
 
-def test_a_student_of_another_recipe_is_trained_more_plainly_and_that_is_said(browser, tmp_path):
+def test_a_student_that_the_page_does_not_implement_is_not_trained_and_that_is_said(browser, tmp_path):
     student = {"optimizer": "adam", "dropout": 0.1, "hidden": [9], "learning_rate": 0.01}
-    folder = made(tmp_path, student=student, prepare={"labeled_fraction": 0.4}, distill={"loss": "mse"})
+    folder = made(tmp_path, student=student, distill={"loss": "mse"})
     browser.open(folder / PATH)
-    browser.until(f"{READY} !== null")
-    changed = "distill.loss, student.dropout, student.learning_rate, student.optimizer."
-    assert text(browser, "#train-lead").endswith(f"Plainer here than params.yaml has it: {changed}")
-    assert trained_to_the_end(browser) != deployed_digest(folder)
-    assert "Equal: the same bytes." in text(browser, "#train-digest")
-    assert "deployed" not in text(browser, "#train-digest")
-    put(browser, WHO, "baseline")
-    browser.until("!document.getElementById('train-run').disabled")
-    trained_to_the_end(browser)
-    assert "Equal: the same bytes." in text(browser, "#train-digest")
+    lacking = "distill.loss: mse, student.dropout: 0.1, student.optimizer: adam"
+    browser.until("document.getElementById('train-lead').textContent !== ''")
+    assert text(browser, "#train-lead") == (
+        f"This page cannot train the student: its program does not implement {lacking}."
+    )
+    assert browser.value("document.getElementById('train-body').offsetHeight") == 0
+    assert len(texts(browser, "#worth-table tbody tr")) > 3
+    assert browser.console == []
+
+
+def why_untrained(folder, distill=(), limit=100, **student):
+    dataset = Dataset.load(folder / DATASET)
+    models = {name: load_model(folder / path, dataset) for name, path in (("student", STUDENT), ("baseline", BASELINE))}
+    params = quick_params(student=student)
+    own = params.distill.model_dump() | params.distill.values_to_try() | dict(distill)
+    return browser_training.why_untrained(dataset, models, params.student.recipe(), own, limit)
+
+
+def test_the_page_trains_what_it_implements(trained):
+    assert why_untrained(trained) == ""
+    assert why_untrained(trained, schedule="constant", nesterov=True, momentum=0.5, warmup=0.1, hidden=[3, 4]) == ""
+    assert why_untrained(trained, {"beta": 3.0, "scale_by_t2": False}) == ""
+
+
+@pytest.mark.parametrize(
+    "student",
+    [{"optimizer": "adam"}, {"optimizer": "adamw"}, {"weight_decay": 0.01}, {"input_dropout": 0.1}, {"dropout": 0.1},
+     {"max_norm": 2.0}, {"patience": 3}, {"bits": 8}],
+)  # fmt: skip
+def test_of_another_recipe_it_names_the_key(trained, student):
+    ((key, value),) = student.items()
+    assert why_untrained(trained, **student).endswith(f"its program does not implement student.{key}: {value}.")
+
+
+@pytest.mark.parametrize("loss", ["mse", "dkd", "ls", "dist"])
+def test_of_another_loss_it_names_it(trained, loss):
+    assert why_untrained(trained, {"loss": loss}).endswith(f"does not implement distill.loss: {loss}.")
+
+
+def test_what_is_new_is_not_trained_until_the_page_implements_it(trained, monkeypatch):
+    """A new key, and a new schedule of the library."""
+    assert why_untrained(trained, {"gamma": 1.0}).endswith("does not implement distill.gamma: 1.0.")
+    monkeypatch.setitem(SCHEDULES, "cosine", SCHEDULES["linear"])
+    dataset, models = Dataset.load(trained / DATASET), {}
+    models["student"] = load_model(trained / STUDENT, dataset)
+    found = browser_training.why_untrained(dataset, models, Recipe(schedule="cosine"), {}, 100)
+    assert found.endswith("does not implement student.schedule: cosine.")
+
+
+@pytest.mark.parametrize(("student", "limit"), [({"hidden": [1025]}, 9), ({"hidden": [512, 512]}, 9), ({}, 1)])
+def test_what_is_too_large_is_not_trained(trained, student, limit):
+    assert re.search("allows 65536 multiply-adds|rows are too large", why_untrained(trained, limit=limit, **student))

@@ -14,17 +14,17 @@ from kdlib.learning import losses
 from kdlib.learning.objectives import Distillation
 from kdlib.learning.optimizers import SGD
 from kdlib.learning.recipe import Recipe
-from kdlib.learning.schedules import SCHEDULES
 from kdlib.learning.training import train
 from kdlib.numerics import elementary, exact, grids
 from kdlib.numerics.streams import Streams, permutation, stream
-from kdlib.page.assembly import KERNEL, joined
-from kdlib.page.content import _integers, packed, sha256
+from kdlib.page.browser_training import ALLOWED
+from kdlib.page.build import WORKER_MODULES, bundle_modules
+from kdlib.page.page_data import _integers, array_sha256, encode_array
 
 pytestmark = pytest.mark.slow
 
-MODULES = "const modules = {};\n" + joined([*KERNEL, "model", "integers"])
-# Numbers in and out as `packed`: JSON has no infinities, and no sign of zero.
+MODULES = "const modules = {};\n" + bundle_modules([*WORKER_MODULES, "model", "integers"])
+# Numbers in and out as `encode_array`: JSON has no infinities, and no sign of zero.
 HELP = """
 const given = Object.fromEntries(Object.entries(GIVEN).map(([name, value]) =>
     [name, value && value.type ? modules.model.unpacked(value) : value]));
@@ -70,8 +70,8 @@ def run(request, tmp_path_factory):
 
 
 def packed_as_it_is(array):
-    """`packed`, which makes zeros positive and takes no NaN for another, but for these."""
-    return packed(np.where(array == 0, 0, array).astype(array.dtype))
+    """`encode_array`, which makes zeros positive and takes no NaN for another, but for these."""
+    return encode_array(np.where(array == 0, 0, array).astype(array.dtype))
 
 
 def doubles(found, shape=-1):
@@ -164,7 +164,7 @@ def test_random_numbers(run, seed, replica):
 def test_sha256(run):
     data = RNG.integers(0, 256, 300).astype(np.uint8)
     code = "return [...given.data.keys()].map((n) => modules.sha256.sha256(given.data.subarray(0, n)));"
-    assert run(code, data=data) == [sha256(data[:n]) for n in range(300)]
+    assert run(code, data=data) == [array_sha256(data[:n]) for n in range(300)]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5, 20.0])
@@ -210,12 +210,19 @@ def test_updates_down_to_the_smallest_gradients(run, nesterov):
     assert same(doubles(found[1]), update.state["moment_0"][0])
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", ALLOWED["student.schedule"])
 def test_the_page_knows_every_schedule_of_the_learning_rate(run, schedule):
     recipe = Recipe(learning_rate=0.3, schedule=schedule, warmup=0.4)
     code = "return bits(Array.from({ length: 12 }, (_, step) => modules.momentum.rateAt(given.recipe, step, 12)));"
     found = run(code, recipe={"rate": 0.3, "schedule": schedule, "warmup": 0.4})
     assert same(doubles(found), np.array([recipe.learning_rate_at(step, 12) for step in range(12)]))
+
+
+def test_the_page_throws_at_a_schedule_or_a_loss_that_it_does_not_know(run):
+    code = """const call = (f) => { try { f(); return "nothing"; } catch (error) { return error.message; } };
+    return [call(() => modules.momentum.rateAt({ rate: 1, schedule: "cosine", warmup: 0 }, 0, 1)),
+        call(() => new modules.losses.Distillation({ loss: "mse", temperature: 1, alpha: 1, scaleByT2: true }))];"""
+    assert run(code) == ["schedule: got cosine; needs one of constant, linear", "loss: got mse; needs kd"]
 
 
 RECIPES = {
@@ -248,7 +255,7 @@ def test_training_gives_the_bytes_and_the_curves_of_python(run, name):
     assert isinstance(scaled, ScaledRows)
     network, curve = train(scaled, objective, recipe, validation, Streams(3, "student", (2,)), survive=True)
     of_page = {"sizes": network.sizes, "epochs": recipe.epochs, "rate": recipe.learning_rate, "seed": 3, "replica": 2}
-    of_page |= {"batch": recipe.batch_size, "scaleByT2": setting["scale_by_t2"]}
+    of_page |= {"loss": "kd", "batch": recipe.batch_size, "scaleByT2": setting["scale_by_t2"]}
     of_page |= {k: getattr(recipe, k) for k in ("momentum", "nesterov", "schedule", "warmup")}
     of_page |= {k: setting[k] for k in ("temperature", "alpha")}
     code = """const data = { x: rows(given.x, 64), labels: given.labels, teacher: rows(given.teacher, 10),
@@ -265,7 +272,7 @@ def test_training_gives_the_bytes_and_the_curves_of_python(run, name):
     given = {"x": dataset.inputs(rows), "held": validation[0], "teacher": logits.astype(np.float64)}
     given |= {"labels": labels.astype(np.int32), "heldLabels": dataset.y[held].astype(np.int32)}
     digest, measured = run(code, recipe=of_page, **given)
-    assert digest == sha256(network.parameters[0])
+    assert digest == array_sha256(network.parameters[0])
     expected = np.stack([curve[k][0] for k in ("training_loss", "validation_loss", "validation_accuracy")], axis=1)
     epochs = np.isfinite(expected[:, 0])  # where it has diverged, what is measured means nothing
     assert epochs.all() == (name != "one that diverges")

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from kdlib.evaluation.heldout import Answers
+from kdlib.evaluation.heldout import HeldoutLogits
 from kdlib.evaluation.intervals import wilson_interval
 from kdlib.reporting import csv_tables, plots
 from kdlib.reporting.svg_axes import BOTTOM, COLORS, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Panel, document
@@ -138,7 +138,9 @@ def test_replicas_add_nothing_to_the_examples_of_a_bin_and_splits_do():
     logits = np.log([[[0.9, 0.1], [0.1, 0.9], [0.9, 0.1]]])
     for splits in (1, 2):
         stack = {name: {"test": [np.repeat(logits, 7, axis=0)] * splits} for name in COLORS}
-        said = Answers(stack, {"test": [np.array([0, 1, 1])] * splits}, [None] * splits, [np.ones(3, bool)] * splits)
+        said = HeldoutLogits(
+            stack, {"test": [np.array([0, 1, 1])] * splits}, [None] * splits, [np.ones(3, bool)] * splits
+        )
         for row in csv_tables.reliability_rows(said):
             assert (row["examples"], row["confidence"]) == (3 * splits, pytest.approx(0.9))
             assert (row["low"], row["high"]) == pytest.approx(wilson_interval(2 * splits, 3 * splits))

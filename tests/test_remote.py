@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import MAINS, ROOT, Project, outputs
 
-from kdlib.pipeline.lockfile import claims
+from kdlib.pipeline.lockfile import read_locked_hashes
 
 pytestmark = pytest.mark.slow
 
@@ -141,7 +141,7 @@ def test_what_was_run_before_is_not_run_again(travelled):
 
 def test_a_flipped_byte_on_the_server_is_found_from_afar(travelled, server):
     _, there, _ = travelled
-    hashes = {path: md5 for (_, path), md5 in claims(there.folder)[0].items()}
+    hashes = {path: md5 for (_, path), md5 in read_locked_hashes(there.folder)[0].items()}
     stored = server.folder / "files/md5" / hashes["models/student.npz"][:2] / hashes["models/student.npz"][2:]
     content = bytearray(stored.read_bytes())
     content[-1] ^= 1

@@ -72,14 +72,12 @@ def test_what_comes_out_names_the_schedule(scheduled, tmp_path, monkeypatch):
     assert setting["alpha"] == {"start": 1.0, "end": 0.5}
 
 
-def test_the_page_trains_by_the_end_of_a_schedule_and_says_so(scheduled):
+def test_the_page_trains_no_student_of_a_schedule_and_says_so(scheduled):
     text = (scheduled / PAGE).read_text("utf-8")
     start = text.index('id="content">') + len('id="content">')
-    lesson = json.loads(text[start : text.index("</script>", start)])["lesson"]
-    assert lesson["recipe"]["alpha"] == 0.5
-    assert lesson["recipe"]["temperature"] in (2.0, 4.0)
-    assert "distill.alpha" in lesson["changed"]
-    assert ("distill.temperature" in lesson["changed"]) == (lesson["recipe"]["temperature"] == 4.0)
+    data = json.loads(text[start : text.index("</script>", start)])
+    assert data["lesson"] is None
+    assert "does not implement distill.alpha: 1.0 to 0.5" in data["untrained"]
 
 
 def test_a_sweep_of_schedules_alone_is_stored_and_drawn():

@@ -15,8 +15,7 @@ from kdlib.evaluation.metrics import bias_shift
 from kdlib.io.artifacts import read_npz, write_npz
 from kdlib.pipeline.command_line import BASELINE, DATASET, PREDICTIONS, STUDENT, TEACHER, Paths
 from kdlib.pipeline.params import load_params
-from kdlib.reporting import report
-from kdlib.reporting.table import table
+from kdlib.reporting.table import format_report
 from stages import distill, evaluate, prepare, train_baseline, train_teacher
 
 
@@ -54,7 +53,7 @@ def test_the_printed_table_is_what_the_file_of_metrics_tells(tmp_path, monkeypat
     for main in [main for name, main in MAINS.items() if name not in ("evaluate", "page")]:
         main(params)
 
-    made = report.report
+    made = evaluate.build_report
 
     def moved(*given):
         result = made(*given)
@@ -62,12 +61,12 @@ def test_the_printed_table_is_what_the_file_of_metrics_tells(tmp_path, monkeypat
         result["compression"] = dict(reversed(result["compression"].items()))
         return result
 
-    monkeypatch.setattr(evaluate.report, "report", moved)
+    monkeypatch.setattr(evaluate, "build_report", moved)
     capsys.readouterr()
     evaluate.main(params)
     details = json.loads(Path("metrics/details.json").read_text("utf-8"))
     printed = capsys.readouterr().out
-    assert printed == table(details) + "\n"
+    assert printed == format_report(details) + "\n"
     assert "± 0.03" in printed
 
 

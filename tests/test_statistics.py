@@ -22,21 +22,21 @@ def test_mean_and_std_have_the_divisor_n_minus_1():
     [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (5, 2.571), (9, 2.262), (10, 2.228), (30, 2.042), (120, 1.980)],
 )
 def test_student_t_is_the_printed_tables(degrees, quantile):
-    assert round(intervals.student_t(degrees), 3) == quantile
+    assert round(intervals.student_t_95(degrees), 3) == quantile
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 5, 6, 9, 29, 30, 99, 999])
 def test_student_t_in_high_precision(degrees):
-    t = mpmath.mpf(intervals.student_t(degrees))
+    t = mpmath.mpf(intervals.student_t_95(degrees))
     with mpmath.workdps(30):
         outside = mpmath.betainc(mpmath.mpf(degrees) / 2, 0.5, 0, degrees / (degrees + t * t), regularized=True)
         assert float(outside) == pytest.approx(0.05, rel=1e-12)
 
 
 def test_student_t_tends_to_the_normal_point():
-    points = [intervals.student_t(degrees) for degrees in range(1, 1001)]
+    points = [intervals.student_t_95(degrees) for degrees in range(1, 1001)]
     assert points == sorted(points, reverse=True)
-    assert 0 < points[-1] - intervals.NORMAL < 0.003
+    assert 0 < points[-1] - intervals.NORMAL_95 < 0.003
 
 
 class TestVerdicts:
@@ -72,9 +72,9 @@ class TestVerdicts:
     @pytest.mark.parametrize("control", [np.zeros(5), np.array([0.1, 0.9, 0.4, 0.6, 0.3])])
     def test_without_spread_nothing_is_decided(self, control):
         """Nor where rounding makes equal differences unequal."""
-        assert statistics.paired_gain(control + 0.01, control)["verdict"] == statistics.EQUAL
+        assert statistics.paired_gain(control + 0.01, control)["verdict"] == statistics.ALL_EQUAL
         gain = statistics.corrected_resampled_gain(control + 0.01 - control, 80, 10)
-        assert gain["verdict"] == statistics.EQUAL
+        assert gain["verdict"] == statistics.ALL_EQUAL
 
     def test_equal_differences_have_no_spread_to_show_and_nll_may_speak(self):
         equal = statistics.paired_gain(np.array([0.90, 0.80, 0.70]) + 1 / 150, np.array([0.90, 0.80, 0.70]))
@@ -117,12 +117,12 @@ class TestWilson:
     def test_its_ends_are_95_percent_points_of_the_score_test(self, correct, n):
         """|p - end| = z sqrt(end (1 - end) / n): the definition."""
         for end in intervals.wilson_interval(correct, n):
-            error = intervals.NORMAL * np.sqrt(end * (1 - end) / n)
+            error = intervals.NORMAL_95 * np.sqrt(end * (1 - end) / n)
             assert abs(correct / n - end) == pytest.approx(error, abs=1e-9)
 
     def test_it_has_a_width_where_all_are_right(self):
         low, high = intervals.wilson_interval(18, 18)
-        assert low == pytest.approx(18 / (18 + intervals.NORMAL**2))
+        assert low == pytest.approx(18 / (18 + intervals.NORMAL_95**2))
         assert high == pytest.approx(1)
         assert intervals.wilson_interval(0, 18)[0] == 0
 
@@ -132,9 +132,9 @@ class TestMcNemar:
     def test_is_twice_the_binomials_tail(self, first, second):
         n = first + second
         tail = sum(Fraction(comb(n, k), 2**n) for k in range(min(first, second) + 1))
-        assert intervals.mcnemar(first, second) == float(min(Fraction(1), 2 * tail))
-        assert intervals.mcnemar(first, second) == intervals.mcnemar(second, first)
+        assert intervals.mcnemar_p_value(first, second) == float(min(Fraction(1), 2 * tail))
+        assert intervals.mcnemar_p_value(first, second) == intervals.mcnemar_p_value(second, first)
 
     def test_of_thousands_is_finite(self):
-        assert intervals.mcnemar(8000, 9000) == pytest.approx(1.80018985e-14)
-        assert 0 < intervals.mcnemar(400, 600) < 1e-9 < intervals.mcnemar(4990, 5010) < inf
+        assert intervals.mcnemar_p_value(8000, 9000) == pytest.approx(1.80018985e-14)
+        assert 0 < intervals.mcnemar_p_value(400, 600) < 1e-9 < intervals.mcnemar_p_value(4990, 5010) < inf

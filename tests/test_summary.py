@@ -8,7 +8,7 @@ import pytest
 import yaml
 from conftest import ROOT, Project
 
-from kdlib.reporting.table import table
+from kdlib.reporting.table import format_report
 
 HOSTILE = [
     "```", "`````", "</code></pre><img src=x onerror=alert(1)>", "[a](javascript:alert(1))", "![](//example.org/x.png)",
@@ -53,7 +53,7 @@ def run(clone, path, **variables):
 @pytest.mark.slow
 def test_the_table_is_the_results(told):
     clone, text = told
-    head, *_ = table(json.loads((clone.folder / "metrics/details.json").read_text("utf-8"))).split("\n\n")
+    head, *_ = format_report(json.loads((clone.folder / "metrics/details.json").read_text("utf-8"))).split("\n\n")
     assert head in text
 
 

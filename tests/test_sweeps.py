@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import kdlib.pipeline.jobs
 from kdlib.backends.arithmetic import EXACT
 from kdlib.data.dataset import Dataset
-from kdlib.evaluation import heldout
+from kdlib.evaluation.heldout import NETWORKS, predict_heldout
 from kdlib.evaluation.intervals import wilson_interval
 from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
@@ -23,7 +23,7 @@ from kdlib.learning.sweeps import Sweep
 from kdlib.learning.training import train
 from kdlib.numerics.streams import REPLICAS, Streams
 from kdlib.pipeline.command_line import BASELINE, DATASET, STUDENT, TEACHER
-from kdlib.reporting import report
+from kdlib.reporting.report import pooled_measures
 
 SPLITS = 3
 
@@ -281,8 +281,8 @@ def test_a_test_example_counts_once_however_many_splits_test_on_it(tmp_path, mon
 def test_each_example_is_answered_by_the_first_split_that_tests_on_it(here):
     run("train_baseline", "distill")
     dataset = Dataset.load(DATASET)
-    said = heldout.answers(dataset, {name: model(path) for name, path in zip(
-        heldout.NETWORKS, (TEACHER, BASELINE, STUDENT), strict=True)})  # fmt: skip
+    said = predict_heldout(dataset, {name: model(path) for name, path in zip(
+        NETWORKS, (TEACHER, BASELINE, STUDENT), strict=True)})  # fmt: skip
     logits, labels = said.pooled("teacher")
     rows = np.concatenate([dataset.rows("test", split) for split in range(SPLITS)])
     assert said.test_examples == len(rows) == len(set(rows.tolist()))  # three tenths are disjoint
@@ -290,7 +290,7 @@ def test_each_example_is_answered_by_the_first_split_that_tests_on_it(here):
     teacher = read_npz(TEACHER)["logits"]
     expected = [teacher[split, dataset.rows("test", split)] for split in range(SPLITS)]
     assert np.array_equal(logits[0], np.concatenate(expected))
-    assert report.pooled(said)["teacher"]["accuracy"] == (logits[0].argmax(axis=-1) == labels).mean()
+    assert pooled_measures(said)["teacher"]["accuracy"] == (logits[0].argmax(axis=-1) == labels).mean()
     student = model(STUDENT).network
     firsts = [student.part([2 * split]) for split in range(SPLITS)]
     expected = [first.logits(dataset.inputs(dataset.rows("test", split), split)) for split, first in enumerate(firsts)]

@@ -196,7 +196,7 @@ class TestClassifier:
         now = [0.0]
         bar = Bar()
         monkeypatch.setattr(train_teacher.time, "monotonic", lambda: now[0])
-        after_fit = train_teacher.Fits(bar)
+        after_fit = train_teacher.FitProgress(bar)
         with caplog.at_level(logging.INFO):
             for seconds in (4, 4, 4, 40):
                 now[0] += seconds

@@ -24,8 +24,8 @@ from kdlib.io.errors import UserError
 from kdlib.learning.stack import each
 from kdlib.pipeline import cluster, plan, work_units, workers
 from kdlib.pipeline.command_line import BASELINE, STUDENT, TEACHER
-from kdlib.pipeline.objective_specs import fewest
-from kdlib.pipeline.work_units import Part
+from kdlib.pipeline.objective_specs import one_per_run
+from kdlib.pipeline.work_units import WorkUnit
 
 TRAINED = {"train_teacher": TEACHER, "train_baseline": BASELINE, "distill": STUDENT}
 SMALL = {
@@ -88,10 +88,10 @@ def anyhow(chance, part):
     axes = [name for name in ("splits", "settings", "replicas") if len(getattr(part, name)) > 1]
     if not axes or chance.random() < 0.15:
         corner = part.splits[0], part.settings[0], part.replicas[0]
-        return [Part(part.recipe, part.splits, part.settings, part.replicas, ".{}-{}-{}".format(*corner), False)]
+        return [WorkUnit(part.recipe, part.splits, part.settings, part.replicas, ".{}-{}-{}".format(*corner), False)]
     axis = chance.choice(axes)
     halves = divided(chance, getattr(part, axis))
-    chunks = [p for half in halves for p in anyhow(chance, Part(**{**vars(part), axis: half}))]
+    chunks = [p for half in halves for p in anyhow(chance, WorkUnit(**{**vars(part), axis: half}))]
     chance.shuffle(chunks)
     return chunks
 
@@ -101,17 +101,17 @@ def anyhow(chance, part):
 def test_cut_at_random_and_put_together_in_any_order(seed, whole, experiment, monkeypatch):
     chance, counts = random.Random(seed), []
 
-    def cut(work, stack):
+    def cut_into_units(work, stack):
         chunks = anyhow(chance, stack)
         counts.append(len(chunks))
         return chunks
 
     def in_turn(work, missing, log):
         for part in missing:
-            yield part, work_units.train_part(work, part)
+            yield part, work_units.train_unit(work, part)
 
-    monkeypatch.setattr(plan, "cut", cut)
-    monkeypatch.setattr(workers, "spread", in_turn)
+    monkeypatch.setattr(plan, "cut_into_units", cut_into_units)
+    monkeypatch.setattr(workers, "train_in_workers", in_turn)
     for name, content in whole[1].items():
         assert main(name, execution={"workers": 2}, **SMALL) == content, name
     assert max(counts) > 4
@@ -121,14 +121,14 @@ def test_the_cut_has_every_network_once_and_depends_on_no_number_of_workers():
     def networks(part):
         return {(s, g, r) for s in part.splits for g in part.settings for r in part.replicas}
 
-    class Work(work_units.Work):
+    class TrainingSetup(work_units.TrainingSetup):
         def sizes(self, recipe):
             return 64, *recipe.hidden, 10
 
     recipe = quick_params(student={"hidden": [128], "batch_size": 32}).student.recipe()
-    stack = Part(recipe, (0, 2), (0, 1, 2), tuple(range(7)))
-    chunks = work_units.cut(Work(None, None, None), stack)
-    assert len({piece.file for piece in chunks}) == len(chunks)
+    stack = WorkUnit(recipe, (0, 2), (0, 1, 2), tuple(range(7)))
+    chunks = work_units.cut_into_units(TrainingSetup(None, None, None), stack)
+    assert len({piece.suffix for piece in chunks}) == len(chunks)
     assert sum(len(networks(piece)) for piece in chunks) == len(networks(stack))
     assert set().union(*map(networks, chunks)) == networks(stack)
     assert {piece.replicas for piece in chunks} == {(0, 1, 2), (3, 4, 5), (6,)}  # 3 x 32 x 9472 products are below 2^20
@@ -136,7 +136,7 @@ def test_the_cut_has_every_network_once_and_depends_on_no_number_of_workers():
 
 @pytest.mark.parametrize("values", [(1,), (1, 1), (1, 2), (1, 1, 2, 2), (1, 2, 1, 2), (1, 1, 2, 2, 1, 1), (1, 2, 2, 2)])
 def test_the_fewest_values_say_the_same(values):
-    found = fewest(values)
+    found = one_per_run(values)
     assert np.array_equal(np.broadcast_to(each(np.array(found), len(values)), len(values)), values)
     shorter = [n for n in range(1, len(found)) if len(values) % n == 0]
     assert all(not np.array_equal(np.repeat(values[:: len(values) // n], len(values) // n), values) for n in shorter)
@@ -176,7 +176,7 @@ def test_a_training_that_diverges_is_told_in_the_same_line(experiment):
     assert len(lines) == 1
 
 
-def _which(number, work, part, asker):
+def _which(number, work, part, coordinator):
     """In a worker: its process, the object that it has `work` as, and whether x is a map of a file."""
     time.sleep(0.05)
     below = work.dataset.x
@@ -185,21 +185,21 @@ def _which(number, work, part, asker):
     return number, (os.getpid(), id(work.dataset.x), isinstance(below, mmap.mmap))
 
 
-def _ignores(number, work, part, asker):
+def _ignores(number, work, part, coordinator):
     return number, signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-def _dies(number, work, part, asker):
+def _dies(number, work, part, coordinator):
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def work_of(**changes):
-    """(`Work`, its parts) of a baseline."""
+    """(`TrainingSetup`, its parts) of a baseline."""
     from kdlib.pipeline import jobs
 
     caught = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "plan", lambda work: caught.append((work, plan.plan(work))) or 1 / 0)
+        patch.setattr(jobs, "plan_units", lambda work: caught.append((work, plan.plan_units(work))) or 1 / 0)
         with pytest.raises(ZeroDivisionError):
             MAINS["train_baseline"](quick_params(**changes))
     return caught[0]
@@ -208,7 +208,7 @@ def work_of(**changes):
 @pytest.mark.slow
 def test_the_data_are_mapped_by_processes_here(experiment, monkeypatch):
     monkeypatch.setattr(workers, "_train", _which)
-    found = [told for _, told in workers.spread(*work_of(**SMALL, execution={"workers": 2}), None)]
+    found = [told for _, told in workers.train_in_workers(*work_of(**SMALL, execution={"workers": 2}), None)]
     assert len(found) == 4
     assert all(mapped for _, _, mapped in found)
     assert len({(process, place) for process, place, _ in found}) == len({process for process, _, _ in found}) <= 2
@@ -253,22 +253,22 @@ def test_workers_that_always_die_end_in_a_line(experiment, monkeypatch, caplog):
 
     monkeypatch.setattr(workers, "_train", _dies)
     with pytest.raises(UserError, match="workers were killed 3 times in a row"):
-        list(workers.spread(*work_of(**SMALL, execution={"workers": 2}), logging.getLogger("test")))
-    assert caplog.text.count("is trained again") == workers.LOST - 1
+        list(workers.train_in_workers(*work_of(**SMALL, execution={"workers": 2}), logging.getLogger("test")))
+    assert caplog.text.count("is trained again") == workers.MAX_KILLS - 1
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows hands no ignored interrupt on to a process that is started")
 def test_an_interrupt_is_for_the_process_that_started_them(experiment, interruptible, monkeypatch):
     monkeypatch.setattr(workers, "_train", _ignores)
-    assert all(told for _, told in workers.spread(*work_of(**SMALL, execution={"workers": 4}), None))
+    assert all(told for _, told in workers.train_in_workers(*work_of(**SMALL, execution={"workers": 4}), None))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.slow
 def test_it_is_left_early_without_a_warning(experiment, monkeypatch, recwarn):
     monkeypatch.setattr(workers, "_train", _which)
-    found = workers.spread(*work_of(**SMALL, execution={"workers": 2}), None)
+    found = workers.train_in_workers(*work_of(**SMALL, execution={"workers": 2}), None)
     next(found)
     found.close()
     assert [str(warning.message) for warning in recwarn] == []
@@ -279,8 +279,8 @@ def test_each_worker_has_its_share_of_threads(experiment, monkeypatch):
     monkeypatch.setattr(Threads, "available", lambda self: 7)
     for given, expected in ((None, 3), (5, 5)):
         work, _ = work_of(execution={"workers": 2, "threads": given})
-        with workers._pool(work, 10) as (_, asker, options):
-            assert asker.threads == expected
+        with workers._pool(work, 10) as (_, coordinator, options):
+            assert coordinator.threads == expected
             assert options["n_jobs"] == 2
 
 
@@ -288,9 +288,9 @@ def test_each_worker_has_its_share_of_threads(experiment, monkeypatch):
 def test_no_more_processes_than_parts(experiment, monkeypatch):
     monkeypatch.setattr(Threads, "available", lambda self: 7)
     work, _ = work_of(execution={"workers": 1000})
-    with workers._pool(work, 3) as (_, asker, options):
+    with workers._pool(work, 3) as (_, coordinator, options):
         assert options["n_jobs"] == 3
-        assert asker.threads == 2
+        assert coordinator.threads == 2
 
 
 @pytest.mark.slow
@@ -481,7 +481,7 @@ def dask_cluster(tmp_path_factory):
 @pytest.mark.slow
 @DASK
 def test_a_cluster_without_workers(dask_cluster, experiment, monkeypatch):
-    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT", 1)
     with pytest.raises(UserError, match=r"has no workers; start `dask worker tcp://127.0.0.1:\d+`"):
         main("train_baseline", execution={"cluster": dask_cluster.address})
 
@@ -493,7 +493,7 @@ def test_a_cluster_of_one_thread_trains(dask_cluster, whole, experiment, monkeyp
     changes = SMALL | {"execution": {"cluster": dask_cluster.address}}
     assert main("train_baseline", **changes) == whole[1]["train_baseline"]
     monkeypatch.setattr(workers, "_train", _which)
-    found = [told for _, told in workers.spread(*work_of(**changes), None)]
+    found = [told for _, told in workers.train_in_workers(*work_of(**changes), None)]
     assert {process for process, _, _ in found} == {dask_cluster.workers[0].pid}
 
 
@@ -528,7 +528,10 @@ def test_a_cluster_whose_workers_are_all_killed_goes_on_with_new_ones(dask_clust
 def test_the_data_travel_to_a_worker_once(dask_cluster, experiment, monkeypatch):
     dask_cluster.start(2)
     monkeypatch.setattr(workers, "_train", _which)
-    found = [told for _, told in workers.spread(*work_of(**SMALL, execution={"cluster": dask_cluster.address}), None)]
+    found = [
+        told
+        for _, told in workers.train_in_workers(*work_of(**SMALL, execution={"cluster": dask_cluster.address}), None)
+    ]
     assert len(found) == 4
     processes = {process for process, _, _ in found}
     assert len({(process, place) for process, place, _ in found}) == len(processes) < len(found)
@@ -562,9 +565,9 @@ def test_a_worker_without_kdlib_is_refused(dask_cluster, experiment, tmp_path):
 
 
 def test_a_worker_that_joins_later_with_another_version_is_refused():
-    asker = workers.Asker(cluster.versions() | {"NumPy": "0.1"}, None)
+    coordinator = workers.Coordinator(cluster.versions() | {"NumPy": "0.1"}, None)
     with pytest.raises(UserError, match=f"has NumPy {np.__version__}, not 0.1"):
-        workers._train(0, None, None, asker)
+        workers._train(0, None, None, coordinator)
 
 
 @pytest.mark.slow
@@ -572,7 +575,7 @@ def test_a_worker_that_joins_later_with_another_version_is_refused():
 def test_a_cluster_that_does_not_answer(experiment, monkeypatch):
     import socket
 
-    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT", 1)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kdlib.deployment.c_template import FUNCTIONS, HEAD, LAYER, WIDTH, doubles, filled, integers, string
+from kdlib.deployment.c_template import FUNCTIONS, HEAD, LAYER, WIDTH, doubles, integers, string
 from kdlib.deployment.integer_network import HIGHEST, pack
+from kdlib.io.text_template import fill_template
 from kdlib.numerics.streams import Streams
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _layer_loops(network):
         sums = f"student_sum(a{k}, {sizes[k]}, student_weights_{k}, i * {sizes[k]}, student_biases_{k}[i])"
         hidden = k < len(network.shifts)
         result = f"a{k + 1}[i] = student_activation({sums}, student_shifts_{k}[i])" if hidden else f"logits[i] = {sums}"
-        text += filled(LAYER, OUT=sizes[k + 1], RESULT=result)
+        text += fill_template(LAYER, OUT=sizes[k + 1], RESULT=result)
     return text
 
 
@@ -98,7 +99,7 @@ def c_source(deployed: "Deployed") -> str:
     scale = deployed.scale * math.ldexp(1, network.input_exponent)
     rows = vectors(deployed)
     expected = np.ldexp(deployed.logits(rows), network.logit_exponent)
-    return filled(
+    return fill_template(
         HEAD + FUNCTIONS,
         SIZES="-".join(map(str, sizes)),
         BITS=bits,

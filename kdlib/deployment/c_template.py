@@ -1,7 +1,5 @@
 """The C99 template of an integer network, with @NAMES@ as placeholders, and C literals of values."""
 
-import re
-
 import numpy as np
 
 WIDTH = 120  # characters of a line
@@ -121,14 +119,6 @@ LAYER = """\
         @RESULT@;
     }
 """
-
-
-def filled(template: str, **values: object) -> str:
-    """Replace each @NAME@ of the template by the text of its value.
-
-    This is one pass: a value that contains @NAME@ itself is not replaced again.
-    """
-    return re.sub("@([A-Z]+)@", lambda found: str(values[found[1]]), template)
 
 
 def string(text: str) -> str:

@@ -21,56 +21,48 @@ import numpy as np
 
 from kdlib.data.dataset import Dataset
 from kdlib.evaluation import metrics
-from kdlib.evaluation.heldout import Answers
+from kdlib.evaluation.heldout import HeldoutLogits
 from kdlib.evaluation.intervals import wilson_interval
 from kdlib.learning.model_file import Model
 from kdlib.learning.network import Network
-from kdlib.learning.objectives import CrossEntropy
-from kdlib.learning.recipe import Recipe
-from kdlib.learning.training import train
 from kdlib.numerics import elementary, exact
-from kdlib.numerics.streams import Streams
 
 MIN_PROGRESS = 0.01  # of the constant's NLL
 LIKELIHOOD_NATS = 2.0  # the 95 % point of a likelihood ratio with one parameter, about 3.84 / 2
 FRACTIONS = (1.0, 1 / 4, 1 / 16, 1 / 64)
 MAX_NLL_RATIO = 2.0  # to a fresh network
 LINEAR_MARGIN = 0.02  # of accuracy
-LINEAR = Recipe(learning_rate=0.03, batch_size=32, optimizer="adam")
-# The linear model takes a fraction of a second.
-LINEAR_ROWS = 4096  # at most
-LINEAR_STEPS = 1280  # about
 
 
 @dataclass(frozen=True)
-class Measured:
+class SplitPerformance:
     """Performance of R networks on the n validation examples of one split.
 
     Parameters
     ----------
     nll : np.ndarray, (R,)
         In nats.
-    best : np.ndarray, (R,)
+    best_nll : np.ndarray, (R,)
         The least NLL of the network and its less confident versions, see rule 1.
-    correct : np.ndarray, (R, K)
+    correct_by_class : np.ndarray, (R, K)
         How many examples of each of the K occurring classes are predicted correctly.
-    counts : np.ndarray, (K,)
+    class_counts : np.ndarray, (K,)
         How many examples each of these classes has.
-    constant : float
+    constant_nll : float
         NLL of the class frequencies.
-    classes : int
+    n_classes : int
         Of the dataset.
     """
 
     nll: np.ndarray
-    best: np.ndarray
-    correct: np.ndarray
-    counts: np.ndarray
-    constant: float
-    classes: int
+    best_nll: np.ndarray
+    correct_by_class: np.ndarray
+    class_counts: np.ndarray
+    constant_nll: float
+    n_classes: int
 
     @classmethod
-    def of(cls, logits: np.ndarray, labels: np.ndarray, frequencies: np.ndarray) -> "Measured":
+    def measure(cls, logits: np.ndarray, labels: np.ndarray, frequencies: np.ndarray) -> "SplitPerformance":
         """Measure networks.
 
         Parameters
@@ -87,7 +79,7 @@ class Measured:
         constant = -exact.sum((constant_logits * counts)[None], axis=1)[0] / len(labels)
         nll = metrics.negative_log_likelihood(logits, labels)
         own = cls(nll, nll, correct, counts[occurring], float(constant), len(frequencies))
-        if not own.near().any():
+        if not own.near_constant().any():
             return own
         means = np.stack([exact.mean(stack.astype(np.float64).T, axis=1) for stack in logits])[:, None]
         less_confident = [
@@ -96,19 +88,21 @@ class Measured:
             )
             for fraction in FRACTIONS
         ]
-        return replace(own, best=np.minimum.reduce([nll, *less_confident]))
+        return replace(own, best_nll=np.minimum.reduce([nll, *less_confident]))
 
-    def near(self) -> np.ndarray:
+    def near_constant(self) -> np.ndarray:
         """Tell of each network whether it predicts hardly more than a constant: (R,) bool."""
-        likely = LIKELIHOOD_NATS / np.sum(self.counts)  # integers
+        likely = LIKELIHOOD_NATS / np.sum(self.class_counts)  # integers
         # At most half of the constant's NLL: with two or three examples no network could gain more.
-        return self.constant - self.best < max(MIN_PROGRESS * self.constant, min(likely, self.constant / 2))
+        return self.constant_nll - self.best_nll < max(
+            MIN_PROGRESS * self.constant_nll, min(likely, self.constant_nll / 2)
+        )
 
-    def averaged(self) -> "Measured":
+    def averaged(self) -> "SplitPerformance":
         """Average over the networks; the result is as of one network."""
         nll = exact.mean(self.nll[None].astype(np.float64), axis=1)
-        correct = [exact.mean(values[None].astype(np.float64), axis=1) for values in self.correct.T]
-        return replace(self, nll=nll, correct=np.array(correct).T)
+        correct = [exact.mean(values[None].astype(np.float64), axis=1) for values in self.correct_by_class.T]
+        return replace(self, nll=nll, correct_by_class=np.array(correct).T)
 
     def accuracy(self, end: int | None = None) -> np.ndarray:
         """Compute the accuracy, or an end of its 95 % interval.
@@ -122,12 +116,14 @@ class Measured:
         -------
         np.ndarray, (R,)
         """
-        correct = exact.sum(self.correct.astype(np.float64), axis=1)
-        return np.array([_share(k, np.sum(self.counts), end) for k in correct])  # integers
+        correct = exact.sum(self.correct_by_class.astype(np.float64), axis=1)
+        return np.array([_share(k, np.sum(self.class_counts), end) for k in correct])  # integers
 
     def balanced_accuracy(self, end: int | None = None) -> np.ndarray:
         """Average the recall, or an end of its 95 % interval, over the occurring classes: (R,)."""
-        recalls = [[_share(k, n, end) for k, n in zip(row, self.counts, strict=True)] for row in self.correct]
+        recalls = [
+            [_share(k, n, end) for k, n in zip(row, self.class_counts, strict=True)] for row in self.correct_by_class
+        ]
         return exact.mean(np.array(recalls), axis=1)
 
 
@@ -141,14 +137,14 @@ def _replicas(mask):
     return f" ({np.count_nonzero(mask)} of {len(mask)} replicas)" if len(mask) > 1 else ""
 
 
-def diagnose(measured: Sequence[Measured], linear: Measured | None = None) -> str | None:
+def diagnose(measured: Sequence[SplitPerformance], linear: SplitPerformance | None = None) -> str | None:
     """Return why a stack has collapsed, by the rules at the head of this module.
 
     Parameters
     ----------
-    measured : list of S Measured
+    measured : list of S SplitPerformance
         One for each split.
-    linear : Measured, optional
+    linear : SplitPerformance, optional
         One linear model on the first split. Without it rule 3 is not applied.
 
     Returns
@@ -157,9 +153,9 @@ def diagnose(measured: Sequence[Measured], linear: Measured | None = None) -> st
         Words that follow the network's name; None if it has not collapsed.
     """
     nll = np.concatenate([own.nll for own in measured])
-    constant = np.concatenate([np.full(len(own.nll), own.constant) for own in measured])
-    near = np.concatenate([own.near() & (len(own.counts) > 1) for own in measured])
-    fresh = float(elementary.log(float(measured[0].classes)))
+    constant = np.concatenate([np.full(len(own.nll), own.constant_nll) for own in measured])
+    near = np.concatenate([own.near_constant() & (len(own.class_counts) > 1) for own in measured])
+    fresh = float(elementary.log(float(measured[0].n_classes)))
     far = nll > MAX_NLL_RATIO * fresh
     if near.any():
         worst = np.flatnonzero(near)[np.argmax((nll - constant)[near])]
@@ -175,13 +171,13 @@ def _below(ours, linear):
     """Return why a network is clearly below a linear model (rule 3), or None."""
     if ours.nll[0] <= linear.nll[0] or ours.balanced_accuracy()[0] > linear.balanced_accuracy()[0]:
         return None
-    names = {"accuracy": Measured.accuracy, "balanced accuracy": Measured.balanced_accuracy}
+    names = {"accuracy": SplitPerformance.accuracy, "balanced accuracy": SplitPerformance.balanced_accuracy}
     pairs = {name: (of(ours)[0], of(linear)[0], of(ours, end=1)[0]) for name, of in names.items()}
     for name, (own, other, high) in pairs.items():
         if high + LINEAR_MARGIN < other:
             reached = f"{100 * own:.1f} % {name}, a linear model {100 * other:.1f} %"
             return f"is clearly below a linear model on validation: {reached}"
-    if ours.nll[0] > ours.constant:
+    if ours.nll[0] > ours.constant_nll:
         return (
             f"is clearly below a linear model on validation: {ours.nll[0]:.4f} nats, a linear model {linear.nll[0]:.4f}"
         )
@@ -234,42 +230,42 @@ def _listed(remedies):
     return ", or ".join(filter(None, [", ".join(remedies[:-1]), remedies[-1]]))
 
 
-def linear_model(x: np.ndarray, one_hot: np.ndarray) -> Network:
-    """Fit a softmax regression, on at most LINEAR_ROWS examples.
-
-    It has the same bits everywhere, whatever arithmetic trained the networks.
+def labeled_rows(dataset: Dataset, heldout: HeldoutLogits) -> list[np.ndarray]:
+    """Return each split's labelled training rows of the classes that its validation examples in the transfer set have.
 
     Parameters
     ----------
-    x : np.ndarray, (n, features)
-        Scaled inputs.
-    one_hot : np.ndarray, (n, classes)
-        Labels; rows of zeros are left out.
+    dataset : Dataset
+    heldout : HeldoutLogits
 
     Returns
     -------
-    Network
-        Without hidden layers.
+    list of S integer arrays
     """
-    rows = np.flatnonzero(one_hot.any(axis=1))
-    rows = rows[:: -(-len(rows) // LINEAR_ROWS)]
-    recipe = replace(LINEAR, epochs=LINEAR_STEPS // LINEAR.steps(len(rows)))
-    return train(x[rows], CrossEntropy(one_hot[rows]), recipe, streams=Streams(0, "linear"))[0]
+    labels = [own[shown] for own, shown in zip(heldout.labels["validation"], heldout.in_transfer_classes, strict=True)]
+    rows = [dataset.labeled(split) for split in range(dataset.splits)]
+    return [own[np.isin(dataset.y[own], np.unique(known))] for own, known in zip(rows, labels, strict=True)]
 
 
-def examine(
-    dataset: Dataset, models: dict[str, Model], answers: Answers, settings: Mapping | Sequence = ()
+def find_collapsed(
+    dataset: Dataset,
+    models: dict[str, Model],
+    heldout: HeldoutLogits,
+    linear_network: Network,
+    settings: Mapping | Sequence = (),
 ) -> dict[str, dict[str, str]]:
     """Find the networks that have collapsed, by the validation examples of the transfer classes.
 
-    Splits count as replicas do. The linear model is fitted on the first split, and compared with that split's networks.
+    Splits count as replicas do. The linear model is one of the first split, and is compared with that split's networks.
 
     Parameters
     ----------
     dataset : Dataset
     models : dict
         {network: Model}.
-    answers : Answers
+    heldout : HeldoutLogits
+    linear_network : Network
+        Without hidden layers, trained on the first split's `labeled_rows`; see `kdlib.pipeline.linear_control`.
     settings : dict, optional
         As `advice` takes them.
 
@@ -279,22 +275,19 @@ def examine(
         {network: {"reason", "advice"}} of those that have collapsed.
     """
     classes = len(dataset.class_names)
-    first = answers.shown[0]
-    labels = [own[shown] for own, shown in zip(answers.labels["validation"], answers.shown, strict=True)]
-    labeled = [dataset.labeled(split) for split in range(dataset.splits)]
-    labeled = [rows[np.isin(dataset.y[rows], np.unique(own))] for rows, own in zip(labeled, labels, strict=True)]
+    first = heldout.in_transfer_classes[0]
+    labels = [own[shown] for own, shown in zip(heldout.labels["validation"], heldout.in_transfer_classes, strict=True)]
+    labeled = labeled_rows(dataset, heldout)
     frequencies = [np.bincount(dataset.y[rows], minlength=classes) for rows in labeled]
-    thinned = labeled[0][:: -(-len(labeled[0]) // LINEAR_ROWS)]
-    network = linear_model(dataset.scaled(thinned), dataset.one_hot(thinned))
-    logits = network.logits(dataset.scaled(dataset.rows("validation")[first]))
-    linear = Measured.of(logits, labels[0], frequencies[0])
+    logits = linear_network.logits(dataset.scaled(dataset.rows("validation")[first]))
+    linear = SplitPerformance.measure(logits, labels[0], frequencies[0])
     reasons = {}
     for name, model in models.items():
         stacks = [
             stack if shown.all() else stack[:, shown]
-            for stack, shown in zip(answers.logits[name]["validation"], answers.shown, strict=True)
+            for stack, shown in zip(heldout.logits[name]["validation"], heldout.in_transfer_classes, strict=True)
         ]
-        measured = [Measured.of(*of_split) for of_split in zip(stacks, labels, frequencies, strict=True)]
+        measured = [SplitPerformance.measure(*of_split) for of_split in zip(stacks, labels, frequencies, strict=True)]
         could_be_linear = model.network and min(model.network.sizes[1:-1], default=classes) >= classes - 1
         if reason := diagnose(measured, linear if could_be_linear else None):
             reasons[name] = reason

@@ -17,7 +17,7 @@ EVALUATED = ("validation", "test")
 
 
 @dataclass(frozen=True)
-class Answers:
+class HeldoutLogits:
     """Logits and labels of the held-out examples.
 
     Parameters
@@ -27,29 +27,29 @@ class Answers:
         quantized. The teacher has R = 1.
     labels : dict
         {subset: [S arrays (n,)]}.
-    shown : list of S arrays, (n,) bool
+    in_transfer_classes : list of S arrays, (n,) bool
         Which validation examples have a class of the transfer set.
-    new : list of S arrays, (n,) bool
+    first_occurrence : list of S arrays, (n,) bool
         Which test examples are in no earlier split's test set.
     """
 
     logits: dict
     labels: dict
-    shown: list
-    new: list
+    in_transfer_classes: list
+    first_occurrence: list
 
     @property
     def splits(self) -> int:
         """Number of splits, S."""
-        return len(self.shown)
+        return len(self.in_transfer_classes)
 
-    def measured(self, network: str, part: str, measure: Callable) -> list[np.ndarray]:
+    def measure(self, network: str, subset: str, measure: Callable) -> list[np.ndarray]:
         """Apply a function of logits and labels to each split.
 
         Parameters
         ----------
         network : str
-        part : str
+        subset : str
             `validation` or `test`.
         measure : callable
             (R, n, classes), (n,) -> (R,); see `kdlib.evaluation.metrics`.
@@ -58,12 +58,12 @@ class Answers:
         -------
         list of S arrays
         """
-        return [measure(*pair) for pair in zip(self.logits[network][part], self.labels[part], strict=True)]
+        return [measure(*pair) for pair in zip(self.logits[network][subset], self.labels[subset], strict=True)]
 
     @property
     def test_examples(self) -> int:
         """Number of different test examples of all splits together."""
-        return int(np.count_nonzero(np.concatenate(self.new)))
+        return int(np.count_nonzero(np.concatenate(self.first_occurrence)))
 
     def pooled(self, network: str) -> tuple[np.ndarray, np.ndarray]:
         """Pool the test examples of all splits, each once: as the first replica of its first split predicts it.
@@ -73,8 +73,8 @@ class Answers:
         logits : np.ndarray, (1, N, classes)
         labels : np.ndarray, (N,)
         """
-        stacks = zip(self.logits[network]["test"], self.labels["test"], self.new, strict=True)
-        logits, labels = zip(*((stack[:1, new], own[new]) for stack, own, new in stacks), strict=True)
+        stacks = zip(self.logits[network]["test"], self.labels["test"], self.first_occurrence, strict=True)
+        logits, labels = zip(*((stack[:1, first], own[first]) for stack, own, first in stacks), strict=True)
         return np.concatenate(logits, axis=1), np.concatenate(labels)
 
 
@@ -94,12 +94,12 @@ def _of_rows(dataset, split, logits_of_inputs):
     return lambda rows: logits_of_inputs(dataset.inputs(rows, split))
 
 
-def answers(
+def predict_heldout(
     dataset: Dataset,
     models: dict[str, Model],
     transfer_classes: Sequence[str] | None = None,
     quantized: Sequence = (),
-) -> Answers:
+) -> HeldoutLogits:
     """Compute the logits of all networks for the held-out examples.
 
     Parameters
@@ -114,36 +114,36 @@ def answers(
 
     Returns
     -------
-    Answers
+    HeldoutLogits
 
     Raises
     ------
     UserError
         If a network's logits are not finite.
     """
-    rows = {part: [dataset.rows(part, split) for split in range(dataset.splits)] for part in EVALUATED}
-    named = (*NETWORKS, "quantized") if quantized else NETWORKS
-    logits = {name: {part: [] for part in EVALUATED} for name in named}
-    for part, of_splits in rows.items():
+    rows = {subset: [dataset.rows(subset, split) for split in range(dataset.splits)] for subset in EVALUATED}
+    names = (*NETWORKS, "quantized") if quantized else NETWORKS
+    logits = {name: {subset: [] for subset in EVALUATED} for name in names}
+    for subset, of_splits in rows.items():
         for split, own in enumerate(of_splits):
             from_file = models["teacher"].logits[split]
-            logits["teacher"][part].append(_in_blocks(own, lambda some, of=from_file: of[some][None]))
+            logits["teacher"][subset].append(_in_blocks(own, lambda some, of=from_file: of[some][None]))
             for name in NETWORKS[1:]:
                 network = models[name].network
                 stack = network.part(parts(dataset.splits, network.replicas)[split])
                 with np.errstate(all="ignore"):
                     computed = _in_blocks(own, _of_rows(dataset, split, stack.logits))
                 if not all_finite(computed):
-                    raise UserError(f"the {name}'s logits on the {part} split are not finite: train it again")
-                logits[name][part].append(computed)
+                    raise UserError(f"the {name}'s logits on the {subset} split are not finite: train it again")
+                logits[name][subset].append(computed)
             if quantized:
                 stack = quantized[parts(dataset.splits, len(quantized))[split]]
                 of_rows = _of_rows(dataset, split, lambda x, stack=stack: np.stack([one.logits(x) for one in stack]))
-                logits["quantized"][part].append(_in_blocks(own, of_rows))
-    labels = {part: [dataset.y[own] for own in of_splits] for part, of_splits in rows.items()}
-    in_transfer = np.isin(dataset.class_names, transfer_classes or dataset.class_names)
-    shown = [in_transfer[own] for own in labels["validation"]]
-    first = np.unique(np.concatenate(rows["test"]), return_index=True)[1]
+                logits["quantized"][subset].append(_in_blocks(own, of_rows))
+    labels = {subset: [dataset.y[own] for own in of_splits] for subset, of_splits in rows.items()}
+    is_transfer_class = np.isin(dataset.class_names, transfer_classes or dataset.class_names)
+    in_transfer_classes = [is_transfer_class[own] for own in labels["validation"]]
+    first_rows = np.unique(np.concatenate(rows["test"]), return_index=True)[1]
     ends = np.cumsum([len(own) for own in rows["test"]])[:-1]  # integers
-    new = np.split(np.isin(np.arange(len(np.concatenate(rows["test"]))), first), ends)
-    return Answers(logits, labels, shown, new)
+    first_occurrence = np.split(np.isin(np.arange(len(np.concatenate(rows["test"]))), first_rows), ends)
+    return HeldoutLogits(logits, labels, in_transfer_classes, first_occurrence)

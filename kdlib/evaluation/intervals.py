@@ -2,7 +2,7 @@
 
 import math
 
-NORMAL = 1.959963984540054  # two-sided 95 % point of the normal distribution
+NORMAL_95 = 1.959963984540054  # two-sided 95 % point of the normal distribution
 
 
 def _arctangent(y):
@@ -44,7 +44,7 @@ def student_t_probability(t: float, degrees: int) -> float:
     return (_arctangent(tangent) + sine * total) * 2 / math.pi if odd else sine * total
 
 
-def student_t(degrees: int) -> float:
+def student_t_95(degrees: int) -> float:
     """Compute the two-sided 95 % point of Student's t, to 12 digits, for at least 1 degree of freedom."""
     low = 1.9
     high = 13.0
@@ -75,13 +75,13 @@ def wilson_interval(correct: float, n: float) -> tuple[float, float]:
     ----------
     Wilson, "Probable Inference, the Law of Succession, and Statistical Inference" (1927).
     """
-    z2 = NORMAL * NORMAL
-    half = NORMAL * math.sqrt(correct * (n - correct) / n + z2 / 4)
+    z2 = NORMAL_95 * NORMAL_95
+    half = NORMAL_95 * math.sqrt(correct * (n - correct) / n + z2 / 4)
     middle = correct + z2 / 2
     return max(0.0, (middle - half) / (n + z2)), min(1.0, (middle + half) / (n + z2))
 
 
-def mcnemar(only_first: int, only_second: int) -> float:
+def mcnemar_p_value(only_first: int, only_second: int) -> float:
     """Compute the exact two-sided p-value of the hypothesis that two classifiers are equally good.
 
     Under the hypothesis the smaller of the two counts is binomial with n = only_first + only_second and p = 1/2. All is

@@ -14,11 +14,11 @@ from kdlib.learning.labels import one_hot
 from kdlib.numerics import exact
 
 CALIBRATION_BINS = 15
-BLOCK = 1 << 18  # logits in a block
+BLOCK_LOGITS = 1 << 18  # logits in a block, at most
 
 
 def _blocks(logits):
-    rows = max(1, BLOCK // (logits.shape[0] * logits.shape[-1]))
+    rows = max(1, BLOCK_LOGITS // (logits.shape[0] * logits.shape[-1]))
     return [slice(start, start + rows) for start in range(0, logits.shape[-2], rows)]
 
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kdlib.evaluation.intervals import student_t
+from kdlib.evaluation.intervals import student_t_95
 from kdlib.numerics import exact
 
-EQUAL = "all differences are equal, no verdict"
-ROUNDING = 1e-12  # equal differences have, by rounding, a standard error of up to this fraction of their mean
+ALL_EQUAL = "all differences are equal, no verdict"
+EQUAL_TOLERANCE = 1e-12  # equal differences have, by rounding, a standard error of up to this fraction of their mean
 
 
 def mean_and_std(values: np.ndarray | Sequence[float]) -> dict[str, float]:
@@ -32,7 +32,7 @@ def mean_and_std(values: np.ndarray | Sequence[float]) -> dict[str, float]:
     return {"mean": float(mean[0]), "std": float(np.sqrt(square / (row.size - 1))[0])}
 
 
-def over_splits(values: Sequence[np.ndarray]) -> dict[str, float]:
+def mean_and_std_over_splits(values: Sequence[np.ndarray]) -> dict[str, float]:
     """Compute `mean_and_std` over the replicas of a single split, or over the means of several splits.
 
     Parameters
@@ -53,10 +53,10 @@ def _gain(difference, unit, share):
         return {"mean": mean, "verdict": f"one {unit}, no verdict"}
     error = math.sqrt(share) * spread["std"]
     verdict = "no significant difference"
-    if abs(mean) > student_t(degrees) * error:
+    if abs(mean) > student_t_95(degrees) * error:
         verdict = "higher" if mean > 0 else "lower"
-        if error <= ROUNDING * abs(mean):
-            verdict = EQUAL
+        if error <= EQUAL_TOLERANCE * abs(mean):
+            verdict = ALL_EQUAL
     return {"mean": mean, "standard_error": error, "verdict": verdict}
 
 
@@ -73,7 +73,7 @@ def paired_gain(values: np.ndarray, control: np.ndarray) -> dict[str, float | st
     dict
         "mean" of values - control, its "standard_error" (left out if R = 1), and a "verdict": "higher" or "lower" if
         the 95 % confidence interval of the mean (Student's t) excludes zero, else "no significant difference". It is
-        "one replica, no verdict" if R = 1, and EQUAL if all differences are the same and not 0.
+        "one replica, no verdict" if R = 1, and ALL_EQUAL if all differences are the same and not 0.
     """
     difference = np.asarray(values, dtype=np.float64) - np.asarray(control, dtype=np.float64)
     return _gain(difference, "replica", 1 / len(difference))

@@ -1,10 +1,12 @@
 """The training that the page repeats in the browser: a student and its control on one split."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kdlib.backends.arithmetic import EXACT
+from kdlib.backends.context import Context
 from kdlib.data.dataset import Dataset
 from kdlib.learning.model_file import Model
 from kdlib.learning.network import Network, multiply_adds
@@ -15,23 +17,25 @@ from kdlib.learning.training import train
 from kdlib.numerics.grids import PART
 from kdlib.numerics.streams import REPLICAS, Streams
 
-# All that the page's JavaScript implements. A student with another recipe is trained by a plainer one here.
-PLAIN = {
-    "optimizer": "sgd", "weight_decay": 0.0, "input_dropout": 0.0, "dropout": 0.0, "max_norm": None, "views": 1,
-    "patience": None, "bits": None,
+# All that the page's JavaScript implements, by keys of params.yaml: these with any value, but with no schedule, ...
+ANY_VALUE = {
+    "student.hidden", "student.epochs", "student.learning_rate", "student.batch_size", "student.momentum",
+    "student.nesterov", "student.warmup", "distill.temperature", "distill.alpha", "distill.scale_by_t2",
+    "distill.beta", "distill.smoothing",
 }  # fmt: skip
-OBJECTIVE = {"loss": "kd", "standardize_logits": False}
-# These replace values that suit another optimizer, or are too large.
-LEARNING_RATE = 0.1
-MOMENTUM = 0.9
-BATCH_SIZE = 64
-HIDDEN = (32,)
+# ... and these with one of a few values. A student with anything else is not trained in the browser.
+ALLOWED = {
+    "student.optimizer": ("sgd",), "student.schedule": ("constant", "linear"), "student.weight_decay": (0.0,),
+    "student.input_dropout": (0.0,), "student.dropout": (0.0,), "student.max_norm": (None,), "student.augment": (1,),
+    "student.patience": (None,), "student.bits": (None,), "distill.loss": ("kd",),
+    "distill.standardize_logits": (False,),
+}  # fmt: skip
 MAX_MULTIPLY_ADDS = 2**16  # of one example
 MAX_REPLICAS = 4
 
 
 @dataclass(frozen=True)
-class Lesson:
+class BrowserTraining:
     """A training that the browser repeats.
 
     Parameters
@@ -44,13 +48,13 @@ class Lesson:
         Indices of the validation examples.
     recipe, control : Recipe
         Of the student and of its control.
-    setting : dict
-        `temperature`, `alpha` and `scale_by_t2` of the student's objective. A schedule is replaced by its end.
+    objective : dict
+        `loss`, `temperature`, `alpha` and `scale_by_t2` of the student.
     split : int
     streams : Streams
         Of the networks in this split.
-    changed : tuple of str
-        Keys of params.yaml whose values were replaced by plainer ones.
+    context : Context
+        What computes the training here.
     """
 
     rows: np.ndarray
@@ -58,14 +62,15 @@ class Lesson:
     validation: np.ndarray
     recipe: Recipe
     control: Recipe
-    setting: dict
+    objective: dict
     split: int
     streams: Streams
-    changed: tuple
+    context: Context = Context()
 
     def _train(self, dataset, rows, objective, recipe):
         held_out = dataset.inputs(self.validation, self.split), dataset.one_hot(self.validation, self.split)
-        return train(dataset.scaled(rows, self.split), objective, recipe, held_out, self.streams, survive=True)
+        x = dataset.scaled(rows, self.split)
+        return train(x, objective, recipe, held_out, self.streams, survive=True, context=self.context)
 
     def student(self, dataset: Dataset, logits: np.ndarray) -> tuple[Network, dict[str, np.ndarray]]:
         """Train the student; return network and curves as `kdlib.learning.training.train` does.
@@ -77,7 +82,7 @@ class Lesson:
             The teacher's, of all examples of the dataset.
         """
         one_hot = dataset.one_hot(self.rows, self.split)
-        objective = Distillation(one_hot, logits[self.rows], EXACT, **self.setting)
+        objective = Distillation(one_hot, logits[self.rows], EXACT, **self.objective)
         return self._train(dataset, self.rows, objective, self.recipe)
 
     def baseline(self, dataset: Dataset) -> tuple[Network, dict[str, np.ndarray]]:
@@ -86,28 +91,21 @@ class Lesson:
         return self._train(dataset, self.labeled, objective, self.control)
 
 
-def plain(recipe: Recipe, features: int, classes: int) -> tuple[Recipe, set[str]]:
-    """Simplify a recipe: plain SGD, not too large, and sums of at most PART terms.
-
-    Returns
-    -------
-    recipe : Recipe
-    changed : set of str
-        Names of the fields that have other values than before.
-    """
-    changes = {name: value for name, value in PLAIN.items() if getattr(recipe, name) != value}
-    if "optimizer" in changes:
-        changes |= {"learning_rate": LEARNING_RATE, "momentum": MOMENTUM, "nesterov": False}
-    sizes = features, *recipe.hidden, classes
-    if multiply_adds(sizes) > MAX_MULTIPLY_ADDS or max(sizes) > PART:
-        changes["hidden"] = HIDDEN
-    if recipe.batch_size > PART:
-        changes["batch_size"] = BATCH_SIZE
-    return replace(recipe, **changes), {name for name, value in changes.items() if getattr(recipe, name) != value}
+def _deployed_setting(models):
+    """Return the student's setting that is deployed, as {name: value}, and its split."""
+    sweep = models["student"].sweep
+    setting, split, _ = sweep.deployed_network()
+    return {name: values[setting] for name, values in sweep.settings.items()}, split
 
 
-def lesson(dataset: Dataset, models: dict[str, Model], recipe: Recipe, asked: dict, room: int) -> Lesson | None:
-    """Plan the training in the browser, on the split and with the setting of the deployed network.
+def _implemented(key, value):
+    if key in ANY_VALUE:
+        return not isinstance(value, LinearSchedule)
+    return value in ALLOWED.get(key, ())
+
+
+def why_untrained(dataset: Dataset, models: dict[str, Model], recipe: Recipe, distill: dict, max_examples: int) -> str:
+    """Return why the browser cannot repeat the student's training, as a sentence; "" if it can.
 
     Parameters
     ----------
@@ -116,54 +114,68 @@ def lesson(dataset: Dataset, models: dict[str, Model], recipe: Recipe, asked: di
         {network: Model}.
     recipe : Recipe
         Of the student.
-    asked : dict
-        {key of params.yaml without its section: value}.
-    room : int
-        Number of examples, at most.
-
-    Returns
-    -------
-    Lesson or None
-        None if there are more features or classes than PART, or room for fewer than two examples.
+    distill : dict
+        {key: value} of section `distill`.
+    max_examples : int
+        How many examples fit into the page.
     """
     features = dataset.x.shape[1]
     classes = len(dataset.class_names)
-    if max(features, classes) > PART or room < 2:
-        return None
-    student = models["student"].sweep
+    if max(features, classes) > PART or max_examples < 2:
+        return "This dataset’s rows are too large for a page to train on."
+    used = {f"student.{'augment' if name == 'views' else name}": value for name, value in vars(recipe).items()}
+    setting, _ = _deployed_setting(models)
+    used |= {f"distill.{name}": setting.get(name, value) for name, value in distill.items()}
+    missing = [f"{key}: {used[key]}" for key in sorted(used) if not _implemented(key, used[key])]
+    if missing:
+        return f"This page cannot train the student: its program does not implement {', '.join(missing)}."
+    sizes = features, *recipe.hidden, classes
+    if multiply_adds(sizes) > MAX_MULTIPLY_ADDS or max(*sizes, recipe.batch_size) > PART:
+        return (
+            f"This page cannot train the student {'-'.join(map(str, sizes))} in batches of {recipe.batch_size}: it"
+            f" allows {MAX_MULTIPLY_ADDS} multiply-adds an example, and layers and batches of {PART}."
+        )
+    return ""
+
+
+def plan_browser_training(
+    dataset: Dataset,
+    models: dict[str, Model],
+    recipe: Recipe,
+    distill: dict,
+    max_examples: int,
+    seed: int,
+    replicas: int,
+    transfer_classes: Sequence[str] | None,
+) -> BrowserTraining:
+    """Plan the training in the browser, on the split and with the setting of the deployed network.
+
+    Parameters
+    ----------
+    dataset, models, recipe, distill, max_examples
+        As for `why_untrained`, which has to return "" for them.
+    seed, replicas : int
+    transfer_classes : sequence of str or None
+        Of params.yaml.
+    """
+    setting, split = _deployed_setting(models)
     baseline = models["baseline"].sweep
-    setting, split, _ = student.deployed_network()
-    chosen = {name: values[setting] for name, values in student.settings.items()}
-    control_rate = baseline.settings["learning_rate"][baseline.chosen()[split]]
-    recipe, changed = plain(recipe, features, classes)
-    control = recipe
-    if "optimizer" not in changed:
-        control = replace(recipe, learning_rate=control_rate)
-        recipe = replace(recipe, learning_rate=chosen["learning_rate"])
-    objective = {name: chosen.get(name, asked[name][0]) for name in ("temperature", "alpha")}
-    scheduled = {name: value for name, value in objective.items() if isinstance(value, LinearSchedule)}
-    objective |= {name: value.end for name, value in scheduled.items()} | {"scale_by_t2": asked["scale_by_t2"]}
-    rows, labeled, validation = _thinned(dataset, split, asked["transfer_classes"], room)
-    numbers = tuple(split * REPLICAS + k for k in range(min(asked["replicas"], MAX_REPLICAS)))
-    return Lesson(
-        rows, labeled, validation, recipe, control.lengthened(len(rows), len(labeled)),
-        objective, split, Streams(asked["seed"], "student", numbers), _keys(changed, scheduled, asked),
+    control = replace(recipe, learning_rate=baseline.settings["learning_rate"][baseline.chosen()[split]])
+    objective = {name: setting[name] for name in ("temperature", "alpha")}
+    objective |= {name: distill[name] for name in ("loss", "scale_by_t2")}
+    rows, labeled, validation = _thinned(dataset, split, transfer_classes, max_examples)
+    numbers = tuple(split * REPLICAS + k for k in range(min(replicas, MAX_REPLICAS)))
+    return BrowserTraining(
+        rows, labeled, validation, replace(recipe, learning_rate=setting["learning_rate"]),
+        control.lengthened(len(rows), len(labeled)), objective, split, Streams(seed, "student", numbers),
     )  # fmt: skip
 
 
-def _thinned(dataset, split, transfer_classes, room):
-    """Choose at most about `room` rows evenly from the split: all for training, those with a label, for validation."""
+def _thinned(dataset, split, transfer_classes, max_examples):
+    """Choose about `max_examples` rows of the split at most, evenly: all, those with a label, those to validate on."""
     transfer = dataset.transfer_set(transfer_classes, split)
     validation = dataset.rows("validation", split)
-    step = -(-(len(transfer) + len(validation)) // room)
+    step = -(-(len(transfer) + len(validation)) // max_examples)
     known = np.isin(transfer, dataset.labeled(split))
     labeled = transfer[known][::step]
     return np.sort(np.concatenate([labeled, transfer[~known][::step]])), labeled, validation[::step]
-
-
-def _keys(changed, scheduled, asked):
-    """List the keys of params.yaml that were changed, or that the objective leaves out."""
-    student = {f"student.{'augment' if name == 'views' else name}" for name in changed}
-    left_out = {name for name, value in OBJECTIVE.items() if asked[name] != value}
-    distill = {f"distill.{name}" for name in (*left_out, *scheduled)}
-    return tuple(sorted(student | distill))

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdlib.io.errors import UserError, exit_on_error, printable
-from kdlib.pipeline.lockfile import RAW, claims, held, md5
+from kdlib.pipeline.lockfile import RAW_FOLDER, dvc_md5, read_locked_hashes, stored_hashes
 
 SHOWN_DIGITS = 12  # of a hash
 HEADER = ("stage", "output", "here", "dvc.lock", "remote or git", "")
@@ -38,8 +38,8 @@ def run_again(clone: Path) -> None:
     UserError
         If a stage fails.
     """
-    if os.path.isdir(RAW):
-        shutil.copytree(RAW, clone / RAW, dirs_exist_ok=True)
+    if os.path.isdir(RAW_FOLDER):
+        shutil.copytree(RAW_FOLDER, clone / RAW_FOLDER, dirs_exist_ok=True)
     own = {"PYTHONPATH": str(clone), "DVC_SITE_CACHE_DIR": str(clone.parent / "site")}
     own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     command = [sys.executable, "-m", "dvc", "repro", "--force", "--no-commit"]
@@ -68,7 +68,7 @@ def compare(remote: str | None) -> tuple[dict, list]:
     ------
     UserError
         If the project is not the root of its git repository or is not as committed, or as `run_again` and
-        `kdlib.pipeline.lockfile.held` do.
+        `kdlib.pipeline.lockfile.stored_hashes` do.
     """
     from fsspec.implementations.local import LocalFileSystem
 
@@ -81,12 +81,12 @@ def compare(remote: str | None) -> tuple[dict, list]:
     with tempfile.TemporaryDirectory(prefix="kdlib-audit-", ignore_cleanup_errors=True) as temporary:
         clone = Path(temporary).resolve() / "clone"
         git("clone", "--quiet", ".", str(clone))
-        claimed, known = claims(clone)
-        there = held(clone, [path for _, path in claimed], remote, Path(temporary) / "cache")
+        claimed, known = read_locked_hashes(clone)
+        there = stored_hashes(clone, [path for _, path in claimed], remote, Path(temporary) / "cache")
         run_again(clone)
-        made, used = claims(clone)
+        made, used = read_locked_hashes(clone)
         names = list(claimed | made)
-        here = {name: md5(LocalFileSystem(), (clone / name[1]).as_posix()) for name in names}
+        here = {name: dvc_md5(LocalFileSystem(), (clone / name[1]).as_posix()) for name in names}
     outputs = {path for _, path in names}
     stale = [name for name in known | used if name[1] not in outputs and known.get(name) != used.get(name)]
     return {name: (here[name], claimed.get(name, "absent"), there.get(name[1], "")) for name in names}, stale
@@ -97,7 +97,7 @@ def differ(hashes: Sequence[str]) -> bool:
     return len(set(filter(None, hashes))) > 1
 
 
-def table(compared: dict) -> str:
+def format_table(compared: dict) -> str:
     """Format the hashes of `compare` as a table."""
     rows = [HEADER]
     for name, hashes in compared.items():
@@ -116,7 +116,7 @@ def audit(remote: str | None = None) -> None:
         If anything in the table differs, or as `compare` does.
     """
     compared, stale = compare(remote)
-    print(table(compared))
+    print(format_table(compared))
     if stale:
         stage, name = stale[0]
         raise UserError(f"dvc.lock: {stage} ran with another {name} than is here; undo that, or `dvc repro` and commit")

@@ -11,11 +11,11 @@ import numpy as np
 from kdlib.io.errors import UserError
 from kdlib.learning.checkpoints import code_digest
 
-PATIENCE = 5  # s, timeout for the scheduler's answer and for its first worker
-MISSING = "execution.cluster: needs Dask: pip install -r requirements-cluster.txt"
-SILENT = "execution.cluster: {} does not answer; start `dask scheduler` there, or set null"
-IDLE = "execution.cluster: {} has no workers; start `dask worker {}` on each machine that is to train"
-FOREIGN = "execution.cluster: {} lacks kdlib as it is here ({}); install the same on all machines"
+CONNECT_TIMEOUT = 5  # s, timeout for the scheduler's answer and for its first worker
+NO_DASK = "execution.cluster: needs Dask: pip install -r requirements-cluster.txt"
+NO_ANSWER = "execution.cluster: {} does not answer; start `dask scheduler` there, or set null"
+NO_WORKERS = "execution.cluster: {} has no workers; start `dask worker {}` on each machine that is to train"
+OTHER_CODE = "execution.cluster: {} lacks kdlib as it is here ({}); install the same on all machines"
 
 
 @functools.cache
@@ -24,7 +24,7 @@ def versions() -> dict[str, str]:
     return {"NumPy": np.__version__, "kdlib": code_digest()[:12]}
 
 
-def refuse_others(where: str, theirs: dict[str, str] | Exception, ours: dict[str, str]) -> None:
+def check_versions(where: str, theirs: dict[str, str] | Exception, ours: dict[str, str]) -> None:
     """Refuse a worker with other versions.
 
     Parameters
@@ -42,7 +42,7 @@ def refuse_others(where: str, theirs: dict[str, str] | Exception, ours: dict[str
         If the versions differ, or if `theirs` is an exception.
     """
     if isinstance(theirs, Exception):
-        raise UserError(FOREIGN.format(f"the worker {where}", theirs))
+        raise UserError(OTHER_CODE.format(f"the worker {where}", theirs))
     if found := [f"{name} {theirs[name]}, not {ours[name]}" for name in ours if theirs[name] != ours[name]]:
         raise UserError(f"execution.cluster: the worker {where} has {found[0]}; install the same on all machines")
 
@@ -72,7 +72,7 @@ def connected(address: str, data: object) -> Iterator[dict]:
         from distributed import Client, KilledWorker
         from joblib._dask import DaskDistributedBackend
     except ImportError:
-        raise UserError(MISSING) from None
+        raise UserError(NO_DASK) from None
 
     class Backend(DaskDistributedBackend):
         def effective_n_jobs(self, n_jobs):  # for one thread joblib would train here, not on the cluster
@@ -81,18 +81,18 @@ def connected(address: str, data: object) -> Iterator[dict]:
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # a lost scheduler is one line of ours, not many of Dask's
     try:
-        client = Client(address, timeout=PATIENCE, set_as_default=False)
+        client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except (OSError, asyncio.TimeoutError):  # before Python 3.11 asyncio's TimeoutError is no OSError
-        raise UserError(SILENT.format(address)) from None
+        raise UserError(NO_ANSWER.format(address)) from None
     with client:
         try:
-            client.wait_for_workers(1, timeout=PATIENCE)
+            client.wait_for_workers(1, timeout=CONNECT_TIMEOUT)
             for where, theirs in client.run(versions, on_error="return").items():
-                refuse_others(where, theirs, versions())
+                check_versions(where, theirs, versions())
             yield {"backend": Backend(client=client, scatter=[data])}
         except (TimeoutError, asyncio.TimeoutError):
-            raise UserError(IDLE.format(address, address)) from None
+            raise UserError(NO_WORKERS.format(address, address)) from None
         except ImportError as error:  # raised by a worker that joined later
-            raise UserError(FOREIGN.format("a worker", error)) from None
+            raise UserError(OTHER_CODE.format("a worker", error)) from None
         except KilledWorker as error:
             raise UserError(f"execution.cluster: {error}") from None

@@ -77,7 +77,7 @@ class Paths:
 PATHS = Paths()
 
 
-def parser(description: str, *names: str) -> argparse.ArgumentParser:
+def stage_parser(description: str, *names: str) -> argparse.ArgumentParser:
     """Create a parser with the options that every stage has, and one option for each path in `names`.
 
     Parameters
@@ -95,7 +95,7 @@ def parser(description: str, *names: str) -> argparse.ArgumentParser:
     return result
 
 
-def writes(*names: str) -> Callable:
+def locks_outputs(*names: str) -> Callable:
     """Decorate `main(params, paths, context)`: while it runs, lock its outputs, so that no other process writes them.
 
     Among several ranks only the first one locks, because only the first one writes.
@@ -151,7 +151,9 @@ def start_logging(params: Params, context: Context = Context()) -> None:
     logging.basicConfig(level=params.logging.level, handlers=handlers, force=True)
 
 
-def run(main: Callable, arguments: argparse.Namespace, trains: Callable[[Params], bool] | None = None) -> object:
+def run_stage(
+    main: Callable, arguments: argparse.Namespace, supports_ranks: Callable[[Params], bool] | None = None
+) -> object:
     """Read the parameters, call `main(params, paths, context)` and return its result.
 
     A mistake of the user's or an error of the system ends in one line and exit code 1.
@@ -161,8 +163,8 @@ def run(main: Callable, arguments: argparse.Namespace, trains: Callable[[Params]
     main : callable
         Of a stage.
     arguments : argparse.Namespace
-        From `parser`.
-    trains : callable, optional
+        From `stage_parser`.
+    supports_ranks : callable, optional
         Takes the parameters; returns whether `main` trains a network. Only such a run can use several MPI ranks.
     """
     with exit_on_error():
@@ -180,12 +182,12 @@ def run(main: Callable, arguments: argparse.Namespace, trains: Callable[[Params]
         started = MPI_RANK_VARIABLES & os.environ.keys()
         alone = Context(params.execution.kernels, params.execution.threads)
         entered = contextlib.nullcontext(alone)
-        if trains and trains(params) and (started or count > 1):
+        if supports_ranks and supports_ranks(params) and (started or count > 1):
             from kdlib.pipeline import mpi_launcher  # here: a run without ranks does not need it
 
             if not started:
-                return mpi_launcher.start(count)
-            entered = mpi_launcher.joined(params.execution, int(os.environ[min(started)]))
+                return mpi_launcher.start_ranks(count)
+            entered = mpi_launcher.as_rank(params.execution, int(os.environ[min(started)]))
         with entered as context:
             start_logging(params, context)
             return main(params, paths, context)

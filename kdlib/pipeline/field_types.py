@@ -20,14 +20,15 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Bits = Literal[8, 4, 2]
-MOST = 1000  # replicas of a split (`kdlib.numerics.streams` numbers networks by it), settings of a sweep, views, ranks
-Replicas = Annotated[int, Field(ge=1, le=MOST)]
+# Of replicas of a split (`kdlib.numerics.streams` numbers networks by it), settings of a sweep, views, ranks.
+MAX_COUNT = 1000
+Replicas = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 # Beyond these bounds the softened probabilities are, to the last bit, one class or all equal.
 Temperature = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
 Beta = Annotated[float, Field(ge=0, le=1e6)]
 
 
-def Swept(kind: object) -> object:  # noqa: N802 - a type
+def OneOrMany(kind: object) -> object:  # noqa: N802 - a type
     """Return the type of one value or a list of values, which becomes a list."""
     listed = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
     return Annotated[list[kind], Field(min_length=1), listed]
@@ -48,7 +49,7 @@ class Section(BaseModel):
 class Schedule(Section):
     """A number that changes linearly from the first epoch to the last."""
 
-    def schedule(self) -> "LinearSchedule":
+    def to_schedule(self) -> "LinearSchedule":
         """Return the schedule of these keys."""
         from kdlib.learning.schedules import LinearSchedule  # here: `prepare` depends on no learning
 
@@ -69,16 +70,17 @@ class AlphaSchedule(Schedule):
     end: Fraction
 
 
-KINDS = "number", "schedule"  # tags of the two types of `Scheduled`; pydantic's errors name them among the keys
+# Of the two types of `NumberOrSchedule`; pydantic's errors name them among the keys.
+SCHEDULE_TAGS = "number", "schedule"
 
 
-def Scheduled(number: object, schedule: object) -> object:  # noqa: N802 - a type
+def NumberOrSchedule(number: object, schedule: object) -> object:  # noqa: N802 - a type
     """Return the type of a number, or of the keys and values of a schedule."""
     one_of = Annotated[number, Tag("number")] | Annotated[schedule, Tag("schedule")]
-    return Annotated[one_of, Discriminator(lambda value: KINDS[isinstance(value, dict | Section)])]
+    return Annotated[one_of, Discriminator(lambda value: SCHEDULE_TAGS[isinstance(value, dict | Section)])]
 
 
-def tracked(path: str) -> str:
+def must_be_in_data_raw(path: str) -> str:
     """Refuse a file outside of data/raw: DVC hashes that folder, and would not see that a file elsewhere has changed.
 
     Parameters
@@ -97,9 +99,8 @@ def tracked(path: str) -> str:
         If `path` ends as a file of data does and is not in data/raw.
     """
     parts = PurePosixPath(path).parts
-    if path.lower().endswith((".npz", ARRAY_SUFFIX, *TABLE_SUFFIXES)) and (
-        parts[:2] != ("data", "raw") or ".." in parts
-    ):
+    inside = parts[:2] == ("data", "raw") and ".." not in parts
+    if path.lower().endswith((".npz", ARRAY_SUFFIX, *TABLE_SUFFIXES)) and not inside:
         raise ValueError(
             f"got {path!r}, whose changes DVC would not see; a file must be in data/raw/: copy it to"
             f" data/raw/{PureWindowsPath(path).name} and name that"
@@ -107,7 +108,7 @@ def tracked(path: str) -> str:
     return path
 
 
-Source = Annotated[str, AfterValidator(tracked)]
+Source = Annotated[str, AfterValidator(must_be_in_data_raw)]
 
 
 def _in_logs(file):
@@ -125,7 +126,7 @@ class Augment(Section):
     """Section `augment` of a training: shifted or distorted views of images."""
 
     shift: Annotated[int, Field(ge=0, le=1000)] = 0
-    views: Annotated[int, Field(ge=2, le=MOST)] = 16
+    views: Annotated[int, Field(ge=2, le=MAX_COUNT)] = 16
     affine: Fraction = 0.0
     elastic: Annotated[float, Field(ge=0, le=1000)] = 0.0
 
@@ -137,7 +138,7 @@ class Augment(Section):
             raise ValueError("views is of random ones, with affine or elastic; shift alone has them all")
         return self
 
-    def numbered(self) -> "Views":
+    def to_views(self) -> "Views":
         """Return the views of an image, numbered."""
         from kdlib.learning.augmentation import Views  # here: `prepare` depends on no learning
 
@@ -176,7 +177,7 @@ class Execution(Section):
 
     kernels: Literal["auto", "numpy", "numba"]
     threads: Count | None
-    ranks: Annotated[int, Field(ge=1, le=MOST)] | None
+    ranks: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None
     wait: Positive
     workers: Annotated[int, Field(ge=1, le=1000)]
     cluster: Annotated[str, AfterValidator(_scheduler)] | None

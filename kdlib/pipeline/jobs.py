@@ -21,14 +21,14 @@ from kdlib.learning.recipe import Recipe
 from kdlib.learning.sweeps import Sweep, joined
 from kdlib.learning.training import CURVES
 from kdlib.pipeline import workers
-from kdlib.pipeline.objective_specs import Labels, Taught
-from kdlib.pipeline.plan import plan
+from kdlib.pipeline.objective_specs import DistillationTargets, LabelTargets
+from kdlib.pipeline.plan import plan_units
 from kdlib.pipeline.schema import Params
-from kdlib.pipeline.work_units import Finished, Part, Work, put_together, remove_checkpoints, train_part
+from kdlib.pipeline.work_units import FinishedUnit, TrainingSetup, WorkUnit, merge_units, remove_checkpoints, train_unit
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """One training.
 
     Parameters
@@ -40,16 +40,16 @@ class Job:
     rows : list of S integer arrays
         Indices of the examples that the networks of each split are trained on.
     recipes : list of S Recipe
-    target : Labels or Taught
+    objective_spec : LabelTargets or DistillationTargets
         Specification of the objective, see `kdlib.pipeline.objective_specs`.
     settings : dict
         {name: (G,)} of a sweep's G settings, `learning_rate` among them. All are trained; each split keeps the networks
         of one.
     replicas : int
         Networks for each split and setting.
-    teaches : bool
+    keeps_logits : bool
         Whether the model is saved with its logits of all examples.
-    named, teacher : dict, str
+    shared_params, teacher_digest : dict, str
         The model's `recipe` and `teacher`, see `kdlib.learning.model_file.Model`.
     """
 
@@ -57,15 +57,15 @@ class Job:
     path: str
     rows: list
     recipes: list
-    target: Labels | Taught
+    objective_spec: LabelTargets | DistillationTargets
     settings: dict
     replicas: int
-    teaches: bool = False
-    named: dict = field(default_factory=dict)
-    teacher: str = ""
+    keeps_logits: bool = False
+    shared_params: dict = field(default_factory=dict)
+    teacher_digest: str = ""
 
 
-def seen(section: str, params: Params, dataset: Dataset, context: Context = Context()) -> Dataset:
+def with_augmented_views(section: str, params: Params, dataset: Dataset, context: Context = Context()) -> Dataset:
     """Add the augmented views that `augment` in a section of params.yaml asks for, as further rows.
 
     Parameters
@@ -95,7 +95,7 @@ def seen(section: str, params: Params, dataset: Dataset, context: Context = Cont
         raise UserError(f"{section}.augment: got {augment}, but the dataset has no images; set null")
     if max(augment.shift, augment.elastic) >= min(shape):
         raise UserError(f"{section}.augment: got {augment}, but the images are {shape}; lower it, or set null")
-    return extended(dataset, augment.numbered(), params.seed, Threads(context.threads))
+    return extended(dataset, augment.to_views(), params.seed, Threads(context.threads))
 
 
 def labeled_only(dataset: Dataset, transfer: list[np.ndarray], recipe: Recipe) -> tuple[list[np.ndarray], list[Recipe]]:
@@ -123,7 +123,7 @@ def transfer_sets(params: Params, dataset: Dataset) -> list[np.ndarray]:
     return [dataset.transfer_set(params.prepare.transfer_classes, split) for split in range(dataset.splits)]
 
 
-def named(params: Params, dataset: Dataset) -> dict:
+def shared_params(params: Params, dataset: Dataset) -> dict:
     """Return the parameters that students and baselines must share, as {key of params.yaml: value} for their files.
 
     Together with equal transfer sets, equal values make the baseline a control of the student: equal initial weights,
@@ -136,17 +136,19 @@ def named(params: Params, dataset: Dataset) -> dict:
     return section | whole | {"prepare.transfer_classes": transfer}
 
 
-def fit(job: Job, params: Params, dataset: Dataset, shown: Dataset, context: Context = Context()) -> Model:
+def train_and_save(
+    job: TrainingJob, params: Params, dataset: Dataset, augmented: Dataset, context: Context = Context()
+) -> Model:
     """Train all networks of a job, select one setting per split by validation loss, save the model and return it.
 
     Parameters
     ----------
-    job : Job
+    job : TrainingJob
     params : Params
     dataset : Dataset
         As it was prepared.
-    shown : Dataset
-        With augmented views, see `seen`; the rows of `job` are rows of it.
+    augmented : Dataset
+        With augmented views, see `with_augmented_views`; the rows of `job` are rows of it.
     context : Context
         The kernels, threads and ranks that compute.
 
@@ -157,66 +159,69 @@ def fit(job: Job, params: Params, dataset: Dataset, shown: Dataset, context: Con
     Raises
     ------
     UserError
-        As `kdlib.learning.training.train` and `kdlib.pipeline.plan.plan` do.
+        As `kdlib.learning.training.train` and `kdlib.pipeline.plan.plan_units` do.
     """
-    work = Work(job, params, shown)
+    setup = TrainingSetup(job, params, augmented)
     ranks = context.ranks
     log = logging.getLogger(job.path)
     files = {
-        part: Finished(work, part, ranks) if params.checkpoint and not part.whole else None
-        for part in plan(work, ranks)
+        unit: FinishedUnit(setup, unit, ranks) if params.checkpoint and not unit.whole_stack else None
+        for unit in plan_units(setup, ranks)
     }
-    found = [(part, file.result) for part, file in files.items() if file and file.result]
-    missing = [part for part, file in files.items() if not file or not file.result]
+    found = [(unit, file.result) for unit, file in files.items() if file and file.result]
+    missing = [unit for unit, file in files.items() if not file or not file.result]
     if ranks.size > 1:
         log.info("%d ranks share the rows of each batch; NumPy trains", ranks.size)
     disable = None if ranks.first else True  # None: no bar where stderr is no terminal
-    total = sum(part.recipe.epochs for part in files)  # integers
-    done = sum(part.recipe.epochs for part, _ in found)  # integers
+    total = sum(unit.recipe.epochs for unit in files)  # integers
+    done = sum(unit.recipe.epochs for unit, _ in found)  # integers
     with tqdm(total=total, initial=done, desc=job.path, unit="epoch", disable=disable, dynamic_ncols=True) as bar:
-        trained = (
-            workers.spread(work, missing, log) if workers.wanted(params) else here(work, missing, bar, log, context)
-        )
-        for part, result in trained:
-            found.append((part, result))
-            if files[part]:
-                files[part].keep(result)
-            done += part.recipe.epochs
+        if workers.are_used(params):
+            trained = workers.train_in_workers(setup, missing, log)
+        else:
+            trained = train_serially(setup, missing, bar, log, context)
+        for unit, result in trained:
+            found.append((unit, result))
+            if files[unit]:
+                files[unit].keep(result)
+            done += unit.recipe.epochs
             bar.update(done - bar.n)
-    model = chosen(work, dataset, put_together(work, found), log, ranks)
+    model = select_by_validation(setup, dataset, merge_units(setup, found), log, ranks)
     if ranks.first:
         save_model(job.path, model, dataset)
         remove_checkpoints(job.path)
     return model
 
 
-def here(
-    work: Work, parts: list[Part], bar: tqdm, log: logging.Logger, context: Context
-) -> Iterator[tuple[Part, dict]]:
+def train_serially(
+    setup: TrainingSetup, units: list[WorkUnit], bar: tqdm, log: logging.Logger, context: Context
+) -> Iterator[tuple[WorkUnit, dict]]:
     """Train units of work in this process, one after another.
 
     Yields
     ------
-    (Part, dict)
-        Each unit with what `train_part` returned.
+    (WorkUnit, dict)
+        Each unit with what `train_unit` returned.
     """
-    every = work.params.checkpoint
+    every = setup.params.checkpoint
     several = context.ranks.size > 1  # ranks compare in `Checkpoint.resume` what they train on
-    for part in parts:
-        checkpoint = Checkpoint(f"{work.job.path}{part.file}", every, context.ranks) if every or several else None
-        yield part, train_part(work, part, Progress(bar, log), checkpoint, context)
+    for unit in units:
+        checkpoint = Checkpoint(f"{setup.job.path}{unit.suffix}", every, context.ranks) if every or several else None
+        yield unit, train_unit(setup, unit, Progress(bar, log), checkpoint, context)
 
 
-def chosen(work: Work, dataset: Dataset, trained: dict[int, dict], log: logging.Logger, ranks: Alone) -> Model:
+def select_by_validation(
+    setup: TrainingSetup, dataset: Dataset, trained: dict[int, dict], log: logging.Logger, ranks: Alone
+) -> Model:
     """Select one setting per split by validation loss.
 
     Parameters
     ----------
-    work : Work
+    setup : TrainingSetup
     dataset : Dataset
         As it was prepared, without views.
     trained : dict
-        As `put_together` returned it; it is emptied.
+        As `merge_units` returned it; it is emptied.
     log : logging.Logger
     ranks : Alone or Ranks
         Only the first one computes the logits that are saved.
@@ -225,14 +230,14 @@ def chosen(work: Work, dataset: Dataset, trained: dict[int, dict], log: logging.
     -------
     Model
     """
-    job = work.job
+    job = setup.job
     networks = []
     curves = []
     losses = []
     accuracies = []
     for split, recipe in enumerate(job.recipes):
         own = trained.pop(split)
-        network = Network(work.sizes(recipe), len(own["loss"]), ARITHMETICS[work.params.arithmetic])
+        network = Network(setup.sizes(recipe), len(own["loss"]), ARITHMETICS[setup.params.arithmetic])
         network.parameters[:] = own["parameters"]
         networks.append(network)
         curves.append({name: own[name] for name in CURVES})
@@ -242,10 +247,10 @@ def chosen(work: Work, dataset: Dataset, trained: dict[int, dict], log: logging.
     network, curve = joined(networks, curves, sweep.chosen(), job.replicas)
     sizes = "-".join(map(str, network.sizes))
     log.info("%d x %s, %d epochs", sweep.loss.size, sizes, max(recipe.epochs for recipe in job.recipes))
-    logits = split_logits(network, dataset) if job.teaches and ranks.first else None
+    logits = split_logits(network, dataset) if job.keeps_logits and ranks.first else None
     setting, split, replica = sweep.deployed_network()
-    deployed = None if job.teaches else networks[split].parameters[setting * job.replicas + replica]
-    return Model(network, curve, logits, sweep, job.named, job.teacher, deployed=deployed)
+    deployed = None if job.keeps_logits else networks[split].parameters[setting * job.replicas + replica]
+    return Model(network, curve, logits, sweep, job.shared_params, job.teacher_digest, deployed=deployed)
 
 
 class Progress:

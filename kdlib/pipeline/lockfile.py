@@ -14,11 +14,11 @@ from kdlib.io.errors import UserError
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-RAW = "data/raw"  # a file in it may have a .dvc file beside it
+RAW_FOLDER = "data/raw"  # a file in it may have a .dvc file beside it
 CHUNK_BYTES = 1 << 20  # read at a time
 
 
-def claims(folder: Path) -> tuple[dict, dict]:
+def read_locked_hashes(folder: Path) -> tuple[dict, dict]:
     """Read dvc.lock and the .dvc files of raw data.
 
     Parameters
@@ -42,7 +42,7 @@ def claims(folder: Path) -> tuple[dict, dict]:
     inputs = {}
     root = folder.resolve()
     lock = folder / "dvc.lock"
-    for file in (lock, *sorted((folder / RAW).rglob("*.dvc"))):
+    for file in (lock, *sorted((folder / RAW_FOLDER).rglob("*.dvc"))):
         name = file.relative_to(folder).as_posix()
         try:
             content = yaml.safe_load(file.read_text("utf-8"))
@@ -65,7 +65,7 @@ def claims(folder: Path) -> tuple[dict, dict]:
     return outputs, inputs
 
 
-def md5(files: "AbstractFileSystem", path: str) -> str:
+def dvc_md5(files: "AbstractFileSystem", path: str) -> str:
     """Compute the hash that DVC gives to a file or folder.
 
     Parameters
@@ -80,7 +80,7 @@ def md5(files: "AbstractFileSystem", path: str) -> str:
         In hex; "absent" if there is no such file.
     """
     if files.isdir(path):
-        below = {file[len(path) + 1 :]: md5(files, file) for file in files.find(path)}
+        below = {file[len(path) + 1 :]: dvc_md5(files, file) for file in files.find(path)}
         listing = [{"md5": below[name], "relpath": name} for name in sorted(below)]
         return f"{hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest()}.dir"
     result = hashlib.md5()
@@ -93,7 +93,7 @@ def md5(files: "AbstractFileSystem", path: str) -> str:
     return result.hexdigest()
 
 
-def held(folder: Path, paths: Sequence[str], remote: str | None, cache: Path) -> dict[str, str]:
+def stored_hashes(folder: Path, paths: Sequence[str], remote: str | None, cache: Path) -> dict[str, str]:
     """Compute the MD5s of the bytes that git and the remote have.
 
     Parameters
@@ -121,7 +121,7 @@ def held(folder: Path, paths: Sequence[str], remote: str | None, cache: Path) ->
     from dvc.repo import Repo
     from fsspec.implementations.local import LocalFileSystem
 
-    found = {path: md5(LocalFileSystem(), (folder / path).as_posix()) for path in paths if (folder / path).exists()}
+    found = {path: dvc_md5(LocalFileSystem(), (folder / path).as_posix()) for path in paths if (folder / path).exists()}
     try:
         # Without a remote the file system would read the user's own cache.
         if not (remote := remote or Repo().config["core"].get("remote")):
@@ -130,6 +130,6 @@ def held(folder: Path, paths: Sequence[str], remote: str | None, cache: Path) ->
         rest = [path for path in paths if path not in found]
         # disable=None: no bar where stderr is no terminal
         bar = tqdm(rest, desc=f"reading {remote}", unit="file", disable=None, dynamic_ncols=True)
-        return found | {path: md5(files, path) for path in bar}
+        return found | {path: dvc_md5(files, path) for path in bar}
     except Exception as error:  # each kind of remote raises its own
         raise UserError(f"remote {remote}: cannot be read ({type(error).__name__}: {error})") from None

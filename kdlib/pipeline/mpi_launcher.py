@@ -32,7 +32,7 @@ MAX_DELAY = 10  # s; rank r waits min(r, MAX_DELAY) seconds, so that the first l
 FLUSH_TIME = 0.5  # s for mpiexec to read what a rank has printed: when it ends the ranks, it drops the rest
 
 
-def start(count: int) -> None:
+def start_ranks(count: int) -> None:
     """Run the command of this process as `count` MPI ranks.
 
     Raises
@@ -84,7 +84,7 @@ def _relay(process):
 
 
 @contextlib.contextmanager
-def joined(execution: Execution, rank: int) -> Iterator[Context]:
+def as_rank(execution: Execution, rank: int) -> Iterator[Context]:
     """Make this process one of the ranks that an mpiexec has started, as a context manager.
 
     An error in one rank ends all. The first rank that is still there prints it.
@@ -103,7 +103,7 @@ def joined(execution: Execution, rank: int) -> Iterator[Context]:
     """
     world = None
     try:
-        world = mpi_ranks.join(execution.wait)
+        world = mpi_ranks.connect(execution.wait)
         world.check()
         yield Context(execution.kernels, execution.threads or world.threads(), world)
         world.finish()

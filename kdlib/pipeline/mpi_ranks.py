@@ -21,7 +21,7 @@ MAX_COUNTED = 1.0  # s of waiting that count between two tests: a process may ha
 WAITING_TAG = 1  # of the messages by which ranks that wait for an answer find each other
 
 
-def join(seconds: float) -> "MPIRanks":
+def connect(seconds: float) -> "MPIRanks":
     """Connect all processes of this MPI.
 
     Parameters

@@ -8,12 +8,10 @@ import numpy as np
 from kdlib.backends.arithmetic import Arithmetic
 from kdlib.learning.labels import smooth_labels
 from kdlib.learning.lazy_targets import each, taught
-from kdlib.learning.objectives import CrossEntropy, Distillation
-
-SWEPT = "temperature", "alpha"  # options of `Distillation` that may differ between the networks of a stack
+from kdlib.learning.objectives import SETTING, CrossEntropy, Distillation
 
 
-def fewest(values: Sequence) -> Sequence:
+def one_per_run(values: Sequence) -> Sequence:
     """Shorten a list that consists of equally long runs of equal values to one value for each run.
 
     Parameters
@@ -32,7 +30,7 @@ def fewest(values: Sequence) -> Sequence:
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelTargets:
     """Specify training on the labels only.
 
     Parameters
@@ -67,7 +65,7 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Taught:
+class DistillationTargets:
     """Specify distillation.
 
     Parameters
@@ -81,7 +79,7 @@ class Taught:
     digest : str
         SHA-256 of `logits`, in hex.
     options : dict
-        Keyword arguments of `Distillation` except those in SWEPT.
+        Keyword arguments of `Distillation` except temperature and alpha.
     """
 
     arithmetic: Arithmetic
@@ -91,7 +89,7 @@ class Taught:
     options: dict = field(default_factory=dict)
 
     def objective(self, one_hot: np.ndarray, splits: Sequence[int], settings: Mapping[str, Sequence]) -> Distillation:
-        """Build the objective of a stack of students. Parameters as of `Labels.objective`."""
+        """Build the objective of a stack of students. Parameters as of `LabelTargets.objective`."""
         logits = taught(self.logits, self.rows, splits, self.digest)
-        swept = {name: fewest(settings[name] * len(splits)) for name in SWEPT}
+        swept = {name: one_per_run(settings[name] * len(splits)) for name in SETTING}
         return Distillation(one_hot, logits, self.arithmetic, **swept, **self.options)

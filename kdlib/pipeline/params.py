@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from kdlib.io import npz_reader
 from kdlib.io.errors import UserError
 from kdlib.pipeline import yaml_loader
-from kdlib.pipeline.field_types import KINDS, Section
+from kdlib.pipeline.field_types import SCHEDULE_TAGS, Section
 from kdlib.pipeline.schema import Params
 
 
@@ -33,7 +33,7 @@ def _section(parts):
 
 def _explain(error):
     """Turn an error of pydantic's into one line: key, what was found, what is allowed."""
-    key = ".".join(str(part) for part in error["loc"] if part not in KINDS)
+    key = ".".join(str(part) for part in error["loc"] if part not in SCHEDULE_TAGS)
     key = re.sub(r"\.(temperature|alpha|learning_rate)\.\d+(?=\.|$)", r".\1", key)
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; allowed are {', '.join(_section(error['loc'][:-1]).model_fields)}"
@@ -81,7 +81,7 @@ def load_params(path: Path | str, changes: Sequence[str] = ()) -> Params:
     """
     try:
         with npz_reader.open_regular_file(path) as file:
-            content = yaml_loader.load(file.read(yaml_loader.BYTES + 1))
+            content = yaml_loader.load(file.read(yaml_loader.MAX_BYTES + 1))
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run from a folder that has one, or name it with --config") from None
     except yaml.YAMLError as error:

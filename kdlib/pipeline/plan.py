@@ -11,56 +11,56 @@ from kdlib.data.dataset import Dataset
 from kdlib.learning.budget import estimate
 from kdlib.learning.inputs import CROWDING, outlying
 from kdlib.pipeline import workers
-from kdlib.pipeline.work_units import Part, Work, begun, cut
+from kdlib.pipeline.work_units import TrainingSetup, WorkUnit, cut_into_units, has_unit_checkpoints
 
 
-def plan(work: Work, ranks: Alone) -> list[Part]:
+def plan_units(setup: TrainingSetup, ranks: Alone) -> list[WorkUnit]:
     """Group the splits of a training into stacks, log what each stack needs, and warn of outliers.
 
-    Splits with equal numbers of rows and equal recipes are one stack. A stack is cut into smaller parts if workers are
-    to train it, or if checkpoints of such parts exist.
+    Splits with equal numbers of rows and equal recipes are one stack. A stack is cut into smaller units if workers are
+    to train it, or if checkpoints of such units exist.
 
     Parameters
     ----------
-    work : Work
+    setup : TrainingSetup
     ranks : Alone or Ranks
 
     Returns
     -------
-    list of Part
+    list of WorkUnit
 
     Raises
     ------
     UserError
         If a stack does not fit in memory or would take too long, see `kdlib.learning.budget.estimate`.
     """
-    job = work.job
-    params = work.params
-    dataset = work.dataset
+    job = setup.job
+    params = setup.params
+    dataset = setup.dataset
     log = logging.getLogger(job.path)
     stacks = {}
     for split, (own, recipe) in enumerate(zip(job.rows, job.recipes, strict=True)):
         stacks.setdefault((len(own), recipe), []).append(split)
-    parts = []
-    apart = workers.wanted(params) or (ranks.first and params.checkpoint and begun(job.path))
+    units = []
+    apart = workers.are_used(params) or (ranks.first and params.checkpoint and has_unit_checkpoints(job.path))
     apart = bool(ranks.told(np.array([bool(apart)]))[0])  # all ranks follow the first, which has the files
     for (rows, recipe), splits in stacks.items():
         settings = range(len(job.settings["learning_rate"]))
         replicas = range(job.replicas)
-        stack = Part(recipe, tuple(splits), tuple(settings), tuple(replicas), f".{splits[0]}" if splits[0] else "")
+        stack = WorkUnit(recipe, tuple(splits), tuple(settings), tuple(replicas), f".{splits[0]}" if splits[0] else "")
         networks = len(splits) * len(settings) * len(replicas)
         if apart:
-            parts += cut(work, stack)
-            networks = min(networks, len(parts[-1].replicas) * params.execution.workers)  # at once
+            units += cut_into_units(setup, stack)
+            networks = min(networks, len(units[-1].replicas) * params.execution.workers)  # at once
         else:
-            parts.append(stack)
+            units.append(stack)
         arithmetic = ARITHMETICS[params.arithmetic]
-        log.info(estimate(job.section, recipe, work.sizes(recipe), networks, rows // recipe.views, arithmetic))
+        log.info(estimate(job.section, recipe, setup.sizes(recipe), networks, rows // recipe.views, arithmetic))
         if params.arithmetic == "exact":
             warn_of_outliers(dataset.scaled(job.rows[splits[0]], splits[0]), dataset, log)
     if apart and Path(f"{job.path}.checkpoint").exists():
         log.warning("%s.checkpoint is not used: with execution.workers: 1 alone a training goes on from it", job.path)
-    return parts
+    return units
 
 
 def warn_of_outliers(x: np.ndarray, dataset: Dataset, log: logging.Logger) -> None:

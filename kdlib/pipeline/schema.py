@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from kdlib.pipeline.field_types import (
     ARRAY_SUFFIX,
-    MOST,
+    MAX_COUNT,
     TABLE_SUFFIXES,
     AlphaSchedule,
     Augment,
@@ -19,17 +19,17 @@ from kdlib.pipeline.field_types import (
     Logging,
     Name,
     NonNegative,
+    NumberOrSchedule,
+    OneOrMany,
     Positive,
     Replicas,
     Schedule,
-    Scheduled,
     Section,
     Source,
-    Swept,
     Temperature,
     TemperatureSchedule,
     Transfer,
-    tracked,
+    must_be_in_data_raw,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Prepare(Section):
         if name.endswith(ARRAY_SUFFIX) and not (self.target or "").lower().endswith(ARRAY_SUFFIX):
             raise ValueError(f"target must name the .npy that has the classes of {self.dataset}")
         if name.endswith(ARRAY_SUFFIX):
-            tracked(self.target)
+            must_be_in_data_raw(self.target)
         if (self.drop or self.categories or self.missing) and not name.endswith(TABLE_SUFFIXES) and ":" not in name:
             raise ValueError(f"drop, categories and missing are of a table, and {self.dataset} is none; leave them []")
         return self
@@ -105,7 +105,7 @@ class Training(Section):
 
         keys = {key: getattr(self, key) for key in Training.model_fields if key not in ("hidden", "augment")}
         keys |= {"learning_rate": self.learning_rate[0]} if isinstance(self.learning_rate, list) else {}
-        keys |= {"bits": getattr(self, "bits", None), "views": len(self.augment.numbered()) if self.augment else 1}
+        keys |= {"bits": getattr(self, "bits", None), "views": len(self.augment.to_views()) if self.augment else 1}
         return Recipe(tuple(self.hidden), **keys)
 
 
@@ -127,7 +127,7 @@ class Teacher(Training):
 class Student(Training):
     """Section `student`."""
 
-    learning_rate: Swept(Positive)
+    learning_rate: OneOrMany(Positive)
     bits: Bits | None
 
 
@@ -135,18 +135,18 @@ class Distill(Section):
     """Section `distill`."""
 
     loss: Literal["kd", "mse", "dkd", "ls"]
-    temperature: Swept(Scheduled(Temperature, TemperatureSchedule))
-    alpha: Swept(Scheduled(Fraction, AlphaSchedule))
+    temperature: OneOrMany(NumberOrSchedule(Temperature, TemperatureSchedule))
+    alpha: OneOrMany(NumberOrSchedule(Fraction, AlphaSchedule))
     scale_by_t2: bool
     beta: Beta
     smoothing: BelowOne
     standardize_logits: bool
 
-    def settings(self) -> "dict[str, list[float | LinearSchedule]]":
+    def values_to_try(self) -> "dict[str, list[float | LinearSchedule]]":
         """Return all values to try, {name: list} of temperature and alpha."""
         given = {"temperature": self.temperature, "alpha": self.alpha}
         return {
-            name: [value.schedule() if isinstance(value, Schedule) else value for value in values]
+            name: [value.to_schedule() if isinstance(value, Schedule) else value for value in values]
             for name, values in given.items()
         }
 
@@ -175,8 +175,10 @@ class Params(Section):
     @model_validator(mode="after")
     def _sections_agree(self):
         settings = len(self.distill.temperature) * len(self.distill.alpha) * len(self.student.learning_rate)
-        if settings > MOST:
-            raise ValueError(f"distill: {settings} settings of temperature, alpha and learning_rate; at most {MOST}")
+        if settings > MAX_COUNT:
+            raise ValueError(
+                f"distill: {settings} settings of temperature, alpha and learning_rate; at most {MAX_COUNT}"
+            )
         if self.student.bits not in (None, self.deploy.bits):
             raise ValueError(f"deploy.bits: got {self.deploy.bits}, student.bits {self.student.bits}; set both alike")
         for name in ("teacher", "student"):

@@ -27,7 +27,7 @@ STEP_PRODUCTS = 1 << 20  # products in a step; with more, networks side by side 
 
 
 @dataclass(frozen=True)
-class Part:
+class WorkUnit:
     """Some networks of a stack, as one unit of work.
 
     Parameters
@@ -36,9 +36,9 @@ class Part:
         How all of them are trained.
     splits, settings, replicas : tuple of int
         Numbers of their splits, settings and replicas; every combination is one network.
-    file : str
+    suffix : str
         Suffix of the checkpoints' names, behind the path of the output.
-    whole : bool
+    whole_stack : bool
         Whether this is a stack that was not cut.
     """
 
@@ -46,8 +46,8 @@ class Part:
     splits: tuple
     settings: tuple
     replicas: tuple
-    file: str = field(default="", compare=False)
-    whole: bool = field(default=True, compare=False)
+    suffix: str = field(default="", compare=False)
+    whole_stack: bool = field(default=True, compare=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -56,12 +56,12 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
+class TrainingSetup:
     """What all units of a training share.
 
     Parameters
     ----------
-    job : kdlib.pipeline.jobs.Job
+    job : kdlib.pipeline.jobs.TrainingJob
     params : kdlib.pipeline.schema.Params
     dataset : Dataset
         With augmented views, if there are any.
@@ -76,15 +76,15 @@ class Work:
         return self.dataset.x.shape[1], *recipe.hidden, len(self.dataset.class_names)
 
     @cached_property
-    def digest(self) -> str:
+    def fingerprint(self) -> str:
         """SHA-256, in hex, of everything that decides the bytes of the result, and of the code."""
         job = self.job
         params = self.params
-        of_job = [job.section, job.rows, job.target, type(job.target).__name__, job.settings]
+        of_job = [job.section, job.rows, job.objective_spec, type(job.objective_spec).__name__, job.settings]
         return digest([of_job, params.seed, params.arithmetic, self.dataset.digest])
 
 
-def cut(work: Work, stack: Part) -> list[Part]:
+def cut_into_units(setup: TrainingSetup, stack: WorkUnit) -> list[WorkUnit]:
     """Cut a stack into units of work: some replicas of one setting in one split.
 
     A unit has as many replicas as make a step of STEP_PRODUCTS products, at least one. The cut does not depend on the
@@ -92,27 +92,27 @@ def cut(work: Work, stack: Part) -> list[Part]:
 
     Parameters
     ----------
-    work : Work
-    stack : Part
+    setup : TrainingSetup
+    stack : WorkUnit
 
     Returns
     -------
-    list of Part
+    list of WorkUnit
     """
-    products = stack.recipe.batch_size * multiply_adds(work.sizes(stack.recipe))
+    products = stack.recipe.batch_size * multiply_adds(setup.sizes(stack.recipe))
     size = max(1, STEP_PRODUCTS // products)
-    parts = []
+    units = []
     for split in stack.splits:
         for setting in stack.settings:
             for start in range(0, len(stack.replicas), size):
                 own = (split,), (setting,), stack.replicas[start : start + size]
-                parts.append(Part(stack.recipe, *own, f".{split}-{setting}-{own[2][0]}", whole=False))
-    return parts
+                units.append(WorkUnit(stack.recipe, *own, f".{split}-{setting}-{own[2][0]}", whole_stack=False))
+    return units
 
 
-def train_part(
-    work: Work,
-    part: Part,
+def train_unit(
+    setup: TrainingSetup,
+    unit: WorkUnit,
     progress: Callable | None = None,
     checkpoint: Checkpoint | None = None,
     context: Context = Context(),
@@ -121,8 +121,8 @@ def train_part(
 
     Parameters
     ----------
-    work : Work
-    part : Part
+    setup : TrainingSetup
+    unit : WorkUnit
     progress, checkpoint, context
         See `kdlib.learning.training.train`.
 
@@ -137,18 +137,18 @@ def train_part(
     UserError
         As `kdlib.learning.training.train` does.
     """
-    job = work.job
-    params = work.params
-    dataset = work.dataset
-    splits = part.splits
+    job = setup.job
+    params = setup.params
+    dataset = setup.dataset
+    splits = unit.splits
     x = [dataset.scaled(job.rows[split], split) for split in splits]
     held_out = [dataset.rows("validation", split) for split in splits]
     validation = [(dataset.scaled(r, s), of_rows(dataset, r, s)) for r, s in zip(held_out, splits, strict=True)]
-    settings = {name: tuple(values[k] for k in part.settings) for name, values in job.settings.items()}
+    settings = {name: tuple(values[k] for k in unit.settings) for name, values in job.settings.items()}
     rates = settings["learning_rate"]
-    recipe = replace(part.recipe, learning_rate=rates * len(splits) if len(rates) > 1 else rates[0])
-    replicas = [split * REPLICAS + k for split in splits for _ in part.settings for k in part.replicas]
-    objective = job.target.objective(one_hot(dataset, job.rows, splits), splits, settings)
+    recipe = replace(unit.recipe, learning_rate=rates * len(splits) if len(rates) > 1 else rates[0])
+    replicas = [split * REPLICAS + k for split in splits for _ in unit.settings for k in unit.replicas]
+    objective = job.objective_spec.objective(one_hot(dataset, job.rows, splits), splits, settings)
     streams = Streams(params.seed, job.section, tuple(replicas))
     survive = len(job.settings["learning_rate"]) > 1  # a sweep goes on when some of its settings diverge
     network, curve = train(x, objective, recipe, validation, streams, progress, checkpoint, survive, context)
@@ -157,27 +157,27 @@ def train_part(
     return {"parameters": network.parameters, "loss": loss, "accuracy": accuracy, **curve}
 
 
-def put_together(work: Work, results: Iterable[tuple[Part, dict]]) -> dict[int, dict[str, np.ndarray]]:
+def merge_units(setup: TrainingSetup, results: Iterable[tuple[WorkUnit, dict]]) -> dict[int, dict[str, np.ndarray]]:
     """Merge the results of all units of work.
 
     Parameters
     ----------
-    work : Work
-    results : iterable of (Part, dict)
-        Each unit with what `train_part` returned, in any order.
+    setup : TrainingSetup
+    results : iterable of (WorkUnit, dict)
+        Each unit with what `train_unit` returned, in any order.
 
     Returns
     -------
     dict
         {split: {name: (settings * replicas, ...)}}.
     """
-    size = len(work.job.settings["learning_rate"]), work.job.replicas
+    size = len(setup.job.settings["learning_rate"]), setup.job.replicas
     whole = {}
-    for part, result in results:
-        networks = np.ix_(part.settings, part.replicas)
+    for unit, result in results:
+        networks = np.ix_(unit.settings, unit.replicas)
         for name, values in result.items():
-            values = values.reshape(*part.shape, *values.shape[1:])
-            for k, split in enumerate(part.splits):
+            values = values.reshape(*unit.shape, *values.shape[1:])
+            for k, split in enumerate(unit.splits):
                 made = whole.setdefault(split, {})
                 if name not in made:
                     made[name] = np.empty((*size, *values.shape[3:]), values.dtype)
@@ -185,25 +185,25 @@ def put_together(work: Work, results: Iterable[tuple[Part, dict]]) -> dict[int, 
     return {split: {n: v.reshape(-1, *v.shape[2:]) for n, v in made.items()} for split, made in whole.items()}
 
 
-class Finished:
+class FinishedUnit:
     """Temporary result file of one finished unit of work; deleted once all units are merged.
 
     Attributes
     ----------
     result : dict or None
-        What `train_part` returned when the unit was trained; None if there is no such file.
+        What `train_unit` returned when the unit was trained; None if there is no such file.
     """
 
-    def __init__(self, work: Work, part: Part, ranks: Alone = ALONE):
-        path = f"{work.job.path}{part.file}"
-        self._epochs = part.recipe.epochs
+    def __init__(self, setup: TrainingSetup, unit: WorkUnit, ranks: Alone = ALONE):
+        path = f"{setup.job.path}{unit.suffix}"
+        self._epochs = unit.recipe.epochs
         self._file = Checkpoint(f"{path}.trained", 1, ranks)
         self._training = Checkpoint(path, 1, ranks)
-        networks = math.prod(part.shape)  # integers
-        stack = Network(work.sizes(part.recipe), networks, ARITHMETICS[work.params.arithmetic])
+        networks = math.prod(unit.shape)  # integers
+        stack = Network(setup.sizes(unit.recipe), networks, ARITHMETICS[setup.params.arithmetic])
         result = {"parameters": stack.parameters, "loss": np.empty(networks), "accuracy": np.empty(networks)}
         result |= {name: np.empty((networks, self._epochs)) for name in CURVES}
-        self.result = result if self._file.resume([work.digest, part], result, []) else None
+        self.result = result if self._file.resume([setup.fingerprint, unit], result, []) else None
 
     def keep(self, result: dict[str, np.ndarray]) -> None:
         """Write the result, then remove the checkpoint of the training."""
@@ -218,7 +218,7 @@ def _checkpoint_names(path):
     return {match[1] for file in path.parent.iterdir() if (match := name.fullmatch(file.name))}
 
 
-def begun(path: Path | str) -> bool:
+def has_unit_checkpoints(path: Path | str) -> bool:
     """Tell whether there are checkpoints of units of work for the output `path`."""
     return any(re.search(r"\.\d+-\d+-\d+\.", name) for name in _checkpoint_names(path))
 

@@ -27,22 +27,24 @@ from kdlib.io.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint
 from kdlib.pipeline import cluster
 from kdlib.pipeline.schema import Params
-from kdlib.pipeline.work_units import Part, Work, train_part
+from kdlib.pipeline.work_units import TrainingSetup, WorkUnit, train_unit
 
-KILLED = "execution: workers were killed {} times in a row, perhaps as memory ran out; give each more, or have fewer"
-LOST = 3  # times in a row that workers may be killed before one of them has finished a unit of work
+WORKERS_KILLED = (
+    "execution: workers were killed {} times in a row, perhaps as memory ran out; give each more, or have fewer"
+)
+MAX_KILLS = 3  # times in a row that workers may be killed before one of them has finished a unit of work
 MIN_MAPPED_BYTES = 1 << 12  # workers of this machine map arrays of this size or more; smaller ones are copied
 ALIGNMENT = 64  # bytes; each array in the file starts at a multiple of it
 _one_training = threading.Lock()  # a Dask worker may have several threads, but a process has one number of BLAS threads
 
 
-def wanted(params: Params) -> bool:
+def are_used(params: Params) -> bool:
     """Tell whether other processes are to train."""
     return params.execution.workers > 1 or params.execution.cluster is not None
 
 
 @dataclass(frozen=True)
-class Asker:
+class Coordinator:
     """The process that hands out units of work.
 
     Parameters
@@ -64,8 +66,8 @@ class Asker:
 
 
 @dataclass(frozen=True, eq=False)
-class Mapped(Work):
-    """A `Work` that arrives at a process of this machine with its arrays memory-mapped.
+class MappedSetup(TrainingSetup):
+    """A `TrainingSetup` that arrives at a process of this machine with its arrays memory-mapped.
 
     joblib would map arrays too, but fails where a folder's path is long or not ASCII, and leaves its files behind when
     it is killed.
@@ -85,11 +87,13 @@ class Mapped(Work):
     content: bytes
 
     @classmethod
-    def of(cls, work: Work, file: Path | str) -> "Mapped":
-        """Write the arrays of `work` to `file`, which must not exist yet."""
+    def of(cls, setup: TrainingSetup, file: Path | str) -> "MappedSetup":
+        """Write the arrays of `setup` to `file`, which must not exist yet."""
         arrays = []
         places = []
-        content = pickle.dumps(work, 5, buffer_callback=lambda a: a.raw().nbytes < MIN_MAPPED_BYTES or arrays.append(a))
+        content = pickle.dumps(
+            setup, 5, buffer_callback=lambda a: a.raw().nbytes < MIN_MAPPED_BYTES or arrays.append(a)
+        )
         with open(file, "xb") as opened:
             opened.write(bytes(ALIGNMENT))  # an empty file cannot be mapped
             for array in arrays:
@@ -97,7 +101,7 @@ class Mapped(Work):
                 opened.write(array.raw())
                 places.append((start, opened.tell()))
                 opened.write(bytes(-opened.tell() % ALIGNMENT))
-        return cls(work.job, work.params, work.dataset, os.path.abspath(file), tuple(places), content)
+        return cls(setup.job, setup.params, setup.dataset, os.path.abspath(file), tuple(places), content)
 
     def __reduce__(self):
         return _mapped, (self.file, self.places, self.content)
@@ -105,7 +109,7 @@ class Mapped(Work):
 
 @functools.lru_cache(maxsize=1)
 def _mapped(file, places, content):
-    """Rebuild the `Work` of a `Mapped` in a worker, once for all units of work that it trains."""
+    """Rebuild the `TrainingSetup` of a `MappedSetup` in a worker, once for all units of work that it trains."""
     with open(file, "rb") as opened:
         whole = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
     return pickle.loads(content, buffers=[whole[start:end] for start, end in places])
@@ -124,16 +128,17 @@ def _end_with(parent):
         threading.Thread(target=watch, daemon=True).start()
 
 
-def _train(number, work, part, asker):
-    """Train one unit of work in a worker; return its number and what `train_part` returned."""
-    if asker.pid not in (None, os.getpid()):  # where loky has no semaphores, joblib calls this in the asking process
-        _end_with(asker.pid)
-    cluster.refuse_others(platform.node(), cluster.versions(), asker.versions)
-    every = work.params.checkpoint if asker.path else None
+def _train(number, setup, unit, coordinator):
+    """Train one unit of work in a worker; return its number and what `train_unit` returned."""
+    # Where loky has no semaphores, joblib calls this in the coordinator.
+    if coordinator.pid not in (None, os.getpid()):
+        _end_with(coordinator.pid)
+    cluster.check_versions(platform.node(), cluster.versions(), coordinator.versions)
+    every = setup.params.checkpoint if coordinator.path else None
     with _one_training:
-        context = Context(work.params.execution.kernels, asker.threads)
-        checkpoint = Checkpoint(f"{asker.path}{part.file}", every) if every else None
-        return number, train_part(work, part, None, checkpoint, context)
+        context = Context(setup.params.execution.kernels, coordinator.threads)
+        checkpoint = Checkpoint(f"{coordinator.path}{unit.suffix}", every) if every else None
+        return number, train_unit(setup, unit, None, checkpoint, context)
 
 
 def _ignoring_interrupts(call, *arguments):
@@ -146,63 +151,65 @@ def _ignoring_interrupts(call, *arguments):
 
 
 @contextlib.contextmanager
-def _pool(work, parts):
-    """Yield the work to send, the `Asker`, and options of joblib's `parallel_config`, for `parts` units of work."""
-    execution = work.params.execution
+def _pool(setup, count):
+    """Yield the setup to send, the `Coordinator`, and options of joblib's `parallel_config`, for `count` units."""
+    execution = setup.params.execution
     if execution.cluster:
-        with cluster.connected(execution.cluster, work) as options:
-            yield work, Asker(cluster.versions(), execution.threads), options
+        with cluster.connected(execution.cluster, setup) as options:
+            yield setup, Coordinator(cluster.versions(), execution.threads), options
         return
-    processes = min(execution.workers, parts)  # loky would start all workers at once, used or not
+    processes = min(execution.workers, count)  # loky would start all workers at once, used or not
     share = execution.threads or max(1, Threads().available() // processes)
-    asker = Asker(cluster.versions(), share, os.getpid(), os.path.abspath(work.job.path))
+    coordinator = Coordinator(cluster.versions(), share, os.getpid(), os.path.abspath(setup.job.path))
     # joblib creates no folder if it maps nothing, but it keeps the path, which has to be short and ASCII.
     options = {"backend": "loky", "n_jobs": processes, "temp_folder": os.sep}
-    with temporary_path(work.job.path) as file:
-        yield Mapped.of(work, file) if processes > 1 else work, asker, options
+    with temporary_path(setup.job.path) as file:
+        yield MappedSetup.of(setup, file) if processes > 1 else setup, coordinator, options
         if os.name == "nt":  # Windows cannot remove a file that a process maps
             from joblib.externals import loky
 
             loky.get_reusable_executor().shutdown()
 
 
-def spread(work: Work, parts: list[Part], log: logging.Logger) -> Iterator[tuple[Part, dict]]:
+def train_in_workers(
+    setup: TrainingSetup, units: list[WorkUnit], log: logging.Logger
+) -> Iterator[tuple[WorkUnit, dict]]:
     """Train units of work in other processes.
 
     If a worker is killed, its unit is trained again; loky's workers resume from its checkpoint.
 
     Parameters
     ----------
-    work : Work
-    parts : list of Part
+    setup : TrainingSetup
+    units : list of WorkUnit
     log : logging.Logger
 
     Yields
     ------
-    (Part, dict)
-        Each unit with what `train_part` returned, in the order in which they finish.
+    (WorkUnit, dict)
+        Each unit with what `train_unit` returned, in the order in which they finish.
 
     Raises
     ------
     UserError
-        As `train_part` does, or if workers were killed LOST times in a row.
+        As `train_unit` does, or if workers were killed MAX_KILLS times in a row.
     """
     from joblib import Parallel, delayed, parallel_config
 
-    left = dict(enumerate(parts))
+    left = dict(enumerate(units))
     failures = 0
     warnings.filterwarnings("ignore", "[0-9]+ tasks", UserWarning, "joblib")  # joblib warns after an interrupt
     while left:
         try:
-            with _pool(work, len(left)) as (sent, asker, options):
+            with _pool(setup, len(left)) as (sent, coordinator, options):
                 with parallel_config(**options):
                     parallel = Parallel(return_as="generator_unordered", batch_size=1, max_nbytes=None)
-                calls = [delayed(_train)(number, sent, part, asker) for number, part in left.items()]
+                calls = [delayed(_train)(number, sent, unit, coordinator) for number, unit in left.items()]
                 for number, result in _ignoring_interrupts(parallel, calls):
                     failures = 0
                     yield left.pop(number), result
         except (BrokenExecutor, CancelledError):  # the first is loky's; Dask's if all workers with the data have ended
             failures += 1
-            if failures == LOST:
-                raise UserError(KILLED.format(LOST)) from None
+            if failures == MAX_KILLS:
+                raise UserError(WORKERS_KILLED.format(MAX_KILLS)) from None
             log.warning("a worker was killed; what it trained is trained again")

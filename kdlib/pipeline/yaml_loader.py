@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-BYTES = 1 << 16  # of a file, at most
+MAX_BYTES = 1 << 16  # of a file, at most
 MAX_LEVELS = 20  # of nesting
 MAX_NODES = 10_000  # values; an alias counts as what it stands for
 MAX_INTEGER = 1 << 64  # all magnitudes are below it
@@ -75,8 +75,8 @@ def load(text: str | bytes) -> object:
     yaml.YAMLError
         If the text is not plain YAML or exceeds a limit.
     """
-    if len(text) > BYTES:
-        raise yaml.YAMLError(f"more than {BYTES} bytes")
+    if len(text) > MAX_BYTES:
+        raise yaml.YAMLError(f"more than {MAX_BYTES} bytes")
     try:
         loader = _Loader(text.decode() if isinstance(text, bytes) else text)
         try:

@@ -6,16 +6,17 @@ import numpy as np
 
 from kdlib.data.dataset import Dataset
 from kdlib.evaluation import metrics
-from kdlib.evaluation.heldout import NETWORKS, Answers
+from kdlib.evaluation.heldout import NETWORKS, HeldoutLogits
 from kdlib.evaluation.intervals import wilson_interval
-from kdlib.evaluation.statistics import mean_and_std, over_splits
+from kdlib.evaluation.statistics import mean_and_std, mean_and_std_over_splits
 from kdlib.learning.model_file import Model
+from kdlib.learning.objectives import SETTING
 from kdlib.numerics import exact
 
-SWEPT = ("temperature", "alpha", "learning_rate")
+SETTING_COLUMNS = (*SETTING, "learning_rate")  # columns of a setting
 
 
-def spread(curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_std_by_epoch(curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Compute mean and standard deviation of each epoch, over the replicas that are still trained.
 
     Parameters
@@ -43,11 +44,15 @@ def curve_rows(models: dict[str, Model], name: str) -> list[dict]:
     name : str
         Of the curve, such as `validation_loss`.
     """
-    spreads = {network: spread(models[network].curve[name]) for network in NETWORKS if name in models[network].curve}
+    by_network = {
+        network: mean_and_std_by_epoch(models[network].curve[name])
+        for network in NETWORKS
+        if name in models[network].curve
+    }
     rows = []
-    for epoch in range(max(len(mean) for mean, _ in spreads.values())):
+    for epoch in range(max(len(mean) for mean, _ in by_network.values())):
         row = {"epoch": epoch + 1}
-        for network, (mean, std) in spreads.items():
+        for network, (mean, std) in by_network.items():
             inside = epoch < len(mean)
             row |= {
                 network: float(mean[epoch]) if inside else "",
@@ -57,7 +62,7 @@ def curve_rows(models: dict[str, Model], name: str) -> list[dict]:
     return rows
 
 
-def reliability_rows(answers: Answers) -> list[dict]:
+def reliability_rows(heldout: HeldoutLogits) -> list[dict]:
     """Return accuracy against mean confidence by bin, over the test rows of all splits, without empty bins.
 
     `low` and `high` are Wilson's 95 % interval of the accuracy. Replicas predict the same examples: they are averaged
@@ -67,7 +72,7 @@ def reliability_rows(answers: Answers) -> list[dict]:
     for network in NETWORKS:
         by_split = [
             tuple(exact.mean(sums.T, axis=1) for sums in of_split)
-            for of_split in answers.measured(network, "test", metrics.reliability)
+            for of_split in heldout.measure(network, "test", metrics.reliability)
         ]
         counts, confidences, corrects = (exact.sum(np.stack(sums), axis=0) for sums in zip(*by_split, strict=True))
         for n, confidence, correct in zip(counts, confidences, corrects, strict=True):
@@ -78,10 +83,10 @@ def reliability_rows(answers: Answers) -> list[dict]:
     return rows
 
 
-def confusion_rows(dataset: Dataset, answers: Answers) -> Iterator[dict]:
+def confusion_rows(dataset: Dataset, heldout: HeldoutLogits) -> Iterator[dict]:
     """Yield a row for each pooled test example: label, and prediction of a student, as class names."""
     names = dataset.class_names
-    logits, labels = answers.pooled("student")
+    logits, labels = heldout.pooled("student")
     pairs = zip(labels, metrics.predictions(logits)[0], strict=True)
     return ({"label": names[label], "predicted": names[predicted]} for label, predicted in pairs)
 
@@ -94,7 +99,7 @@ def summary_rows(result: dict) -> list[dict]:
     Parameters
     ----------
     result : dict
-        Of `kdlib.reporting.report.report`.
+        Of `kdlib.reporting.report.build_report`.
     """
     rows = []
     n = result["examples"]["test"]
@@ -120,12 +125,12 @@ def sweep_rows(models: dict[str, Model]) -> list[dict]:
         diverged = sweep.diverged()
         for setting in range(sweep.loss.shape[1]):
             row = {"network": network}
-            row |= {key: sweep.settings[key][setting] if key in sweep.settings else "" for key in SWEPT}
+            row |= {key: sweep.settings[key][setting] if key in sweep.settings else "" for key in SETTING_COLUMNS}
             loss = sweep.loss[:, setting]
             accuracy = sweep.accuracy[:, setting]
-            over = {} if diverged[setting] else over_splits(list(loss))
+            over = {} if diverged[setting] else mean_and_std_over_splits(list(loss))
             row |= {"validation_loss": over.get("mean", ""), "std": over.get("std", "")}
-            row["validation_accuracy"] = "" if diverged[setting] else over_splits(list(accuracy))["mean"]
+            row["validation_accuracy"] = "" if diverged[setting] else mean_and_std_over_splits(list(accuracy))["mean"]
             row |= {"chosen": int(np.count_nonzero(chosen == setting)), "deployed": int(setting == deployed)}
             rows.append(row | {"diverged": int(diverged[setting])})
     return rows

@@ -6,19 +6,19 @@ import numpy as np
 
 from kdlib.data.dataset import Dataset
 from kdlib.evaluation import collapse, metrics
-from kdlib.evaluation.heldout import EVALUATED, NETWORKS, Answers
-from kdlib.evaluation.intervals import mcnemar, wilson_interval
-from kdlib.evaluation.statistics import corrected_resampled_gain, over_splits, paired_gain
+from kdlib.evaluation.heldout import EVALUATED, NETWORKS, HeldoutLogits
+from kdlib.evaluation.intervals import mcnemar_p_value, wilson_interval
+from kdlib.evaluation.statistics import corrected_resampled_gain, mean_and_std_over_splits, paired_gain
 from kdlib.learning.model_file import Model
-from kdlib.learning.network import multiply_adds, parameter_count
+from kdlib.learning.network import Network, multiply_adds, parameter_count
 from kdlib.numerics import exact
 
 FLOAT32_BYTES = 4
-BETTER = {("accuracy", "higher"): "better", ("accuracy", "lower"): "worse"}
-BETTER |= {("nll", "higher"): "worse", ("nll", "lower"): "better"}
+VERDICTS = {("accuracy", "higher"): "better", ("accuracy", "lower"): "worse"}
+VERDICTS |= {("nll", "higher"): "worse", ("nll", "lower"): "better"}
 
 
-def cost(sizes: Sequence[int], members: int = 1) -> dict[str, int]:
+def network_cost(sizes: Sequence[int], members: int = 1) -> dict[str, int]:
     """Count parameters, bytes of the float32 weights, and multiply-adds for one example.
 
     Parameters
@@ -34,7 +34,7 @@ def cost(sizes: Sequence[int], members: int = 1) -> dict[str, int]:
 
 
 def measure_absent(
-    answers: Answers, network: str, absent: np.ndarray
+    heldout: HeldoutLogits, network: str, absent: np.ndarray
 ) -> tuple[dict[str, dict[str, list[np.ndarray]]], list[np.ndarray]]:
     """Measure the accuracy on absent classes, as it is and with these classes' biases shifted.
 
@@ -42,7 +42,7 @@ def measure_absent(
 
     Parameters
     ----------
-    answers : Answers
+    heldout : HeldoutLogits
     network : str
     absent : np.ndarray, (classes,) bool
         Classes that the transfer set lacks.
@@ -54,10 +54,10 @@ def measure_absent(
     shifts : list of S arrays, (R,)
         In nats.
     """
-    shifts = answers.measured(network, "validation", lambda *pair: metrics.bias_shift(*pair, absent))
-    result = {part: {} for part in EVALUATED}
-    for part in EVALUATED:
-        pairs = list(zip(answers.logits[network][part], answers.labels[part], strict=True))
+    shifts = heldout.measure(network, "validation", lambda *pair: metrics.bias_shift(*pair, absent))
+    result = {subset: {} for subset in EVALUATED}
+    for subset in EVALUATED:
+        pairs = list(zip(heldout.logits[network][subset], heldout.labels[subset], strict=True))
         moved = [logits + shift[:, None, None] * absent for (logits, _), shift in zip(pairs, shifts, strict=True)]
         found = {"accuracy_shifted": [metrics.accuracy(m, own) for m, (_, own) in zip(moved, pairs, strict=True)]}
         among = [np.flatnonzero(absent[own]) for _, own in pairs]
@@ -67,19 +67,19 @@ def measure_absent(
                     metrics.accuracy(stack[:, rows], own[rows])
                     for stack, (_, own), rows in zip(stacks, pairs, among, strict=True)
                 ]
-        result[part] = found
+        result[subset] = found
     return result, shifts
 
 
 def gain(
-    answers: Answers, part: str, key: str, train_examples: int, pair: Sequence[str] = ("student", "baseline")
+    heldout: HeldoutLogits, subset: str, key: str, train_examples: int, pair: Sequence[str] = ("student", "baseline")
 ) -> dict[str, float | str]:
     """Compare the first network of a pair with the second: over splits if there are several, else over replicas.
 
     Parameters
     ----------
-    answers : Answers
-    part : str
+    heldout : HeldoutLogits
+    subset : str
         `validation` or `test`.
     key : str
         Of `kdlib.evaluation.metrics.MEASURES`.
@@ -92,19 +92,19 @@ def gain(
     dict
         See `kdlib.evaluation.statistics.paired_gain`.
     """
-    first, second = (answers.measured(name, part, metrics.MEASURES[key]) for name in pair)
-    if answers.splits == 1:
+    first, second = (heldout.measure(name, subset, metrics.MEASURES[key]) for name in pair)
+    if heldout.splits == 1:
         return paired_gain(first[0], second[0])
     differences = [exact.mean((one - other)[None], axis=1)[0] for one, other in zip(first, second, strict=True)]
-    return corrected_resampled_gain(np.array(differences), train_examples, len(answers.labels[part][0]))
+    return corrected_resampled_gain(np.array(differences), train_examples, len(heldout.labels[subset][0]))
 
 
-def pooled(answers: Answers) -> dict:
+def pooled_measures(heldout: HeldoutLogits) -> dict:
     """Measure on the test examples of all splits, each once: accuracy with interval, calibration, McNemar's p."""
     result = {}
     right = {}
     for name in NETWORKS:
-        logits, labels = answers.pooled(name)
+        logits, labels = heldout.pooled(name)
         right[name] = metrics.predictions(logits)[0] == labels
         correct = int(np.count_nonzero(right[name]))
         low, high = wilson_interval(correct, len(labels))
@@ -112,34 +112,37 @@ def pooled(answers: Answers) -> dict:
         result[name]["ece"] = float(metrics.expected_calibration_error(logits, labels)[0])
     only_student = int(np.count_nonzero(right["student"] & ~right["baseline"]))
     only_baseline = int(np.count_nonzero(right["baseline"] & ~right["student"]))
-    result["mcnemar_p"] = mcnemar(only_student, only_baseline)
+    result["mcnemar_p"] = mcnemar_p_value(only_student, only_baseline)
     return result
 
 
-def of_quantized(answers: Answers, quantized: Sequence, train_examples: int) -> dict:
+def quantized_measures(heldout: HeldoutLogits, quantized: Sequence, train_examples: int) -> dict:
     """Measure the quantized student: its metrics, and its fidelity to the teacher and to the float student."""
-    logits = answers.logits
+    logits = heldout.logits
     result = {"bits": quantized[0].bits}
-    for part in EVALUATED:
-        values = {key: answers.measured("quantized", part, measure) for key, measure in metrics.MEASURES.items()}
+    for subset in EVALUATED:
+        values = {key: heldout.measure("quantized", subset, measure) for key, measure in metrics.MEASURES.items()}
         for key, measure in metrics.FIDELITY.items():
-            stacks = [logits[name][part] for name in ("quantized", "teacher", "student")]
+            stacks = [logits[name][subset] for name in ("quantized", "teacher", "student")]
             values[key] = [measure(ours, teacher[0]) for ours, teacher, _ in zip(*stacks, strict=True)]
             values[f"{key}_student"] = [
                 np.concatenate([measure(own[None], of) for own, of in zip(ours, student, strict=True)])
                 for ours, _, student in zip(*stacks, strict=True)
             ]
-        result[part] = {key: over_splits(value) for key, value in values.items()}
+        result[subset] = {key: mean_and_std_over_splits(value) for key, value in values.items()}
     pair = ("quantized", "student")
-    result["gain"] = {p: {"accuracy": gain(answers, p, "accuracy", train_examples, pair)} for p in EVALUATED}
+    result["gain"] = {
+        subset: {"accuracy": gain(heldout, subset, "accuracy", train_examples, pair)} for subset in EVALUATED
+    }
     size = sum(array.nbytes for array in quantized[0].arrays().values())  # integers
-    return result | cost(quantized[0].sizes) | {"bytes": size}
+    return result | network_cost(quantized[0].sizes) | {"bytes": size}
 
 
-def report(
+def build_report(
     dataset: Dataset,
     models: dict[str, Model],
-    answers: Answers,
+    heldout: HeldoutLogits,
+    linear_network: Network,
     transfer_classes: Sequence[str] | None = None,
     quantized: Sequence = (),
     settings: Mapping | Sequence = (),
@@ -151,58 +154,63 @@ def report(
     dataset : Dataset
     models : dict
         {network: Model}.
-    answers : Answers
+    heldout : HeldoutLogits
         Of these models.
+    linear_network : Network
+        As for `kdlib.evaluation.collapse.find_collapsed`.
     transfer_classes, quantized
-        As for `kdlib.evaluation.heldout.answers`.
+        As for `kdlib.evaluation.heldout.predict_heldout`.
     settings : dict, optional
         As for `kdlib.evaluation.collapse.advice`.
     """
-    examples = {"validation": len(answers.labels["validation"][0]), "test": answers.test_examples}
+    examples = {"validation": len(heldout.labels["validation"][0]), "test": heldout.test_examples}
     trained_on = int(np.count_nonzero(dataset.y[dataset.rows("train")] >= 0))
-    result = {"splits": answers.splits, "examples": examples, "train_examples": trained_on}
+    result = {"splits": heldout.splits, "examples": examples, "train_examples": trained_on}
     absent = ~np.isin(dataset.class_names, transfer_classes or dataset.class_names)
     if absent.any():
-        result["absent_examples"] = {p: int(np.count_nonzero(absent[answers.labels[p][0]])) for p in EVALUATED}
+        result["absent_examples"] = {
+            subset: int(np.count_nonzero(absent[heldout.labels[subset][0]])) for subset in EVALUATED
+        }
     for name in NETWORKS:
         result[name] = {}
         partial = absent.any() and name != "teacher"
         if partial:
-            of_absent, shifts = measure_absent(answers, name, absent)
-            result[name]["bias_shift"] = over_splits(shifts)
-        for part in EVALUATED:
-            values = {key: answers.measured(name, part, measure) for key, measure in metrics.MEASURES.items()}
+            of_absent, shifts = measure_absent(heldout, name, absent)
+            result[name]["bias_shift"] = mean_and_std_over_splits(shifts)
+        for subset in EVALUATED:
+            values = {key: heldout.measure(name, subset, measure) for key, measure in metrics.MEASURES.items()}
             if name != "teacher":
-                values |= of_absent[part] if partial else {}
-                pairs = list(zip(answers.logits[name][part], answers.logits["teacher"][part], strict=True))
+                values |= of_absent[subset] if partial else {}
+                pairs = list(zip(heldout.logits[name][subset], heldout.logits["teacher"][subset], strict=True))
                 values |= {k: [measure(z, v[0]) for z, v in pairs] for k, measure in metrics.FIDELITY.items()}
-            result[name][part] = {key: over_splits(value) for key, value in values.items()}
+            result[name][subset] = {key: mean_and_std_over_splits(value) for key, value in values.items()}
         if models[name].network:
             members = models[name].network.replicas // dataset.splits if name == "teacher" else 1
-            result[name] |= cost(models[name].network.sizes, members)
+            result[name] |= network_cost(models[name].network.sizes, members)
     result["teacher"] |= {k: v for k, v in models["teacher"].origin.items() if k in ("model", "one_for_all", "bytes")}
     known = [key for key in ("parameters", "bytes", "multiply_adds") if key in result["teacher"]]
     if known:
         result["compression"] = {key: result["teacher"][key] / result["student"][key] for key in known}
     if quantized:
-        result["quantized"] = of_quantized(answers, quantized, result["train_examples"])
-    collapsed = collapse.examine(dataset, models, answers, settings)
+        result["quantized"] = quantized_measures(heldout, quantized, result["train_examples"])
+    collapsed = collapse.find_collapsed(dataset, models, heldout, linear_network, settings)
     if collapsed:
         result["collapsed"] = collapsed
     result["gain"] = {
-        p: {k: gain(answers, p, k, result["train_examples"]) for k in ("accuracy", "nll")} for p in EVALUATED
+        subset: {k: gain(heldout, subset, k, result["train_examples"]) for k in ("accuracy", "nll")}
+        for subset in EVALUATED
     }
     quantized_gains = result["quantized"]["gain"].values() if quantized else ()
     for gains in (*result["gain"].values(), *quantized_gains):
         for key, found in gains.items():
-            found["verdict"] = BETTER.get((key, found["verdict"]), found["verdict"])
+            found["verdict"] = VERDICTS.get((key, found["verdict"]), found["verdict"])
             if {"baseline", "student"} & collapsed.keys():
                 found["verdict"] = "no verdict, a training has collapsed"
-    return result | {"pooled": pooled(answers)}
+    return result | {"pooled": pooled_measures(heldout)}
 
 
 def headline(result: dict) -> dict:
-    """Select the content of metrics.json from that of `report`: what one looks at first."""
+    """Select the content of metrics.json from the report: what one looks at first."""
     test = {name: result[name]["test"] for name in NETWORKS}
     gained = result["gain"]["test"]["accuracy"]
     head = {f"{name}_accuracy": test[name]["accuracy"]["mean"] for name in NETWORKS}

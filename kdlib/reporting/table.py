@@ -1,10 +1,10 @@
-"""The report as a table and sentences to read."""
+"""The report as rows of a table and sentences, and both as Markdown."""
 
 from collections.abc import Sequence
 
 from kdlib.evaluation.heldout import EVALUATED, NETWORKS
 from kdlib.evaluation.intervals import wilson_interval
-from kdlib.evaluation.statistics import EQUAL
+from kdlib.evaluation.statistics import ALL_EQUAL
 
 
 def _cell(value, factor=1.0, digits=2):
@@ -12,72 +12,96 @@ def _cell(value, factor=1.0, digits=2):
     return f"{factor * value['mean']:.{digits}f}{spread}"
 
 
+# Label, key, factor to the unit, and decimals of each measure.
+MEASURE_FORMATS = (
+    ("accuracy %", "accuracy", 100, 2),
+    ("accuracy on absent classes %", "accuracy_absent", 100, 2),
+    ("accuracy, biases shifted %", "accuracy_shifted", 100, 2),
+    ("… on absent classes %", "accuracy_absent_shifted", 100, 2),
+    ("NLL, nats", "nll", 1, 4),
+    ("calibration error %", "ece", 100, 2),
+    ("Brier score", "brier", 1, 4),
+    ("agrees with teacher %", "agreement", 100, 2),
+    ("KL from teacher, nats", "kl", 1, 4),
+    ("agrees with student %", "agreement_student", 100, 2),
+)
+SIZE_LABELS = ("parameters", "bytes", "bytes on disk", "multiply-adds")
 # Of each measure the name, the factor to its unit, the unit, and the decimals.
-GAINS = {"accuracy": ("accuracy", 100, " points", 2), "nll": ("NLL", 1, " nats", 4)}
+GAIN_FORMATS = {"accuracy": ("accuracy", 100, " points", 2), "nll": ("NLL", 1, " nats", 4)}
 
 
-def gain_line(result: dict, split: str, key: str, pair: Sequence[str] = ("student", "baseline")) -> str:
+def gain_line(result: dict, subset: str, key: str, pair: Sequence[str] = ("student", "baseline")) -> str:
     """Return a line with the gain of one network over another, its standard error, and the verdict in words.
 
     Parameters
     ----------
     result : dict
-        Of `kdlib.reporting.report.report`, or its part `quantized`.
-    split : str
-        The subset, `validation` or `test`.
+        Of `kdlib.reporting.report.build_report`, or its part `quantized`.
+    subset : str
+        `validation` or `test`.
     key : str
-        Of GAINS.
+        Of GAIN_FORMATS.
     pair : sequence of two str, optional
         Names of the networks.
     """
-    name, factor, unit, digits = GAINS[key]
-    gain = result["gain"][split][key]
+    name, factor, unit, digits = GAIN_FORMATS[key]
+    gain = result["gain"][subset][key]
     verdict = f"the {pair[0]} is {gain['verdict']}" if gain["verdict"] in ("better", "worse") else gain["verdict"]
-    equal = gain["verdict"] == EQUAL  # then the standard error is left out: 0 would look like certainty
+    equal = gain["verdict"] == ALL_EQUAL  # then the standard error is left out: 0 would look like certainty
     error = f" ± {factor * gain['standard_error']:.{digits}f}" if "standard_error" in gain and not equal else ""
-    verdict += "; NLL has finer steps" if equal and key == "accuracy" and "nll" in result["gain"][split] else ""
+    verdict += "; NLL has finer steps" if equal and key == "accuracy" and "nll" in result["gain"][subset] else ""
     mean = round(factor * gain["mean"], digits) + 0.0
-    return f"{split} {name}, {pair[0]} - {pair[1]}: {mean:+.{digits}f}{error}{unit}: {verdict}"
+    return f"{subset} {name}, {pair[0]} - {pair[1]}: {mean:+.{digits}f}{error}{unit}: {verdict}"
 
 
-def table(result: dict) -> str:
-    """Format the report of `kdlib.reporting.report.report` in Markdown, readable on a terminal too."""
+def column_names(result: dict) -> tuple[str, ...]:
+    """Return the names of the table's columns; the first one, of the labels, is empty."""
     quantized = result.get("quantized")
-    columns = [result[name] for name in NETWORKS] + [quantized] * bool(quantized)
-    head = ("", *NETWORKS, *([f"int{quantized['bits']}"] if quantized else []))
-    rows = []
-    for split in EVALUATED:
-        for label, key, factor, digits in (
-            ("accuracy %", "accuracy", 100, 2),
-            ("accuracy on absent classes %", "accuracy_absent", 100, 2),
-            ("accuracy, biases shifted %", "accuracy_shifted", 100, 2),
-            ("… on absent classes %", "accuracy_absent_shifted", 100, 2),
-            ("NLL, nats", "nll", 1, 4),
-            ("calibration error %", "ece", 100, 2),
-            ("Brier score", "brier", 1, 4),
-            ("agrees with teacher %", "agreement", 100, 2),
-            ("KL from teacher, nats", "kl", 1, 4),
-            ("agrees with student %", "agreement_student", 100, 2),
-        ):
-            cells = [column[split].get(key) for column in columns]
-            if any(cells):
-                rows.append((f"{split} {label}", *(_cell(c, factor, digits) if c else "" for c in cells)))
-    for label in ("parameters", "bytes", "bytes on disk", "multiply-adds"):
-        cells = [column.get(label.replace("-", "_").replace(" ", "_")) for column in columns]
-        if any(cells):
-            rows.append((label, *(f"{cell:,}" if cell else "" for cell in cells)))
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines = [
-        "| "
-        + " | ".join([row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)])
-        + " |"
-        for row in (head, rule, *rows)
-    ]
-    lines.append("")
-    lines += [gain_line(result, split, key) for split in EVALUATED for key in GAINS]
+    return ("", *NETWORKS, *([f"int{quantized['bits']}"] if quantized else []))
+
+
+def table_rows(result: dict, subsets: Sequence[str] = EVALUATED) -> list[tuple[str, ...]]:
+    """Return the rows of the table: a label and one cell of text for each network.
+
+    Parameters
+    ----------
+    result : dict
+        Of `kdlib.reporting.report.build_report`.
+    subsets : sequence of str, optional
+        Whose measures to show, of `validation` and `test`. The sizes of the networks follow them.
+    """
+    quantized = result.get("quantized")
+    networks = [result[name] for name in NETWORKS] + [quantized] * bool(quantized)
+    found = []
+    for subset in subsets:
+        for label, key, factor, digits in MEASURE_FORMATS:
+            values = [network[subset].get(key) for network in networks]
+            if any(values):
+                found.append((f"{subset} {label}", *(_cell(v, factor, digits) if v else "" for v in values)))
+    for label in SIZE_LABELS:
+        sizes = [network.get(label.replace("-", "_").replace(" ", "_")) for network in networks]
+        if any(sizes):
+            found.append((label, *(f"{size:,}" if size else "" for size in sizes)))
+    return found
+
+
+def sentences(result: dict, subsets: Sequence[str] = EVALUATED) -> list[str]:
+    """Return what is said below the table: gains, compression, how to read it, notes and warnings.
+
+    A long sentence has a line break.
+
+    Parameters
+    ----------
+    result : dict
+        Of `kdlib.reporting.report.build_report`.
+    subsets : sequence of str, optional
+        Whose gains to tell, of `validation` and `test`.
+    """
+    quantized = result.get("quantized")
+    lines = [gain_line(result, subset, key) for subset in subsets for key in GAIN_FORMATS]
     if quantized:
-        lines += [gain_line(quantized, split, "accuracy", (head[-1], "student")) for split in EVALUATED]
+        pair = (column_names(result)[-1], "student")
+        lines += [gain_line(quantized, subset, "accuracy", pair) for subset in subsets]
     if "compression" in result:
         ratios = {k: v for k, v in result["compression"].items() if k != "bytes" or "model" in result["teacher"]}
         lines.append(
@@ -86,10 +110,12 @@ def table(result: dict) -> str:
     n = result["examples"]["test"]
     splits = result["splits"]
     over = f"over {splits} splits, by the corrected resampled t-test" if splits > 1 else "over replicas on one split"
-    lines.append(f"± in the table is the std, below it the standard error, {over};")
     low, high = wilson_interval(result["student"]["test"]["accuracy"]["mean"] * n, n)
     interval = f"from {100 * low:.2f} to {100 * high:.2f} %"
-    lines.append(f"{n:,} test examples alone leave the student's accuracy a 95 % interval {interval}")
+    lines.append(
+        f"± in the table is the std, below it the standard error, {over};\n"
+        f"{n:,} test examples alone leave the student's accuracy a 95 % interval {interval}"
+    )
     if "model" in result["teacher"]:
         lines.append(f"teacher: {result['teacher']['model']}; the promise of same bytes begins at its logits")
     if result["teacher"].get("one_for_all"):
@@ -100,4 +126,16 @@ def table(result: dict) -> str:
     collapsed = result.get("collapsed", {})
     for name in filter(collapsed.get, NETWORKS):
         lines.append(f"warning: the {name} {collapsed[name]['reason']}; {collapsed[name]['advice']}")
-    return "\n".join(lines)
+    return lines
+
+
+def format_report(result: dict) -> str:
+    """Format the report of `kdlib.reporting.report.build_report` in Markdown, readable on a terminal too."""
+    cells = [column_names(result), *table_rows(result)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ("-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])))
+    lines = []
+    for label, *values in cells:
+        aligned = [value.rjust(width) for value, width in zip(values, widths[1:], strict=True)]
+        lines.append(f"| {' | '.join([label.ljust(widths[0]), *aligned])} |")
+    return "\n".join([*lines, "", *sentences(result)])

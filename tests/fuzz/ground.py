@@ -44,7 +44,7 @@ def params():
 
 def _options():
     """Of all stages: an option for each path."""
-    return command_line.parser("", *vars(command_line.PATHS))
+    return command_line.stage_parser("", *vars(command_line.PATHS))
 
 
 def stage(name, *arguments):
@@ -56,7 +56,7 @@ def stage(name, *arguments):
 
     def run():
         budget.available, budget.YEAR = lambda: 1 << 28, 0.05
-        command_line.run(main, _options().parse_args(arguments))
+        command_line.run_stage(main, _options().parse_args(arguments))
 
     return run
 

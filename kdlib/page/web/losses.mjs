@@ -45,7 +45,10 @@ export function hardGradient(logits, label) {
 
 /** alpha scale KL + (1 - alpha) CE, scale = T^2 or 1, and alpha = 1 for an example without a label. */
 export class Distillation {
-    constructor({ temperature, alpha, scaleByT2 }) {
+    constructor({ loss, temperature, alpha, scaleByT2 }) {
+        if (loss !== "kd") {
+            throw new Error(`loss: got ${loss}; needs kd`);
+        }
         this.temperature = temperature;
         this.alpha = alpha;
         this.scale = scaleByT2 ? temperature * temperature : 1;

@@ -2,9 +2,18 @@
 
 const FLUSH = 1.5 * 2 ** -77;
 
+/** The factor of the learning rate after a share of the steps. */
+const SCHEDULES = new Map([
+    ["constant", () => 1],
+    ["linear", (share) => 1 - share],
+]);
+
 /** Learning rate of a step, of `steps` in all. */
 export function rateAt(recipe, step, steps) {
-    const rate = recipe.schedule === "constant" ? recipe.rate : recipe.rate * (1 - step / steps);
+    if (!SCHEDULES.has(recipe.schedule)) {
+        throw new Error(`schedule: got ${recipe.schedule}; needs one of ${[...SCHEDULES.keys()].join(", ")}`);
+    }
+    const rate = recipe.rate * SCHEDULES.get(recipe.schedule)(step / steps);
     const rising = recipe.warmup * steps;
     return step + 1 < rising ? rate * ((step + 1) / rising) : rate;
 }

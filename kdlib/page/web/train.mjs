@@ -11,11 +11,10 @@ const WHO = [
     ["baseline", "the control"],
 ];
 
-function lead({ recipe, rows, all, split, changed }) {
-    const plainer = changed.length ? ` Plainer here than params.yaml has it: ${changed.join(", ")}.` : "";
+function lead({ recipe, rows, all, split }) {
     const numbers = rows.shape[0] < all ? [rows.shape[0], all] : [all];
     const count = numbers.map((n) => n.toLocaleString("en")).join(" of the ");
-    return `A network ${recipe.sizes.join("-")} on ${count} examples of split ${split}, by stochastic gradient descent with momentum ${recipe.momentum}, from the same weights and through the same batches as in Python.${plainer}`;
+    return `A network ${recipe.sizes.join("-")} on ${count} examples of split ${split}, by stochastic gradient descent with momentum ${recipe.momentum}, from the same weights and through the same batches as in Python.`;
 }
 
 function controls(lesson, state) {
@@ -60,7 +59,7 @@ function buttons(lesson, state, trainer) {
 export function train(content, examples, state, kernel) {
     const { lesson } = content;
     if (!lesson) {
-        byId("train-lead").textContent = "This dataset’s rows are too large for a page to train on.";
+        byId("train-lead").textContent = content.untrained;
         byId("train-body").hidden = true;
         return;
     }

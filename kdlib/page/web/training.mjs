@@ -8,7 +8,7 @@ import { layerViews, Network } from "./network.mjs";
 import { permutation, stream } from "./streams.mjs";
 
 /**
- * recipe: {sizes, epochs, rate, batch, momentum, nesterov, schedule, warmup, temperature, alpha, scaleByT2, seed,
+ * recipe: {sizes, epochs, rate, batch, momentum, nesterov, schedule, warmup, loss, temperature, alpha, scaleByT2, seed,
  * replica}. data: {x: rows of scaled doubles, labels, teacher: logits of each row, validation: {x, labels}}.
  */
 export class Training {

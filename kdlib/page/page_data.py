@@ -1,4 +1,4 @@
-"""The content of the page, for JSON: arrays from the artifacts, thinned to limited sizes."""
+"""The data of the page, for JSON: arrays from the artifacts, thinned to limited sizes."""
 
 import base64
 import hashlib
@@ -12,26 +12,26 @@ from kdlib.io.chunks import canonical_chunks, positive_zeros
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model
 from kdlib.learning.stack import parts
-from kdlib.page.browser_training import Lesson
-from kdlib.reporting.table import table
+from kdlib.page.browser_training import BrowserTraining
+from kdlib.reporting.table import column_names, sentences, table_rows
 
-ROOM = 340_000  # bytes of the examples that are shown, at most; as many for those that are trained on
-WEIGHTS = 300_000  # bytes of a network's weights, at most
-KINDS = ("uint8", "int8", "int32", "float32", "float64")
+MAX_EXAMPLE_BYTES = 340_000  # of the examples that are shown; as many for those that are trained on
+MAX_WEIGHT_BYTES = 300_000  # of a network
+DTYPES = ("uint8", "int8", "int32", "float32", "float64")
 
 
 def _bytes(array):
     return positive_zeros(array).astype(array.dtype.newbyteorder("<")).tobytes()
 
 
-def packed(array: np.ndarray) -> dict:
+def encode_array(array: np.ndarray) -> dict:
     """Encode an array: {type, shape, data}, little-endian, in base64."""
-    if array.dtype.name not in KINDS:
+    if array.dtype.name not in DTYPES:
         array = array.astype(np.int32 if array.dtype.kind in "biu" else np.float64)
     return {"type": array.dtype.name, "shape": list(array.shape), "data": base64.b64encode(_bytes(array)).decode()}
 
 
-def sha256(array: np.ndarray) -> str:
+def array_sha256(array: np.ndarray) -> str:
     """Hash the bytes of an array, little-endian and without negative zeros; in hex."""
     return hashlib.sha256(_bytes(array)).hexdigest()
 
@@ -47,9 +47,9 @@ def _raw(dataset, rows):
     return x[rows].astype(np.uint8 if bytes_hold else np.float64)
 
 
-def room(dataset: Dataset) -> int:
-    """Return how many examples fit, each with the logits of three networks."""
-    return ROOM // (_raw(dataset, [0]).nbytes + 4 * len(NETWORKS) * len(dataset.class_names))
+def max_examples(dataset: Dataset) -> int:
+    """Return how many examples fit into the page, each with the logits of three networks."""
+    return MAX_EXAMPLE_BYTES // (_raw(dataset, [0]).nbytes + 4 * len(NETWORKS) * len(dataset.class_names))
 
 
 def _shown(dataset, predictions, most):
@@ -67,16 +67,17 @@ def _shown(dataset, predictions, most):
     return rows[kept], logits
 
 
-def content(
+def page_data(
     dataset: Dataset,
     models: dict[str, Model],
     integers: Deployed,
     predictions: dict[str, np.ndarray],
-    lesson: Lesson | None,
+    training: BrowserTraining | None,
+    why_untrained: str = "",
 ) -> dict:
-    """Collect what the page shows; train the networks of the lesson for comparison with the browser's.
+    """Collect what the page shows; train the networks of `training` for comparison with the browser's.
 
-    All indices of examples are positions in the content's `x` and `y`.
+    All indices of examples are positions in the data's `x` and `y`.
 
     Parameters
     ----------
@@ -87,97 +88,100 @@ def content(
         The deployed student as integers.
     predictions : dict
         Arrays of the stage evaluate's file.
-    lesson : Lesson or None
+    training : BrowserTraining or None
+    why_untrained : str, optional
+        A sentence for the page, if `training` is None.
 
     Raises
     ------
     UserError
         If `predictions` belong to another dataset.
     """
-    rows, logits_shown = _shown(dataset, predictions, room(dataset))
-    used = [lesson.rows, lesson.validation] if lesson else []
+    rows, logits_shown = _shown(dataset, predictions, max_examples(dataset))
+    used = [training.rows, training.validation] if training else []
     all_rows = np.unique(np.concatenate([rows, *used]))
 
     def places(of):
-        return packed(np.searchsorted(all_rows, of).astype(np.int32))
+        return encode_array(np.searchsorted(all_rows, of).astype(np.int32))
 
     split = integers.about.split
     logits = models["teacher"].logits
-    scaling = {name: packed(getattr(dataset, name)[split]) for name in ("offset", "scale")}
+    scaling = {name: encode_array(getattr(dataset, name)[split]) for name in ("offset", "scale")}
     found = {
         "classes": dataset.class_names, "features": [] if dataset.image_shape else dataset.feature_names,
         "image": list(dataset.image_shape), "dataset": dataset.digest, "highest": float(np.max(dataset.x)),
-        "x": packed(_raw(dataset, all_rows)), "y": packed(dataset.y[all_rows].astype(np.int32)), "scaling": scaling,
-        "shown": {"rows": places(rows)} | {name: packed(values) for name, values in logits_shown.items()},
+        "x": encode_array(_raw(dataset, all_rows)), "y": encode_array(dataset.y[all_rows].astype(np.int32)),
+        "scaling": scaling,
+        "shown": {"rows": places(rows)} | {name: encode_array(values) for name, values in logits_shown.items()},
         "teacher": _teacher(models["teacher"], dataset.splits, split), "integers": _integers(integers),
-        "deployed": sha256(models["student"].deployed), "lesson": None,
+        "deployed": array_sha256(models["student"].deployed), "lesson": None, "untrained": why_untrained,
     }  # fmt: skip
-    if lesson:
+    if training:
         deployed = models["student"].sweep.deployed_network()[2]
-        found["lesson"] = _lesson(dataset, lesson, logits[split]) | {
-            "replica": min(deployed, len(lesson.streams.replicas) - 1),
-            "rows": places(lesson.rows), "all": len(dataset.rows("train", split)),
-            "labels": packed(dataset.labels(lesson.rows, split).astype(np.int32)),
-            "labeled": places(lesson.labeled), "validation": places(lesson.validation),
-            "logits": packed(logits[split][lesson.rows]),
+        found["lesson"] = _trained(dataset, training, logits[split]) | {
+            "replica": min(deployed, len(training.streams.replicas) - 1),
+            "rows": places(training.rows), "all": len(dataset.rows("train", split)),
+            "labels": encode_array(dataset.labels(training.rows, split).astype(np.int32)),
+            "labeled": places(training.labeled), "validation": places(training.validation),
+            "logits": encode_array(logits[split][training.rows]),
         }  # fmt: skip
     return found
 
 
-def _lesson(dataset, lesson, logits):
-    """Train the lesson's networks; return recipes, curves, and the SHA-256 of each network's parameters."""
-    trained = {"student": lesson.student(dataset, logits), "baseline": lesson.baseline(dataset)}
+def _trained(dataset, training, logits):
+    """Train the networks; return recipes, curves, and the SHA-256 of each network's parameters."""
+    trained = {"student": training.student(dataset, logits), "baseline": training.baseline(dataset)}
     found = {}
-    for name, recipe in (("student", lesson.recipe), ("baseline", lesson.control)):
+    for name, recipe in (("student", training.recipe), ("baseline", training.control)):
         network, curve = trained[name]
-        found[name] = {key: packed(values) for key, values in curve.items()}
-        found[name] |= {"sha256": [sha256(own) for own in network.parameters], "epochs": recipe.epochs}
+        found[name] = {key: encode_array(values) for key, values in curve.items()}
+        found[name] |= {"sha256": [array_sha256(own) for own in network.parameters], "epochs": recipe.epochs}
         found[name]["rate"] = recipe.learning_rate
     names = ("batch_size", "momentum", "nesterov", "schedule", "warmup")
-    found["recipe"] = {name: getattr(lesson.recipe, name) for name in names} | lesson.setting
+    found["recipe"] = {name: getattr(training.recipe, name) for name in names} | training.objective
     found["recipe"]["sizes"] = list(trained["student"][0].sizes)
-    streams = {"seed": lesson.streams.seed, "replicas": list(lesson.streams.replicas)}
-    return found | streams | {"split": lesson.split, "changed": list(lesson.changed)}
+    streams = {"seed": training.streams.seed, "replicas": list(training.streams.replicas)}
+    return found | streams | {"split": training.split}
 
 
 def _integers(deployed):
     """Encode the integer network, with the SHA-256 of its concatenated int32 arrays; None if it is too large."""
     network = deployed.network
     layers = [array for layer in network.layers for array in layer]
-    if sum(array.nbytes for array in layers) > WEIGHTS:  # integers
+    if sum(array.nbytes for array in layers) > MAX_WEIGHT_BYTES:  # integers
         return None
     arrays = [np.ravel(array).astype(np.int32) for array in (*layers, *network.shifts)]
     return {
-        "bits": network.bits, "layers": [[packed(array) for array in layer] for layer in network.layers],
-        "shifts": [packed(shifts) for shifts in network.shifts], "input_exponent": network.input_exponent,
+        "bits": network.bits, "layers": [[encode_array(array) for array in layer] for layer in network.layers],
+        "shifts": [encode_array(shifts) for shifts in network.shifts], "input_exponent": network.input_exponent,
         "zero_point": network.zero_point, "logit_exponent": network.logit_exponent,
-        "offset": packed(deployed.offset), "scale": packed(deployed.scale), "sha256": sha256(np.concatenate(arrays)),
+        "offset": encode_array(deployed.offset), "scale": encode_array(deployed.scale),
+        "sha256": array_sha256(np.concatenate(arrays)),
     }  # fmt: skip
 
 
 def _teacher(model, splits, split):
     """Encode the weights of a split's members, (R, parameters) float32; None if there are none, or too large ones."""
     own = model.network.part(parts(splits, model.network.replicas)[split]) if model.network else None
-    if own is None or own.parameters.nbytes > WEIGHTS:
+    if own is None or own.parameters.nbytes > MAX_WEIGHT_BYTES:
         return None
-    return {"sizes": list(own.sizes), "parameters": packed(own.parameters)}
+    return {"sizes": list(own.sizes), "parameters": encode_array(own.parameters)}
 
 
-def worth(details: dict, pictures: dict[str, str]) -> dict:
+def results_section(details: dict, pictures: dict[str, str]) -> dict:
     """Convert the report to the page's section of results: its table without the validation rows, and the lines below.
 
     Parameters
     ----------
     details : dict
-        Of `kdlib.reporting.report.report`.
+        Of `kdlib.reporting.report.build_report`.
     pictures : dict
         {name: SVG text}.
     """
-    lines = table(details).replace(";\n", "; ").splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    shown = ("test",)
     return {
-        "rows": [row for row in rows if not row[0].startswith(("validation", "-"))],
-        "lines": [line for line in lines if line and not line.startswith(("|", "validation"))],
+        "rows": [column_names(details), *table_rows(details, shown)],
+        "lines": [line.replace("\n", " ") for line in sentences(details, shown)],
         "pictures": {name: f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
                      for name, svg in pictures.items()},
     }  # fmt: skip
