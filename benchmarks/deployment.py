@@ -2,8 +2,8 @@
 
 Bytes of flash and RAM and instructions for one row on a Cortex-M3 (arm-none-eabi-gcc -Os, by qemu-system-arm), and
 nanoseconds for one row here (gcc -O3 -march=native; from Python a call that gives probabilities), medians. All have the
-weights of models/deployed.npz. Needs the packages of requirements-bench.txt, and of Debian gcc, gcc-arm-none-eabi,
-libnewlib-arm-none-eabi and qemu-system-arm.
+weights of models/deployed/float.npz. Needs the packages of requirements-bench.txt, and of Debian gcc,
+gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm.
 """
 
 import re
@@ -136,7 +136,7 @@ def from_python(floats, integers, rows):
 
 def main():
     try:
-        floats, integers = kdlib.load("models/deployed.npz"), kdlib.load("models/deployed_int8.npz")
+        floats, integers = kdlib.load("models/deployed/float.npz"), kdlib.load("models/deployed/int.npz")
         dataset = Dataset.load("data/dataset.npz")
     except UserError as error:
         sys.exit(f"error: {error}")

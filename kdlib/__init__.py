@@ -4,7 +4,7 @@ BYTES = 1  # another number where the same parameters give other bytes: what an 
 
 
 def load(path):
-    """Load the network of `models/deployed.npz` or `models/deployed_int8.npz`.
+    """Load the network of `models/deployed/float.npz` or `models/deployed/int.npz`.
 
     Parameters
     ----------

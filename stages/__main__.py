@@ -1,4 +1,4 @@
-"""Run all eight stages in one process, without DVC: the same files, with the same bytes.
+"""Run all seven stages in one process, without DVC: the same files, with the same bytes.
 
 Reads params.yaml (or --config) and writes data/, models/ and metrics/ in the working directory.
 """
@@ -7,13 +7,13 @@ from kdlib.io.artifacts import write_json
 from kdlib.io.errors import UserError
 from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
 from kdlib.pipeline.schema import Params
-from stages import distill, evaluate, export, page, prepare, quantize, train_baseline, train_teacher
+from stages import deploy, distill, evaluate, page, prepare, train_baseline, train_teacher
 
 
 @writes(*vars(PATHS))
 def main(params: Params, paths: Paths = PATHS) -> dict:
     """Run all stages and return the report of `evaluate`."""
-    for stage in (prepare, train_teacher, train_baseline, distill, quantize, export):
+    for stage in (prepare, train_teacher, train_baseline, distill, deploy):
         stage.main(params, paths)
     result = evaluate.main(params, paths)
     page.main(params, paths)

@@ -19,7 +19,6 @@ from kdlib.reporting import csv_tables, plots, report
 from kdlib.reporting.table import gain_line, table
 
 log = logging.getLogger("evaluate")
-EXPORTED = ("quantized", "deployed", "integers")  # `--quantized=` with no path: without the column of the integers
 
 
 def refuse_mixed(models: dict[str, Model], params: Params, paths: Paths, dataset: Dataset) -> None:
@@ -91,14 +90,15 @@ def main(params: Params, paths: Paths = PATHS) -> dict:
     dataset = Dataset.load(paths.dataset)
     models = {name: load_model(getattr(paths, name), dataset, name == "teacher") for name in heldout.NETWORKS}
     refuse_mixed(models, params, paths, dataset)
-    quantized = load_stack(paths.quantized, models["student"].network) if paths.quantized else []
+    quantized = load_stack(f"{paths.deployed}/stack.npz", models["student"].network) if paths.deployed else []
     transfer = params.prepare.transfer_classes
     answers = heldout.answers(dataset, models, transfer, quantized)
     result = report.report(dataset, models, answers, transfer, quantized, settings(params, dataset))
     if quantized:
-        for name, path in (("student", paths.deployed), ("quantized", paths.integers)):
+        for name, file in (("student", "float.npz"), ("quantized", "int.npz")):
+            path = f"{paths.deployed}/{file}"
             if load(path).about != About.of(dataset, models["student"]):
-                raise UserError(f"{path}: not of this student; run the stage quantize again")
+                raise UserError(f"{path}: not of this student; run the stage deploy again")
             result[name]["bytes_on_disk"] = os.path.getsize(path)
     losses = csv_tables.curve_rows(models, "validation_loss")
     accuracies = csv_tables.curve_rows(models, "validation_accuracy")
@@ -140,4 +140,4 @@ def main(params: Params, paths: Paths = PATHS) -> dict:
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", *heldout.NETWORKS, *EXPORTED, "predictions", "metrics").parse_args())
+    run(main, parser(__doc__, "dataset", *heldout.NETWORKS, "deployed", "predictions", "metrics").parse_args())

@@ -14,10 +14,10 @@ from kdlib.page.browser_training import lesson
 from kdlib.page.content import content, room, worth
 from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
 from kdlib.pipeline.schema import Params
+from kdlib.reporting import csv_tables, plots
 from kdlib.reporting.table import table
 
 log = logging.getLogger("page")
-PICTURES = ("summary.svg", "sweep.svg")
 
 
 def written(path: str) -> str:
@@ -53,18 +53,19 @@ def main(params: Params, paths: Paths = PATHS) -> None:
     """
     dataset = Dataset.load(paths.dataset)
     models = {name: load_model(getattr(paths, name), dataset, name == "teacher") for name in NETWORKS}
-    integers = model_file.load(paths.integers)
+    path = f"{paths.deployed}/int.npz"
+    integers = model_file.load(path)
     predictions = read_npz(paths.predictions)
     for name, model in models.items():
         if model.sweep is None and name != "teacher":
             raise UserError(f"{getattr(paths, name)}: lacks weights_0; train it again")
     if models["student"].deployed is None or integers.about.dataset != dataset.digest:
-        raise UserError(f"{paths.integers}: not of {paths.student}; run the stages distill and quantize again")
+        raise UserError(f"{path}: not of {paths.student}; run the stages distill and deploy again")
     details = measured(f"{paths.metrics}/details.json")
-    pictures = {name: written(f"{paths.metrics}/{name}") for name in PICTURES}
+    pictures = {"summary.svg": written(f"{paths.metrics}/summary.svg")}
     tried = models["student"].sweep.settings
-    if max(len(set(tried.get(name, ()))) for name in ("temperature", "alpha")) < 2:
-        del pictures["sweep.svg"]  # it would be one point
+    if max(len(set(tried.get(name, ()))) for name in ("temperature", "alpha")) > 1:  # else it is one point
+        pictures["sweep.svg"] = plots.sweep(csv_tables.sweep_rows(models))
     asked = params.distill.model_dump() | params.distill.settings() | {"seed": params.seed, "replicas": params.replicas}
     asked["transfer_classes"] = params.prepare.transfer_classes
     taught = lesson(dataset, models, params.student.recipe(), asked, room(dataset))
@@ -74,4 +75,4 @@ def main(params: Params, paths: Paths = PATHS) -> None:
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", *NETWORKS, "integers", "predictions", "metrics", "page").parse_args())
+    run(main, parser(__doc__, "dataset", *NETWORKS, "deployed", "predictions", "metrics", "page").parse_args())

@@ -24,10 +24,11 @@ from kdlib.learning.model_file import ensemble_logits, load_model
 from kdlib.learning.stack import parts
 from kdlib.page import content
 from kdlib.page.assembly import KERNEL, PAGE, WEB, page
-from kdlib.pipeline.command_line import BASELINE, DATASET, INTEGERS, PREDICTIONS, STUDENT, TEACHER
+from kdlib.pipeline.command_line import BASELINE, DATASET, DEPLOYED, PREDICTIONS, STUDENT, TEACHER
 from kdlib.pipeline.command_line import PAGE as PATH
 from kdlib.reporting.svg_axes import COLORS
 
+INTEGERS = f"{DEPLOYED}/int.npz"
 DIGITS = {
     "prepare": {"dataset": "digits", "splits": 2, "max_samples": 700, "scaling": "auto"},
     "teacher": {"hidden": [24], "members": 2, "epochs": 10},
@@ -310,7 +311,7 @@ def test_an_example_of_the_test_set_gives_the_integers_of_python(opened, digits)
     network = load(digits / INTEGERS).network
     arrays = [np.ravel(a) for layer in network.layers for a in layer] + network.shifts
     digest = hashlib.sha256(np.concatenate([a.astype("<i4") for a in arrays]).tobytes()).hexdigest()
-    assert f"{digest}, as in models/deployed_int8.npz." in text(opened, "#draw-digest")
+    assert f"{digest}, as in models/deployed/int.npz." in text(opened, "#draw-digest")
 
 
 # What is trained

@@ -48,8 +48,8 @@ def load_stack(path: Path | str, student: "Network") -> list[IntegerNetwork]:
             IntegerNetwork.from_arrays({name: array[k] for name, array in arrays.items()}, about) for k in range(count)
         ]
     except (AttributeError, LookupError, OverflowError, StopIteration, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a stack of integer networks ({error}); run the stage quantize again") from None
+        raise UserError(f"{path}: not a stack of integer networks ({error}); run the stage deploy again") from None
     alike = [network.sizes for network in networks] == [student.sizes] * student.replicas
     if about.get("student") != digest(student.arrays()) or not alike:
-        raise UserError(f"{path}: made of another student; run the stage quantize again")
+        raise UserError(f"{path}: made of another student; run the stage deploy again")
     return networks

@@ -123,7 +123,8 @@ class Deployed:
     Raises
     ------
     UserError
-        By each method that takes rows: if they do not fit, or have numbers that are not finite.
+        If a scale is so small or so large that the files for other programs could not hold it. By each method that
+        takes rows: if they do not fit, or have numbers that are not finite.
     """
 
     network: FloatNetwork | IntegerNetwork
@@ -131,6 +132,12 @@ class Deployed:
     offset: np.ndarray
     scale: np.ndarray
     _warned_columns: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        low = np.min(self.scale)
+        high = np.max(self.scale)
+        if not (low >= 1 / MAX_SCALE and high <= MAX_SCALE):
+            raise UserError(f"a scale of {low:g} to {high:g}, not from {1 / MAX_SCALE:g} to {MAX_SCALE:g}")
 
     def _warn(self, unknown, rows):
         """Warn of columns that no warning has named yet."""
@@ -175,7 +182,7 @@ def deployed(network: FloatNetwork | IntegerNetwork, about: About, dataset: "Dat
 
 
 def load(path: Path | str) -> Deployed:
-    """Read a deployed network from a file that the stage quantize wrote.
+    """Read a deployed network from a file that the stage deploy wrote.
 
     Raises
     ------
@@ -184,7 +191,7 @@ def load(path: Path | str) -> Deployed:
     """
     arrays = read_npz(path)
     if "about" not in arrays:
-        raise UserError(f"{path}: no deployed network; name models/deployed.npz, which the stage quantize writes")
+        raise UserError(f"{path}: no deployed network; name models/deployed/float.npz, which the stage deploy writes")
     try:
         settings = read_json(arrays["about"].item())
         network = NETWORK_KINDS[settings["kind"]].from_arrays(arrays, settings)
@@ -194,11 +201,6 @@ def load(path: Path | str) -> Deployed:
         named = (len(about.features), len(about.classes))
         if ends != named or any(v.shape not in ((1,), ends[:1]) or not np.isfinite(v).all() for v in scaling):
             raise ValueError(f"{ends} inputs and outputs, {named} names, and scaling that is not of them or not finite")
-        scale = scaling[1]
-        if not (scale >= 1 / MAX_SCALE).all() or not (scale <= MAX_SCALE).all():
-            raise ValueError(
-                f"a scale of {scale.min():g} to {scale.max():g}, not from {1 / MAX_SCALE:g} to {MAX_SCALE:g}"
-            )
+        return Deployed(network, about, *scaling)
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a deployed network ({error}); write it again with the stage quantize") from None
-    return Deployed(network, about, *scaling)
+        raise UserError(f"{path}: not a deployed network ({error}); write it again with the stage deploy") from None

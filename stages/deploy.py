@@ -1,14 +1,18 @@
-"""Stage quantize: the student's networks as integers, and the deployed one -> models/quantized.npz, deployed*.npz"""
+"""Stage deploy: the student's networks as integers, and one network for kdlib, ONNX and C -> models/deployed/"""
 
 import logging
 from itertools import chain
 
 from kdlib.backends.arithmetic import Exact
 from kdlib.data.dataset import Dataset
+from kdlib.deployment.c_source import c_source
 from kdlib.deployment.float_network import FloatNetwork
 from kdlib.deployment.integer_stack import save_stack
 from kdlib.deployment.model_file import About, deployed
+from kdlib.deployment.onnx_export import onnx_file
 from kdlib.deployment.quantization import quantized
+from kdlib.io.artifacts import write_bytes, write_text
+from kdlib.io.atomic import replacing_folder
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import load_model
 from kdlib.learning.network import Network
@@ -16,10 +20,10 @@ from kdlib.learning.stack import parts
 from kdlib.pipeline.command_line import PATHS, Paths, parser, run, writes
 from kdlib.pipeline.schema import Params
 
-log = logging.getLogger("quantize")
+log = logging.getLogger("deploy")
 
 
-@writes("quantized", "deployed", "integers")
+@writes("deployed")
 def main(params: Params, paths: Paths = PATHS) -> None:
     """Run the stage. Raises UserError if the student's file lacks the network to deploy."""
     dataset = Dataset.load(paths.dataset)
@@ -35,11 +39,15 @@ def main(params: Params, paths: Paths = PATHS) -> None:
     (integers,) = quantized(network, dataset, about.split, bits)
     deployed_floats = deployed(FloatNetwork(network), about, dataset)
     deployed_integers = deployed(integers, about, dataset)
-    save_stack(paths.quantized, list(chain.from_iterable(networks)), model.network)
-    deployed_floats.save(paths.deployed)
-    deployed_integers.save(paths.integers)
+    with replacing_folder(paths.deployed) as folder:
+        save_stack(folder / "stack.npz", list(chain.from_iterable(networks)), model.network)
+        deployed_floats.save(folder / "float.npz")
+        deployed_integers.save(folder / "int.npz")
+        write_bytes(folder / "student.onnx", onnx_file(deployed_floats))
+        write_bytes(folder / "student_int.onnx", onnx_file(deployed_integers))
+        write_text(folder / "student.h", c_source(deployed_integers))
     log.info("%s: replica %d of split %d, %s", paths.deployed, about.replica, about.split, about.setting)
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "dataset", "student", "quantized", "deployed", "integers").parse_args())
+    run(main, parser(__doc__, "dataset", "student", "deployed").parse_args())
