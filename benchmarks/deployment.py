@@ -140,7 +140,7 @@ def main():
         dataset = Dataset.load("data/dataset.npz")
     except UserError as error:
         sys.exit(f"error: {error}")
-    rows = dataset.x[dataset.rows("test", floats.about.split)[:ROWS]].astype(np.float64)
+    rows = dataset.x[dataset.rows("test", floats.card.split)[:ROWS]].astype(np.float64)
     subjects = {
         f"C by kdlib, integers of {integers.network.bits} bits": (of_kdlib, integers),
         "C by emlearn, float32, without scaling": (of_emlearn, floats),

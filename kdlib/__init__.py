@@ -12,7 +12,7 @@ def load(path):
 
     Returns
     -------
-    kdlib.deployment.model_file.Deployed
+    kdlib.deployment.model_file.DeployedModel
         Its `predict`, `predict_proba` and `logits` take raw rows: a DataFrame, a dict of columns, a list of dicts, or
         an array.
 

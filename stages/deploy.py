@@ -8,7 +8,7 @@ from kdlib.data.dataset import Dataset
 from kdlib.deployment.c_source import c_source
 from kdlib.deployment.float_network import FloatNetwork
 from kdlib.deployment.integer_stack import save_stack
-from kdlib.deployment.model_file import About, deployed
+from kdlib.deployment.model_file import DeployedModel, ModelCard
 from kdlib.deployment.onnx_export import onnx_file
 from kdlib.deployment.quantization import quantized
 from kdlib.io.artifacts import write_bytes, write_text
@@ -29,24 +29,24 @@ def main(params: Params, paths: Paths = PATHS) -> None:
     dataset = Dataset.load(paths.dataset)
     bits = params.deploy.bits
     model = load_model(paths.student, dataset)
-    if model.deployed is None:
+    if model.weights_to_deploy is None:
         raise UserError(f"{paths.student}: lacks deployed, the network that leaves; train it again")
     stacks = enumerate(parts(dataset.splits, model.network.replicas))
     networks = [quantized(model.network.part(own), dataset, split, bits) for split, own in stacks]
     network = Network(model.network.sizes, 1, Exact)
-    about = About.of(dataset, model)
-    network.parameters[:] = model.deployed
-    (integers,) = quantized(network, dataset, about.split, bits)
-    deployed_floats = deployed(FloatNetwork(network), about, dataset)
-    deployed_integers = deployed(integers, about, dataset)
+    card = ModelCard.of(dataset, model)
+    network.parameters[:] = model.weights_to_deploy
+    (quantized_network,) = quantized(network, dataset, card.split, bits)
+    floats = DeployedModel.of(FloatNetwork(network), card, dataset)
+    integers = DeployedModel.of(quantized_network, card, dataset)
     with replacing_folder(paths.deployed) as folder:
         save_stack(folder / "stack.npz", list(chain.from_iterable(networks)), model.network)
-        deployed_floats.save(folder / "float.npz")
-        deployed_integers.save(folder / "int.npz")
-        write_bytes(folder / "student.onnx", onnx_file(deployed_floats))
-        write_bytes(folder / "student_int.onnx", onnx_file(deployed_integers))
-        write_text(folder / "student.h", c_source(deployed_integers))
-    log.info("%s: replica %d of split %d, %s", paths.deployed, about.replica, about.split, about.setting)
+        floats.save(folder / "float.npz")
+        integers.save(folder / "int.npz")
+        write_bytes(folder / "student.onnx", onnx_file(floats))
+        write_bytes(folder / "student_int.onnx", onnx_file(integers))
+        write_text(folder / "student.h", c_source(integers))
+    log.info("%s: replica %d of split %d, %s", paths.deployed, card.replica, card.split, card.setting)
 
 
 if __name__ == "__main__":

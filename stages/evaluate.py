@@ -7,7 +7,7 @@ import numpy as np
 
 from kdlib.data.dataset import Dataset
 from kdlib.deployment.integer_stack import load_stack
-from kdlib.deployment.model_file import About, load
+from kdlib.deployment.model_file import ModelCard, load
 from kdlib.evaluation import heldout, metrics
 from kdlib.io.artifacts import rounded, write_csv, write_json, write_npz, write_text
 from kdlib.io.chunks import Converted
@@ -39,7 +39,7 @@ def refuse_mixed(models: dict[str, Model], params: Params, paths: Paths, dataset
         If the student had another teacher or another transfer set, or if the baseline is not a control of the student.
     """
     for name in ("baseline", "student"):
-        if not models[name].network or not models[name].recipe:
+        if not models[name].network or not models[name].params:
             raise UserError(f"{getattr(paths, name)}: lacks weights_0 or recipe; train it again")
     student = models["student"]
     baseline = models["baseline"]
@@ -52,7 +52,7 @@ def refuse_mixed(models: dict[str, Model], params: Params, paths: Paths, dataset
             " run distill again with this teacher"
         )
     transfer = sorted(set(params.prepare.transfer_classes or dataset.class_names))
-    own = dict(student.recipe)
+    own = dict(student.params)
     classes = own.pop("prepare.transfer_classes", None)
     if classes != transfer:
         raise UserError(
@@ -60,9 +60,9 @@ def refuse_mixed(models: dict[str, Model], params: Params, paths: Paths, dataset
             " them to these, or run distill again"
         )
     for key, value in own.items():
-        if baseline.recipe.get(key) != value:
+        if baseline.params.get(key) != value:
             raise UserError(
-                f"{paths.student} has {key}: {value}, {paths.baseline} {baseline.recipe.get(key)}: train both again"
+                f"{paths.student} has {key}: {value}, {paths.baseline} {baseline.params.get(key)}: train both again"
                 " with one value"
             )
 
@@ -97,7 +97,7 @@ def main(params: Params, paths: Paths = PATHS) -> dict:
     if quantized:
         for name, file in (("student", "float.npz"), ("quantized", "int.npz")):
             path = f"{paths.deployed}/{file}"
-            if load(path).about != About.of(dataset, models["student"]):
+            if load(path).card != ModelCard.of(dataset, models["student"]):
                 raise UserError(f"{path}: not of this student; run the stage deploy again")
             result[name]["bytes_on_disk"] = os.path.getsize(path)
     losses = csv_tables.curve_rows(models, "validation_loss")

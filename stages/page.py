@@ -59,7 +59,7 @@ def main(params: Params, paths: Paths = PATHS) -> None:
     for name, model in models.items():
         if model.sweep is None and name != "teacher":
             raise UserError(f"{getattr(paths, name)}: lacks weights_0; train it again")
-    if models["student"].deployed is None or integers.about.dataset != dataset.digest:
+    if models["student"].weights_to_deploy is None or integers.card.dataset != dataset.digest:
         raise UserError(f"{path}: not of {paths.student}; run the stages distill and deploy again")
     details = measured(f"{paths.metrics}/details.json")
     pictures = {"summary.svg": written(f"{paths.metrics}/summary.svg")}

@@ -58,27 +58,27 @@ def dataset(here):
 
 class TestTheNetwork:
     def test_is_of_the_least_validation_loss_in_the_setting_of_the_least_mean(self, dataset):
-        sweep, about = load_model(STUDENT, dataset).sweep, kdlib.load(FLOAT).about
+        sweep, card = load_model(STUDENT, dataset).sweep, kdlib.load(FLOAT).card
         means = [sweep.loss[:, setting].mean() for setting in range(3)]
         setting = int(np.nanargmin(means))
-        assert about.setting["learning_rate"] == sweep.settings["learning_rate"][setting]
-        assert sweep.loss[about.split, setting, about.replica] == sweep.loss[:, setting].min()
+        assert card.setting["learning_rate"] == sweep.settings["learning_rate"][setting]
+        assert sweep.loss[card.split, setting, card.replica] == sweep.loss[:, setting].min()
 
     def test_has_the_weights_that_training_gave_it_though_its_split_chose_another_setting(self, dataset):
-        about, sweep = kdlib.load(FLOAT).about, load_model(STUDENT, dataset).sweep
-        rate = about.setting["learning_rate"]
-        assert rate != sweep.settings["learning_rate"][sweep.chosen()[about.split]]
+        card, sweep = kdlib.load(FLOAT).card, load_model(STUDENT, dataset).sweep
+        rate = card.setting["learning_rate"]
+        assert rate != sweep.settings["learning_rate"][sweep.chosen()[card.split]]
         MAINS["distill"](swept(rate))
         stack = load_model(STUDENT, dataset).network
-        expected = stack.part([2 * about.split + about.replica]).arrays()
+        expected = stack.part([2 * card.split + card.replica]).arrays()
         arrays = read_npz(FLOAT)
         assert all(np.array_equal(arrays[name], value) for name, value in expected.items())
 
     def test_answers_as_its_stack_does_bit_for_bit(self, dataset):
         deployed, rows = kdlib.load(FLOAT), np.arange(len(dataset.y))
         network = Network(deployed.network.sizes, 1, Exact)
-        network.parameters[:] = load_model(STUDENT, dataset).deployed
-        expected = network.logits(dataset.inputs(rows, deployed.about.split))[0]
+        network.parameters[:] = load_model(STUDENT, dataset).weights_to_deploy
+        expected = network.logits(dataset.inputs(rows, deployed.card.split))[0]
         assert deployed.logits(dataset.x).tobytes() == expected.tobytes()
 
     def test_far_weights_and_inputs_too(self):
@@ -103,12 +103,12 @@ class TestItsFile:
 
     @pytest.mark.parametrize("path", BOTH)
     def test_says_what_it_takes_and_where_it_is_from(self, dataset, path):
-        about = kdlib.load(path).about
-        assert about.classes == dataset.class_names
-        assert about.features == dataset.feature_names
-        assert (about.dataset, about.encoding, about.image_shape) == (dataset.digest, dataset.encoding, [])
-        assert about.recipe["student.epochs"] == 12
-        assert about.teacher == load_model("models/teacher.npz", dataset).digest()
+        card = kdlib.load(path).card
+        assert card.classes == dataset.class_names
+        assert card.features == dataset.feature_names
+        assert (card.dataset, card.encoding, card.image_shape) == (dataset.digest, dataset.encoding, [])
+        assert card.recipe["student.epochs"] == 12
+        assert card.teacher == load_model("models/teacher.npz", dataset).digest()
 
     @pytest.mark.parametrize("path", BOTH)
     def test_comes_back_as_it_was_saved(self, here, path):

@@ -269,7 +269,7 @@ def on_the_pad(browser):
 def by_python(folder, row):
     """The cells of this image."""
     dataset, deployed = Dataset.load(folder / DATASET), load(folder / INTEGERS)
-    split, model = deployed.about.split, load_model(folder / TEACHER, dataset)
+    split, model = deployed.card.split, load_model(folder / TEACHER, dataset)
     sums = np.ldexp(deployed.logits(row[None]), deployed.network.logit_exponent)[0]
     members = model.network.part(parts(2, model.network.replicas)[split])
     logits = ensemble_logits(members.logits((row[None] - dataset.offset[split]) * dataset.scale[split]))

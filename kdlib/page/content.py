@@ -6,7 +6,7 @@ import hashlib
 import numpy as np
 
 from kdlib.data.dataset import Dataset
-from kdlib.deployment.model_file import Deployed
+from kdlib.deployment.model_file import DeployedModel
 from kdlib.evaluation.heldout import NETWORKS
 from kdlib.io.chunks import pieces, positive_zeros
 from kdlib.io.errors import UserError
@@ -70,7 +70,7 @@ def _shown(dataset, predictions, most):
 def content(
     dataset: Dataset,
     models: dict[str, Model],
-    integers: Deployed,
+    integers: DeployedModel,
     predictions: dict[str, np.ndarray],
     lesson: Lesson | None,
 ) -> dict:
@@ -83,7 +83,7 @@ def content(
     dataset : Dataset
     models : dict
         {network: Model}.
-    integers : Deployed
+    integers : DeployedModel
         The deployed student as integers.
     predictions : dict
         Arrays of the stage evaluate's file.
@@ -101,7 +101,7 @@ def content(
     def places(of):
         return packed(np.searchsorted(all_rows, of).astype(np.int32))
 
-    split = integers.about.split
+    split = integers.card.split
     logits = models["teacher"].logits
     scaling = {name: packed(getattr(dataset, name)[split]) for name in ("offset", "scale")}
     found = {
@@ -110,7 +110,7 @@ def content(
         "x": packed(_raw(dataset, all_rows)), "y": packed(dataset.y[all_rows].astype(np.int32)), "scaling": scaling,
         "shown": {"rows": places(rows)} | {name: packed(values) for name, values in logits_shown.items()},
         "teacher": _teacher(models["teacher"], dataset.splits, split), "integers": _integers(integers),
-        "deployed": sha256(models["student"].deployed), "lesson": None,
+        "deployed": sha256(models["student"].weights_to_deploy), "lesson": None,
     }  # fmt: skip
     if lesson:
         deployed = models["student"].sweep.deployed_network()[2]

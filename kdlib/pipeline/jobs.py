@@ -228,8 +228,8 @@ def chosen(work: Work, dataset: Dataset, trained: dict[int, dict], log: logging.
     log.info("%d x %s, %d epochs", sweep.loss.size, sizes, max(recipe.epochs for recipe in job.recipes))
     logits = split_logits(network, dataset) if job.teaches and ranks.current.first else None
     setting, split, replica = sweep.deployed_network()
-    deployed = None if job.teaches else networks[split].parameters[setting * job.replicas + replica]
-    return Model(network, curve, logits, sweep, job.named, job.teacher, deployed=deployed)
+    weights = None if job.teaches else networks[split].parameters[setting * job.replicas + replica]
+    return Model(network, curve, logits, sweep, job.named, job.teacher, weights_to_deploy=weights)
 
 
 class Progress:
