@@ -2,8 +2,8 @@
 
 Bytes of flash and RAM and instructions for one row on a Cortex-M3 (arm-none-eabi-gcc -Os, by qemu-system-arm), and
 nanoseconds for one row here (gcc -O3 -march=native; from Python a call that gives probabilities), medians. All have the
-weights of models/deployed.npz. Needs the packages of requirements-bench.txt, and of Debian gcc, gcc-arm-none-eabi,
-libnewlib-arm-none-eabi and qemu-system-arm.
+weights of models/deployed/float.npz. Needs the packages of requirements-bench.txt, and of Debian gcc,
+gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm.
 """
 
 import re
@@ -136,11 +136,11 @@ def from_python(floats, integers, rows):
 
 def main():
     try:
-        floats, integers = kdlib.load("models/deployed.npz"), kdlib.load("models/deployed_int8.npz")
+        floats, integers = kdlib.load("models/deployed/float.npz"), kdlib.load("models/deployed/int.npz")
         dataset = Dataset.load("data/dataset.npz")
     except UserError as error:
         sys.exit(f"error: {error}")
-    rows = dataset.x[dataset.rows("test", floats.about.split)[:ROWS]].astype(np.float64)
+    rows = dataset.x[dataset.rows("test", floats.card.split)[:ROWS]].astype(np.float64)
     subjects = {
         f"C by kdlib, integers of {integers.network.bits} bits": (of_kdlib, integers),
         "C by emlearn, float32, without scaling": (of_emlearn, floats),

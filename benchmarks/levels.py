@@ -51,7 +51,7 @@ def run(folder, changes):
     subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
     dataset = Dataset.load(folder / "data/dataset.npz")
     network = load_model(folder / "models/student.npz", dataset).network
-    integers, own = load_stack(folder / "models/quantized.npz", network), parts(dataset.splits, network.replicas)
+    integers, own = load_stack(folder / "models/deployed/stack.npz", network), parts(dataset.splits, network.replicas)
 
     def floats_say(split, x):
         return network.part(own[split]).logits(x)
@@ -59,7 +59,7 @@ def run(folder, changes):
     def integers_say(split, x):
         return np.stack([one.logits(x) for one in integers[own[split]]])
 
-    size = (folder / "models/deployed_int8.npz").stat().st_size
+    size = (folder / "models/deployed/int.npz").stat().st_size
     of = [{part: accuracies(say, dataset, part) for part in PARTS} for say in (floats_say, integers_say)]
     return dataset, network.sizes, size, *of
 

@@ -75,7 +75,7 @@ def run(stage, folder, limit):
     def limited():
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
-    extra = ["--quantized="] if stage == "evaluate" else []
+    extra = ["--deployed="] if stage == "evaluate" else []
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command, start = [sys.executable, "-m", f"stages.{stage}", *extra], time.monotonic()
     with open(folder / "log", "w") as log:

@@ -1,4 +1,4 @@
-"""Tools for trained models: `python -m kdlib predict models/deployed.npz rows.csv`, `latency models/student.npz`."""
+"""Tools for models: `python -m kdlib predict models/deployed/float.npz rows.csv`, `latency models/student.npz`."""
 
 import argparse
 import time
@@ -140,7 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m kdlib", description=__doc__)
     commands = parser.add_subparsers(required=True, dest="command")
     command = commands.add_parser("predict", help="class and probabilities of each row of a file, as CSV")
-    command.add_argument("model", metavar="MODEL", help="models/deployed.npz or models/deployed_int8.npz")
+    command.add_argument("model", metavar="MODEL", help="models/deployed/float.npz or models/deployed/int.npz")
     command.add_argument("rows", metavar="ROWS", help="a .csv with a header, a .parquet, or an .npz with x")
     command.add_argument("--output", metavar="FILE", default="predictions.csv", help="(default: %(default)s)")
     commands.add_parser("page", help="metrics/page.html of what the stages wrote, as `python -m stages.page` does")

@@ -8,7 +8,7 @@ import numpy as np
 from kdlib.backends.context import Context
 from kdlib.data.dataset import Dataset
 from kdlib.deployment.integer_stack import load_stack
-from kdlib.deployment.model_file import About, load
+from kdlib.deployment.model_file import ModelCard, load
 from kdlib.evaluation import metrics
 from kdlib.evaluation.heldout import NETWORKS, predict_heldout
 from kdlib.io.artifacts import rounded, write_csv, write_json, write_npz, write_text
@@ -23,7 +23,6 @@ from kdlib.reporting.report import build_report, headline
 from kdlib.reporting.table import format_report, gain_line
 
 log = logging.getLogger("evaluate")
-EXPORTED = ("quantized", "deployed", "integers")  # `--quantized=` with no path: without the column of the integers
 
 
 def refuse_mixed(models: dict[str, Model], params: Params, paths: Paths, dataset: Dataset) -> None:
@@ -44,7 +43,7 @@ def refuse_mixed(models: dict[str, Model], params: Params, paths: Paths, dataset
         If the student had another teacher or another transfer set, or if the baseline is not a control of the student.
     """
     for name in ("baseline", "student"):
-        if not models[name].network or not models[name].recipe:
+        if not models[name].network or not models[name].params:
             raise UserError(f"{getattr(paths, name)}: lacks weights_0 or recipe; train it again")
     student = models["student"]
     baseline = models["baseline"]
@@ -57,7 +56,7 @@ def refuse_mixed(models: dict[str, Model], params: Params, paths: Paths, dataset
             " run distill again with this teacher"
         )
     transfer = sorted(set(params.prepare.transfer_classes or dataset.class_names))
-    own = dict(student.recipe)
+    own = dict(student.params)
     classes = own.pop("prepare.transfer_classes", None)
     if classes != transfer:
         raise UserError(
@@ -65,9 +64,9 @@ def refuse_mixed(models: dict[str, Model], params: Params, paths: Paths, dataset
             " them to these, or run distill again"
         )
     for key, value in own.items():
-        if baseline.recipe.get(key) != value:
+        if baseline.params.get(key) != value:
             raise UserError(
-                f"{paths.student} has {key}: {value}, {paths.baseline} {baseline.recipe.get(key)}: train both again"
+                f"{paths.student} has {key}: {value}, {paths.baseline} {baseline.params.get(key)}: train both again"
                 " with one value"
             )
 
@@ -95,7 +94,7 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     dataset = Dataset.load(paths.dataset)
     models = {name: load_model(getattr(paths, name), dataset, name == "teacher") for name in NETWORKS}
     refuse_mixed(models, params, paths, dataset)
-    quantized = load_stack(paths.quantized, models["student"].network) if paths.quantized else []
+    quantized = load_stack(f"{paths.deployed}/stack.npz", models["student"].network) if paths.deployed else []
     transfer = params.prepare.transfer_classes
     heldout = predict_heldout(dataset, models, transfer, quantized)
     linear_network = train_linear_control(dataset, heldout, context)
@@ -103,9 +102,10 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
         dataset, models, heldout, linear_network, transfer, quantized, advice_settings(params, dataset)
     )
     if quantized:
-        for name, path in (("student", paths.deployed), ("quantized", paths.integers)):
-            if load(path).about != About.of(dataset, models["student"]):
-                raise UserError(f"{path}: not of this student; run the stage quantize again")
+        for name, file in (("student", "float.npz"), ("quantized", "int.npz")):
+            path = f"{paths.deployed}/{file}"
+            if load(path).card != ModelCard.of(dataset, models["student"]):
+                raise UserError(f"{path}: not of this student; run the stage deploy again")
             result[name]["bytes_on_disk"] = os.path.getsize(path)
     losses = csv_tables.curve_rows(models, "validation_loss")
     accuracies = csv_tables.curve_rows(models, "validation_accuracy")
@@ -147,4 +147,4 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
 
 
 if __name__ == "__main__":
-    run_stage(main, stage_parser(__doc__, "dataset", *NETWORKS, *EXPORTED, "predictions", "metrics").parse_args())
+    run_stage(main, stage_parser(__doc__, "dataset", *NETWORKS, "deployed", "predictions", "metrics").parse_args())

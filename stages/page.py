@@ -16,10 +16,10 @@ from kdlib.page.build import build_page
 from kdlib.page.page_data import max_examples, page_data, results_section
 from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
 from kdlib.pipeline.schema import Params
+from kdlib.reporting import csv_tables, plots
 from kdlib.reporting.table import format_report
 
 log = logging.getLogger("page")
-PICTURES = ("summary.svg", "sweep.svg")
 
 
 def read_written_text(path: str) -> str:
@@ -55,18 +55,19 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     """
     dataset = Dataset.load(paths.dataset)
     models = {name: load_model(getattr(paths, name), dataset, name == "teacher") for name in NETWORKS}
-    integers = model_file.load(paths.integers)
+    path = f"{paths.deployed}/int.npz"
+    integers = model_file.load(path)
     predictions = read_npz(paths.predictions)
     for name, model in models.items():
         if model.sweep is None and name != "teacher":
             raise UserError(f"{getattr(paths, name)}: lacks weights_0; train it again")
-    if models["student"].deployed is None or integers.about.dataset != dataset.digest:
-        raise UserError(f"{paths.integers}: not of {paths.student}; run the stages distill and quantize again")
+    if models["student"].weights_to_deploy is None or integers.card.dataset != dataset.digest:
+        raise UserError(f"{path}: not of {paths.student}; run the stages distill and deploy again")
     details = read_report(f"{paths.metrics}/details.json")
-    pictures = {name: read_written_text(f"{paths.metrics}/{name}") for name in PICTURES}
+    pictures = {"summary.svg": read_written_text(f"{paths.metrics}/summary.svg")}
     tried = models["student"].sweep.settings
-    if max(len(set(tried.get(name, ()))) for name in ("temperature", "alpha")) < 2:
-        del pictures["sweep.svg"]  # it would be one point
+    if max(len(set(tried.get(name, ()))) for name in ("temperature", "alpha")) > 1:  # else it is one point
+        pictures["sweep.svg"] = plots.sweep(csv_tables.sweep_rows(models))
     recipe = params.student.recipe()
     distill = params.distill.model_dump() | params.distill.values_to_try()
     limit = max_examples(dataset)
@@ -86,5 +87,5 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
 
 if __name__ == "__main__":
     run_stage(
-        main, stage_parser(__doc__, "dataset", *NETWORKS, "integers", "predictions", "metrics", "page").parse_args()
+        main, stage_parser(__doc__, "dataset", *NETWORKS, "deployed", "predictions", "metrics", "page").parse_args()
     )

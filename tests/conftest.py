@@ -15,12 +15,12 @@ import yaml
 from browser import CHROMIUM, Browser
 
 from kdlib.pipeline.schema import Params
-from stages import distill, evaluate, export, page, prepare, quantize, train_baseline, train_teacher
+from stages import deploy, distill, evaluate, page, prepare, train_baseline, train_teacher
 
 ROOT = Path(__file__).parents[1]
 MAINS = {
     stage.__name__.split(".")[1]: stage.main
-    for stage in (prepare, train_teacher, train_baseline, distill, quantize, export, evaluate, page)
+    for stage in (prepare, train_teacher, train_baseline, distill, deploy, evaluate, page)
 }
 
 
@@ -122,7 +122,17 @@ class Project:
 
     def files(self):
         """{path: bytes} of what the stages wrote."""
-        return {path: (self.folder / path).read_bytes() for stage in MAINS for path in outputs(stage)}
+        found = {}
+        for path in (path for stage in MAINS for path in outputs(stage)):
+            of = self.folder / path
+            inside = {f"{path}/{name}": content for name, content in files(of).items()}
+            found |= inside if of.is_dir() else {path: of.read_bytes()}
+        return found
+
+    def remove(self, path):
+        """Remove an output, a file or a folder."""
+        of = self.folder / path
+        shutil.rmtree(of) if of.is_dir() else of.unlink()
 
     def copy(self, folder):
         return Project(Path(shutil.copytree(self.folder, folder, symlinks=True)), self.environment)

@@ -1,4 +1,4 @@
-"""Integer students, and what runs them: functions of (folder, Deployed, rows) to classes and integer logits.
+"""Integer students, and what runs them: functions of (folder, DeployedModel, rows) to classes and integer logits.
 
 A result is (n, 1 + classes) int32: the class, or -1, and the logits.
 """
@@ -15,7 +15,7 @@ import pytest
 
 from kdlib.backends.arithmetic import EXACT
 from kdlib.deployment.c_source import c_source
-from kdlib.deployment.model_file import About, deployed
+from kdlib.deployment.model_file import DeployedModel, ModelCard
 from kdlib.deployment.onnx_export import onnx_file
 from kdlib.deployment.quantization import quantized
 from kdlib.io.artifacts import write_text
@@ -43,10 +43,10 @@ def trained(source, hidden=(32,), epochs=3):
 
 
 def student(dataset, network, bits):
-    """`Deployed` with weights of so many bits."""
+    """`DeployedModel` with weights of so many bits."""
     names = dataset.class_names, dataset.feature_names, list(dataset.image_shape), dataset.encoding
-    about = About(*names, dataset.digest, "", {}, {}, 0, 0)
-    return deployed(quantized(network, dataset, 0, bits)[0], about, dataset)
+    card = ModelCard(*names, dataset.digest, "", {}, {}, 0, 0)
+    return DeployedModel.of(quantized(network, dataset, 0, bits)[0], card, dataset)
 
 
 def extremes(x):
@@ -67,7 +67,7 @@ def halves(deployed):
 
 @functools.cache
 def cases():
-    """{name: (Deployed, rows (n, features) float64)}. Of MNIST, where it is, its 10,000 test images."""
+    """{name: (DeployedModel, rows (n, features) float64)}. Of MNIST, where it is, its 10,000 test images."""
     found = {}
     sets = {"digits": ("digits", (32,), (8, 4, 2)), "breast cancer": ("breast_cancer", (20, 15), (8, 4))}
     sets["iris"] = "iris", (), (8,)
@@ -95,7 +95,7 @@ def onnx_runtime(folder, deployed, rows, threads):
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(onnx_file(deployed), options, providers=["CPUExecutionProvider"])
     label, logits = session.run(["label", "logits"], {"rows": rows})
-    classes = [deployed.about.classes.index(name) for name in label]
+    classes = [deployed.card.classes.index(name) for name in label]
     sums = np.ldexp(logits, deployed.network.logit_exponent)
     assert (sums == np.rint(sums)).all()
     return np.concatenate([np.array(classes)[:, None], sums], axis=1).astype(np.int32)

@@ -115,7 +115,7 @@ def test_a_flipped_byte_in_the_remote_is_found(audited):
 @scenario
 def tampered(project):
     """The remote lacks a file and has other raw data; a better accuracy is committed, with its hash in dvc.lock."""
-    stored(project, "models/student.h").unlink()
+    stored(project, "models/deployed").unlink()
     flip(stored(project, TABLE))
     path, lock = project.folder / "metrics/metrics.json", project.folder / "dvc.lock"
     (old,) = [
@@ -136,7 +136,7 @@ class TestTampered:
 
     def test_what_the_remote_lacks_is_found(self, audited):
         _, rows = audited(tampered)
-        _, here, lock, held, mark = rows["models/student.h"]
+        _, here, lock, held, mark = rows["models/deployed"]
         assert (here == lock, held, mark) == (True, "absent", "differs")
 
     def test_raw_data_are_compared_too(self, audited):
@@ -163,7 +163,7 @@ def stale(project):
 def test_a_lock_of_other_parameters_is_told_from_a_wrong_one(audited):
     process, rows = audited(stale)
     assert process.returncode == 1
-    assert last(process).startswith("error: dvc.lock: quantize ran with another params.yaml: deploy than is here")
+    assert last(process).startswith("error: dvc.lock: deploy ran with another params.yaml: deploy than is here")
     found = {path: [cell for cell in row if cell != "differs"] for path, row in rows.items()}
     assert {path for path, row in found.items() if len(row) == 3} == {*CACHED, TABLE}  # with no cell of a remote
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,11 @@ from kdlib.io.artifacts import read_npz, write_npz
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import load_model
 from kdlib.learning.network import Network
-from kdlib.pipeline.command_line import DATASET, DEPLOYED, INTEGERS, STUDENT
+from kdlib.pipeline.command_line import DATASET, DEPLOYED, STUDENT
 
-BOTH = [DEPLOYED, INTEGERS]
+FLOAT = f"{DEPLOYED}/float.npz"
+INTEGERS = f"{DEPLOYED}/int.npz"
+BOTH = [FLOAT, INTEGERS]
 
 
 def swept(rates):
@@ -55,27 +58,27 @@ def dataset(here):
 
 class TestTheNetwork:
     def test_is_of_the_least_validation_loss_in_the_setting_of_the_least_mean(self, dataset):
-        sweep, about = load_model(STUDENT, dataset).sweep, kdlib.load(DEPLOYED).about
+        sweep, card = load_model(STUDENT, dataset).sweep, kdlib.load(FLOAT).card
         means = [sweep.loss[:, setting].mean() for setting in range(3)]
         setting = int(np.nanargmin(means))
-        assert about.setting["learning_rate"] == sweep.settings["learning_rate"][setting]
-        assert sweep.loss[about.split, setting, about.replica] == sweep.loss[:, setting].min()
+        assert card.setting["learning_rate"] == sweep.settings["learning_rate"][setting]
+        assert sweep.loss[card.split, setting, card.replica] == sweep.loss[:, setting].min()
 
     def test_has_the_weights_that_training_gave_it_though_its_split_chose_another_setting(self, dataset):
-        about, sweep = kdlib.load(DEPLOYED).about, load_model(STUDENT, dataset).sweep
-        rate = about.setting["learning_rate"]
-        assert rate != sweep.settings["learning_rate"][sweep.chosen()[about.split]]
+        card, sweep = kdlib.load(FLOAT).card, load_model(STUDENT, dataset).sweep
+        rate = card.setting["learning_rate"]
+        assert rate != sweep.settings["learning_rate"][sweep.chosen()[card.split]]
         MAINS["distill"](swept(rate))
         stack = load_model(STUDENT, dataset).network
-        expected = stack.part([2 * about.split + about.replica]).arrays()
-        arrays = read_npz(DEPLOYED)
+        expected = stack.part([2 * card.split + card.replica]).arrays()
+        arrays = read_npz(FLOAT)
         assert all(np.array_equal(arrays[name], value) for name, value in expected.items())
 
     def test_answers_as_its_stack_does_bit_for_bit(self, dataset):
-        deployed, rows = kdlib.load(DEPLOYED), np.arange(len(dataset.y))
+        deployed, rows = kdlib.load(FLOAT), np.arange(len(dataset.y))
         network = Network(deployed.network.sizes, 1, EXACT)
-        network.parameters[:] = load_model(STUDENT, dataset).deployed
-        expected = network.logits(dataset.inputs(rows, deployed.about.split))[0]
+        network.parameters[:] = load_model(STUDENT, dataset).weights_to_deploy
+        expected = network.logits(dataset.inputs(rows, deployed.card.split))[0]
         assert deployed.logits(dataset.x).tobytes() == expected.tobytes()
 
     def test_far_weights_and_inputs_too(self):
@@ -95,17 +98,17 @@ class TestTheNetwork:
 class TestItsFile:
     def test_is_as_large_as_the_table_says(self, here):
         details = json.loads(Path("metrics/details.json").read_text("utf-8"))
-        for key, path in (("student", DEPLOYED), ("quantized", INTEGERS)):
+        for key, path in (("student", FLOAT), ("quantized", INTEGERS)):
             assert details[key]["bytes_on_disk"] == Path(path).stat().st_size
 
     @pytest.mark.parametrize("path", BOTH)
     def test_says_what_it_takes_and_where_it_is_from(self, dataset, path):
-        about = kdlib.load(path).about
-        assert about.classes == dataset.class_names
-        assert about.features == dataset.feature_names
-        assert (about.dataset, about.encoding, about.image_shape) == (dataset.digest, dataset.encoding, [])
-        assert about.recipe["student.epochs"] == 12
-        assert about.teacher == load_model("models/teacher.npz", dataset).digest()
+        card = kdlib.load(path).card
+        assert card.classes == dataset.class_names
+        assert card.features == dataset.feature_names
+        assert (card.dataset, card.encoding, card.image_shape) == (dataset.digest, dataset.encoding, [])
+        assert card.recipe["student.epochs"] == 12
+        assert card.teacher == load_model("models/teacher.npz", dataset).digest()
 
     @pytest.mark.parametrize("path", BOTH)
     def test_comes_back_as_it_was_saved(self, here, path):
@@ -115,7 +118,7 @@ class TestItsFile:
 
     def test_needs_no_other_file(self, dataset, tmp_path):
         x = dataset.x
-        shutil.copy(DEPLOYED, tmp_path / "alone.npz")
+        shutil.copy(FLOAT, tmp_path / "alone.npz")
         shutil.rmtree("models")
         shutil.rmtree("data")
         probabilities = kdlib.load(tmp_path / "alone.npz").predict_proba(x)
@@ -173,7 +176,7 @@ class TestPredict:
         parquet.write_table(pyarrow.table(columns), "rows.parquet")
         np.savez("rows.npz", x=dataset.x)
         for rows in ("rows.parquet", "rows.npz"):
-            predict(DEPLOYED, rows, f"{rows}.csv")
+            predict(FLOAT, rows, f"{rows}.csv")
         assert Path("rows.parquet.csv").read_bytes() == Path("rows.npz.csv").read_bytes()
 
     @pytest.mark.parametrize(
@@ -184,7 +187,7 @@ class TestPredict:
             (lambda path: path.write_bytes(b""), "not a readable .npz"),
             (lambda path: path.write_text("class,confidence\n"), "not a readable .npz"),
             (lambda path: path.unlink(), "not found"),
-            (lambda path: shutil.copy(STUDENT, path), "no deployed network; name models/deployed.npz"),
+            (lambda path: shutil.copy(STUDENT, path), "no deployed network; name models/deployed/float.npz"),
             (lambda path: shutil.copy("data/dataset.npz", path), "no deployed network"),
             (lambda path: write_npz(path, read_npz(path) | {"about": np.array(b"[]")}), "not a deployed network"),
             (lambda path: write_npz(path, read_npz(path) | {"about": np.array(3)}), "not a deployed network"),
@@ -220,13 +223,13 @@ class TestPredict:
 
     def test_rows_that_are_not_there(self, here):
         with pytest.raises(UserError, match=r"^rows.csv: not found"):
-            predict(DEPLOYED, "rows.csv", "out.csv")
+            predict(FLOAT, "rows.csv", "out.csv")
 
     def test_the_line_is_all_that_a_user_sees(self, here):
-        Path(DEPLOYED).write_bytes(Path(DEPLOYED).read_bytes()[:1000])
-        done = self.run(DEPLOYED, "rows.csv")
+        Path(FLOAT).write_bytes(Path(FLOAT).read_bytes()[:1000])
+        done = self.run(FLOAT, "rows.csv")
         assert done.returncode == 1
-        assert done.stderr.startswith(f"error: {DEPLOYED}: not a readable .npz")
+        assert done.stderr.startswith(f"error: {FLOAT}: not a readable .npz")
         assert done.stderr.count("\n") == 1
 
     @pytest.mark.parametrize(
@@ -242,7 +245,7 @@ class TestPredict:
     def test_a_row_that_does_not_fit_is_named(self, dataset, names, row, words):
         write_rows("rows.csv", names or dataset.feature_names, [row])
         with pytest.raises(UserError, match=words):
-            predict(DEPLOYED, "rows.csv", "out.csv")
+            predict(FLOAT, "rows.csv", "out.csv")
 
     @pytest.mark.parametrize(
         ("x", "words"),
@@ -259,7 +262,7 @@ class TestPredict:
     def test_an_array_that_does_not_fit_is_described(self, here, x, words):
         np.savez("rows.npz", x=x)
         with pytest.raises(UserError, match=f"^rows.npz: .*{words}"):
-            predict(DEPLOYED, "rows.npz", "out.csv")
+            predict(FLOAT, "rows.npz", "out.csv")
 
 
 def restate(path, **changes):
@@ -288,28 +291,34 @@ def claim(path, count):
 def test_images_are_taken_as_images_and_as_rows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = quick_params(prepare={"dataset": "digits", "scaling": "auto", "max_samples": 300})
-    for name in ("prepare", "train_teacher", "distill", "quantize"):
+    for name in ("prepare", "train_teacher", "distill", "deploy"):
         MAINS[name](params)
-    x, deployed = Dataset.load(DATASET).x, kdlib.load(DEPLOYED)
+    x, deployed = Dataset.load(DATASET).x, kdlib.load(FLOAT)
     assert np.array_equal(deployed.logits(x.reshape(-1, 8, 8)), deployed.logits(x))
     assert len(deployed.offset) == len(deployed.scale) == 1
     with pytest.raises(UserError, match=r"needs numbers \(n, 64\) or images \(8, 8\)"):
         deployed.logits(x.reshape(-1, 4, 16))
 
 
+@pytest.mark.parametrize("scale", [1e-250, 1e250, np.nan])
+def test_a_scale_that_no_other_program_could_hold_is_not_deployed(here, scale):
+    with pytest.raises(UserError, match=r"a scale of .* not from 1e-240 to 1e\+240"):
+        replace(kdlib.load(FLOAT), scale=np.array([scale]))
+
+
 @pytest.mark.parametrize("key", ["dataset", "teacher", "licence"])
 def test_what_goes_into_a_comment_of_c_cannot_end_it(dataset, key):
-    arrays = read_npz(DEPLOYED)
+    arrays = read_npz(FLOAT)
     about = json.loads(arrays["about"].item()) | {key: "*/ int x; /*"}
-    write_npz(DEPLOYED, arrays | {"about": np.array(json.dumps(about).encode())})
+    write_npz(FLOAT, arrays | {"about": np.array(json.dumps(about).encode())})
     with pytest.raises(UserError, match="not a deployed network"):
-        predict(DEPLOYED, "rows.csv", "new.csv")
+        predict(FLOAT, "rows.csv", "new.csv")
 
 
 @pytest.mark.parametrize(
     ("rows", "output", "words"),
-    [("rows.csv", "rows.csv", "which is ROWS"), ("rows.csv", DEPLOYED, "ends with .csv"), ("a.csv", "./a.csv", "ROWS")],
+    [("rows.csv", "rows.csv", "which is ROWS"), ("rows.csv", FLOAT, "ends with .csv"), ("a.csv", "./a.csv", "ROWS")],
 )
 def test_a_prediction_replaces_nothing_that_it_reads(dataset, rows, output, words):
     with pytest.raises(UserError, match=words):
-        predict(DEPLOYED, rows, output)
+        predict(FLOAT, rows, output)

@@ -13,6 +13,7 @@ from tests.fuzz.passing import Ending, fault_of_attack, fault_of_kill, fault_of_
 REFUSED = Ending(1, "", "error: params.yaml: seed: got -1\n", 0)
 DONE = Ending(0, "a table\n", "12:00:00 WARNING evaluate: a word\n", 0)
 OLD, NEW = {"in": b"in", "out": b"old"}, {"in": b"in", "out": b"new"}
+A, B = "models/deployed/a", "models/deployed/b"
 
 
 class TestAttack:
@@ -63,6 +64,19 @@ class TestKill:
     @pytest.mark.parametrize("torn", [OLD, NEW, OLD | {".out.0.tmp": b"", ".out.lock": b"", "out.checkpoint": b""}])
     def test_passes(self, torn):
         assert fault_of_kill(KILLED, OLD, torn, DONE, NEW, NEW) is None
+
+    @pytest.mark.parametrize(
+        "torn", [{}, {A: b"old", B: b"old"}, {A: b"new", B: b"new"}, {"models/.deployed.0.tmp/a": b"new"}]
+    )
+    def test_passes_with_a_folder_that_is_whole_or_absent(self, torn):
+        new = NEW | {A: b"new", B: b"new"}
+        assert fault_of_kill(KILLED, OLD | {A: b"old", B: b"old"}, NEW | torn, DONE, new, new) is None
+
+    @pytest.mark.parametrize("torn", [{A: b"new"}, {A: b"old"}, {A: b"new", B: b"old"}, {A: b"new", B: b"n"}])
+    def test_fails_with_half_a_folder(self, torn):
+        new = NEW | {A: b"new", B: b"new"}
+        fault = fault_of_kill(KILLED, OLD | {A: b"old", B: b"old"}, NEW | torn, DONE, new, new)
+        assert fault == "killed, it left half of models/deployed/"
 
     @pytest.mark.parametrize(
         ("killed", "torn", "ending", "after", "fault"),

@@ -137,9 +137,9 @@ class TestIntegerNetwork:
 
     def test_comes_back_from_its_arrays(self, made):
         _, x, network = made
-        again = IntegerNetwork.from_arrays(network.arrays(), network.settings())
+        again = IntegerNetwork.from_arrays(network.arrays(), network.metadata())
         assert np.array_equal(again.sums(x), network.sums(x))
-        assert again.settings() == network.settings()
+        assert again.metadata() == network.metadata()
 
     def test_weights_on_levels_are_kept_exactly(self):
         for bits in BITS:

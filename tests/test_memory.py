@@ -12,7 +12,7 @@ from kdlib.data.dataframes import to_table
 from kdlib.data.encoding import Column, Encoding
 from kdlib.data.readers import read_table
 from kdlib.deployment.float_network import FloatNetwork
-from kdlib.deployment.model_file import About, Deployed
+from kdlib.deployment.model_file import DeployedModel, ModelCard
 from kdlib.deployment.predict import predict
 from kdlib.io.errors import UserError
 from kdlib.learning.network import Network
@@ -65,13 +65,13 @@ class Frame:
 
 
 def deployed(columns=(), features=()):
-    """A `Deployed` with random weights, of a table with an encoding, or of numbers."""
+    """A `DeployedModel` with random weights, of a table with an encoding, or of numbers."""
     encoding = Encoding(columns)
     features = encoding.feature_names or list(features)
     network = Network((len(features), 5, 3), 1, EXACT)
     network.parameters[:] = np.random.default_rng(0).normal(size=network.parameters.shape)
-    about = About(["a", "b", "c"], features, [], encoding.to_json() if columns else "", "", "", {}, {}, 0, 0)
-    return Deployed(FloatNetwork(network), about, np.zeros(1), np.ones(1))
+    card = ModelCard(["a", "b", "c"], features, [], encoding.to_json() if columns else "", "", "", {}, {}, 0, 0)
+    return DeployedModel(FloatNetwork(network), card, np.zeros(1), np.ones(1))
 
 
 @pytest.fixture

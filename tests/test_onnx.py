@@ -10,7 +10,7 @@ from kdlib.backends.arithmetic import EXACT
 from kdlib.data.encoding import Column, Encoding
 from kdlib.data.readers import read_table
 from kdlib.deployment.float_network import FloatNetwork
-from kdlib.deployment.model_file import deployed
+from kdlib.deployment.model_file import DeployedModel
 from kdlib.deployment.onnx_export import onnx_file
 from kdlib.deployment.protobuf import message
 from kdlib.learning.network import Network
@@ -25,9 +25,9 @@ def run(content, feed):
 
 
 def both(dataset, network):
-    """Deployed of floats and of integers, of the same network."""
+    """DeployedModel of floats and of integers, of the same network."""
     integers = student(dataset, network, 8)
-    return deployed(FloatNetwork(network.part([0])), integers.about, dataset), integers
+    return DeployedModel.of(FloatNetwork(network.part([0])), integers.card, dataset), integers
 
 
 @pytest.fixture(scope="module", params=["digits", "breast_cancer"])
@@ -38,7 +38,7 @@ def case(request):
 
 @pytest.fixture(params=[0, 1], ids=["floats", "integers"])
 def model(case, request):
-    """(Deployed, rows)."""
+    """(DeployedModel, rows)."""
     return case[1 + request.param], case[0].x.astype(np.float64)
 
 
@@ -57,19 +57,19 @@ class TestFile:
 
     def test_says_where_it_is_from(self, model):
         entries = {entry.key: entry.value for entry in onnx.load_from_string(onnx_file(model[0])).metadata_props}
-        about = model[0].about
-        assert (entries["dataset"], entries["licence"]) == (about.dataset, "MIT")
-        assert json.loads(entries["recipe"]) == about.recipe
-        assert json.loads(entries["classes"]) == about.classes
+        card = model[0].card
+        assert (entries["dataset"], entries["licence"]) == (card.dataset, "MIT")
+        assert json.loads(entries["recipe"]) == card.recipe
+        assert json.loads(entries["classes"]) == card.classes
 
     def test_its_ends_have_names_types_and_widths(self, model):
         graph = onnx.load_from_string(onnx_file(model[0])).graph
         double, text = onnx.TensorProto.DOUBLE, onnx.TensorProto.STRING
         kinds = {value.name: value.type.tensor_type.elem_type for value in (*graph.input, *graph.output)}
-        of = double if model[0].network.settings()["kind"] == "integers" else onnx.TensorProto.FLOAT
+        of = double if model[0].network.metadata()["kind"] == "integers" else onnx.TensorProto.FLOAT
         assert kinds == {"rows": double, "label": text, "probabilities": of, "logits": of}
         widths = [[d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.output]
-        classes = len(model[0].about.classes)
+        classes = len(model[0].card.classes)
         assert widths == [["n"], ["n", classes], ["n", classes]]
 
 
@@ -77,7 +77,7 @@ def test_it_answers_as_kdlib_does(model):
     network, rows = model
     label, probabilities, logits = run(onnx_file(network), {"rows": rows})
     expected = network.logits(rows)
-    if network.network.settings()["kind"] == "integers":
+    if network.network.metadata()["kind"] == "integers":
         assert logits.tobytes() == expected.tobytes()
     assert np.abs(logits - expected).max() <= 1e-5 * np.abs(expected).max()
     assert np.abs(probabilities - network.predict_proba(rows)).max() <= 1e-5
@@ -87,7 +87,7 @@ def test_it_answers_as_kdlib_does(model):
 def test_one_row_is_enough(model):
     network, rows = model
     whole, one = run(onnx_file(network), {"rows": rows})[2], run(onnx_file(network), {"rows": rows[3:4]})[2]
-    assert one.shape == (1, len(network.about.classes))
+    assert one.shape == (1, len(network.card.classes))
     np.testing.assert_allclose(one[0], whole[3], rtol=1e-5, atol=1e-4)
 
 
@@ -111,7 +111,7 @@ ROWS = """label,colour,size,word,born,share,fresh
 
 
 def of_table(encoding, x):
-    """The Deployed of floats and of integers, with random weights, of a table with these features."""
+    """The DeployedModel of floats and of integers, with random weights, of a table with these features."""
     dataset, _ = trained("iris", (5,), 1)
     dataset.x, dataset.y = np.tile(x, (1 + 149 // len(x), 1))[:150], np.arange(150) % 3
     dataset.encoding, dataset.feature_names = encoding.to_json(), encoding.feature_names

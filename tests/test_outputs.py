@@ -1,5 +1,6 @@
 """One process at a time writes an output; what dead ones left is removed, what living ones write never is."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,12 +13,12 @@ from conftest import ROOT, files, quick
 
 from kdlib.io import atomic
 from kdlib.io.artifacts import read_npz, write_text
-from kdlib.io.atomic import atomic_write, file_lock
+from kdlib.io.atomic import atomic_write, file_lock, replacing_folder
 from kdlib.io.errors import UserError
 
 HOLDS = """
 import sys, time
-from kdlib.io.atomic import atomic_write, file_lock
+from kdlib.io.atomic import file_lock, atomic_write, replacing_folder
 with file_lock(sys.argv[1]), atomic_write(sys.argv[1]) as file:
     file.write(b"half")
     file.flush()
@@ -112,6 +113,110 @@ def test_a_link_in_place_of_the_lock_leads_nowhere(tmp_path):
     with pytest.raises(OSError, match="out"):
         write_text(tmp_path / "out", "mine")
     assert (tmp_path / "precious").read_text() == "content"
+
+
+# A folder
+
+
+def new_folder(path, **contents):
+    with replacing_folder(path) as folder:
+        for name, text in contents.items():
+            write_text(folder / name, text)
+
+
+def test_a_folder_replaces_the_one_before(tmp_path):
+    new_folder(tmp_path / "deep/out", a="1", b="2")
+    new_folder(tmp_path / "deep/out", b="3", a="4", c="5")
+    assert files(tmp_path) == {"deep/out/a": b"4", "deep/out/b": b"3", "deep/out/c": b"5"}
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
+
+
+def test_after_an_error_the_folder_is_as_it_was(tmp_path):
+    new_folder(tmp_path / "out", a="1")
+    with pytest.raises(AttributeError):
+        new_folder(tmp_path / "out", a="2", b=None)
+    assert files(tmp_path) == {"out/a": b"1"}
+
+
+def test_an_error_at_the_last_rename_too(tmp_path, monkeypatch):
+    new_folder(tmp_path / "out", a="1")
+    replace = os.replace
+
+    def refused(source, target):
+        if str(source).endswith(".tmp") and target == tmp_path / "out" and not calls:
+            calls.append(source)
+            raise PermissionError(13, "Permission denied", str(source))
+        replace(source, target)
+
+    calls = []
+    monkeypatch.setattr(os, "replace", refused)
+    with pytest.raises(PermissionError):
+        new_folder(tmp_path / "out", a="2")
+    assert calls
+    assert files(tmp_path) == {"out/a": b"1"}
+
+
+def test_an_error_of_a_file_names_its_place_in_the_folder(tmp_path, monkeypatch):
+    def full(file, content):
+        raise OSError(errno.ENOSPC, "No space left on device", str(file))
+
+    monkeypatch.setattr(sys.modules[__name__], "write_text", full)
+    with pytest.raises(OSError, match="No space") as refused:
+        new_folder(tmp_path / "out", a="1")
+    assert refused.value.filename == str(tmp_path / "out" / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: (path / "mine").mkdir(parents=True), "out: holds mine, which would be lost"),
+        (lambda path: path.write_text("mine"), "out: not a folder"),
+    ],
+    ids=["another folder", "a file"],
+)
+def test_a_folder_replaces_nothing_that_it_does_not_hold(tmp_path, make, words):
+    make(tmp_path / "out")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=words):
+        new_folder(tmp_path / "out", a="1")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+HALF = """
+import os, sys
+from kdlib.io import atomic
+from kdlib.io.artifacts import write_text
+left = [int(sys.argv[2])]
+
+def dying(call):
+    def counted(*arguments):
+        if not left[0]:
+            os._exit(9)
+        left[0] -= 1
+        return call(*arguments)
+    return counted
+
+os.replace = dying(os.replace)
+with atomic.replacing_folder(sys.argv[1]) as folder:
+    write_text(folder / "a", "new")
+    write_text(folder / "b", "new")
+"""
+
+
+def test_a_kill_leaves_the_folder_whole_or_absent(tmp_path):
+    """Before each rename: of two files, of the old folder, of the new one; and after the last."""
+    states = []
+    for calls in range(5):
+        new_folder(tmp_path / "out", a="old", b="old")
+        process = subprocess.run(
+            [sys.executable, "-c", HALF, tmp_path / "out", str(calls)], env=os.environ | {"PYTHONPATH": str(ROOT)}
+        )
+        assert process.returncode == (9 if calls < 4 else 0)
+        states.append({path: content.decode() for path, content in files(tmp_path).items() if path.startswith("out/")})
+    old = {"out/a": "old", "out/b": "old"}
+    assert states == [old, old, old, {}, {"out/a": "new", "out/b": "new"}]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def stages_in(folder, *arguments):

@@ -26,11 +26,12 @@ from kdlib.learning.schedules import SCHEDULES
 from kdlib.learning.stack import parts
 from kdlib.page import browser_training, page_data
 from kdlib.page.build import PAGE_MODULES, WEB_FOLDER, WORKER_MODULES, build_page
-from kdlib.pipeline.command_line import BASELINE, DATASET, INTEGERS, PREDICTIONS, STUDENT, TEACHER
+from kdlib.pipeline.command_line import BASELINE, DATASET, DEPLOYED, PREDICTIONS, STUDENT, TEACHER
 from kdlib.pipeline.command_line import PAGE as PATH
 from kdlib.reporting.svg_axes import COLORS
 from kdlib.reporting.table import format_report
 
+INTEGERS = f"{DEPLOYED}/int.npz"
 DIGITS = {
     "prepare": {"dataset": "digits", "splits": 2, "max_samples": 700, "scaling": "auto"},
     "teacher": {"hidden": [24], "members": 2, "epochs": 10},
@@ -283,7 +284,7 @@ def on_the_pad(browser):
 def by_python(folder, row):
     """The cells of this image."""
     dataset, deployed = Dataset.load(folder / DATASET), load(folder / INTEGERS)
-    split, model = deployed.about.split, load_model(folder / TEACHER, dataset)
+    split, model = deployed.card.split, load_model(folder / TEACHER, dataset)
     sums = np.ldexp(deployed.logits(row[None]), deployed.network.logit_exponent)[0]
     members = model.network.part(parts(2, model.network.replicas)[split])
     logits = ensemble_logits(members.logits((row[None] - dataset.offset[split]) * dataset.scale[split]))
@@ -325,7 +326,7 @@ def test_an_example_of_the_test_set_gives_the_integers_of_python(opened, digits)
     network = load(digits / INTEGERS).network
     arrays = [np.ravel(a) for layer in network.layers for a in layer] + network.shifts
     digest = hashlib.sha256(np.concatenate([a.astype("<i4") for a in arrays]).tobytes()).hexdigest()
-    assert f"{digest}, as in models/deployed_int8.npz." in text(opened, "#draw-digest")
+    assert f"{digest}, as in models/deployed/int.npz." in text(opened, "#draw-digest")
 
 
 # What is trained

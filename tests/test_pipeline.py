@@ -20,8 +20,7 @@ from kdlib.io.artifacts import read_npz
 from kdlib.pipeline.schema import Params, Section
 
 README, STAGES = ROOT / "README.md", list(MAINS)
-LEAVING = ["quantize", "export"]
-ENDING = [*LEAVING, "evaluate", "page"]
+ENDING = ["deploy", "evaluate", "page"]
 MODELS = [path for stage in STAGES for path in outputs(stage) if path.startswith("models/")]
 
 
@@ -82,6 +81,7 @@ stage.main(Watched(params))
 modules = {inside(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
 data = {path for path in read if path.startswith(("data/", "models/", "metrics/"))}
 packages = {name.split(".")[0] for name in sys.modules}
+written = {path for path in written if ".tmp" not in path}
 found = {"deps": modules | data, "outs": written, "params": sections, "packages": packages}
 print(json.dumps({key: sorted(values - {""}) for key, values in found.items()}))
 """
@@ -154,7 +154,7 @@ def fresh(project):
     """A clone has what is in git: no cache, and none of its outputs."""
     shutil.rmtree(project.folder / ".dvc" / "cache")
     for path in ("data/dataset.npz", "data/predictions.npz", *MODELS):
-        (project.folder / path).unlink()
+        project.remove(path)
     process = project.dvc("repro")
     return (
         re.findall(r"^Running stage '(.+)':$", process.stdout, re.MULTILINE),
@@ -573,7 +573,7 @@ def ten_lines(project):
     row = re.search(r"echo ([\d,]+) ", text).group(1)
     header = ",".join(f"pixel_{k // 8}_{k % 8}" for k in range(64))
     (project.folder / "rows.csv").write_text(f"{header}\n{row}\n", "utf-8")
-    project.python("-m", "kdlib", "predict", "models/deployed_int8.npz", "rows.csv")
+    project.python("-m", "kdlib", "predict", "models/deployed/int.npz", "rows.csv")
     with open(project.folder / "predictions.csv", encoding="utf-8") as file:
         return text, process.stdout, list(csv.DictReader(file))
 
@@ -648,7 +648,7 @@ class TestAnotherFolder:
 HELP = {("stages",): ["--config", "--output", "params.yaml", "data/", "models/", "metrics/"]}
 HELP |= {(f"stages.{stage}",): ["--config", outputs(stage)[0]] for stage in STAGES}
 HELP |= {("kdlib",): ["latency", "page", "predict"], ("kdlib", "latency"): ["FILE", "--batch"]}
-HELP |= {("kdlib", "predict"): ["models/deployed.npz", ".parquet", "--output"]}
+HELP |= {("kdlib", "predict"): ["models/deployed/float.npz", ".parquet", "--output"]}
 
 
 @scenario

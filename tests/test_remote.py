@@ -132,7 +132,7 @@ def test_what_was_run_before_is_not_run_again(travelled):
     """Of all but `evaluate`, by the run cache, though the lock and the cache are gone."""
     _, there, _ = travelled
     for path in (path for stage in MAINS for path in outputs(stage)):
-        (there.folder / path).unlink()
+        there.remove(path)
     (there.folder / "dvc.lock").unlink()
     assert set(there.ran("repro")) == {"evaluate"}
     there.run("git", "checkout", "--quiet", "--", ".")

@@ -10,7 +10,7 @@ from kdlib.io.errors import UserError
 @pytest.fixture(scope="module", params=["digits, 8 bits", "digits, 4 bits", "digits, 2 bits", "breast cancer, 8 bits",
                                         "breast cancer, 4 bits", "iris, 8 bits", "MNIST, 8 bits"])  # fmt: skip
 def case(request):
-    """(Deployed, rows, what NumPy says of them)."""
+    """(DeployedModel, rows, what NumPy says of them)."""
     if request.param not in cases():
         pytest.skip("no MNIST: no mnist.npz in ../shared/data")
     deployed, rows = cases()[request.param]
@@ -32,7 +32,7 @@ def test_the_rows_are_worth_comparing(case):
     with np.errstate(over="ignore"):
         inputs = deployed.network.inputs((rows - deployed.offset) * deployed.scale)
     assert (inputs.min(), inputs.max()) == (0, 255)
-    assert set(expected[:, 0]) == set(range(len(deployed.about.classes)))
+    assert set(expected[:, 0]) == set(range(len(deployed.card.classes)))
     assert len(np.unique(expected[:, 1:])) > 500
     sums = np.ldexp(deployed.logits(rows), deployed.network.logit_exponent)
     assert np.abs(sums).max() < 2**30
@@ -73,7 +73,7 @@ def test_hostile_class_names_stay_texts(tmp_path):
     dataset, network = trained("iris", (4,), 1)
     dataset.class_names = ['a"\\0?/', "*/ @ROWS@", "ж %s"]
     deployed = student(dataset, network, 8)
-    deployed.about.recipe["prepare.transfer_classes"] = ["*/ x", "/* @ROWS@", "??/"]
+    deployed.card.recipe["prepare.transfer_classes"] = ["*/ x", "/* @ROWS@", "??/"]
     run, _ = runners()["gcc -O0, x86-64"]
     rows = dataset.x.astype(np.float64)
     assert np.array_equal(run(tmp_path, deployed, rows), runners()["NumPy"][0](None, deployed, rows))

@@ -68,7 +68,7 @@ def test_what_comes_out_names_the_schedule(scheduled, tmp_path, monkeypatch):
     assert [(row["temperature"], row["alpha"]) for row in rows] == [("2.0", "1.0 to 0.5"), ("1.0 to 4.0", "1.0 to 0.5")]
     svg = (scheduled / "metrics/sweep.svg").read_text("utf-8")
     assert "alpha 1.0 to 0.5, T 1.0 to 4.0" in svg
-    setting = load(scheduled / DEPLOYED).about.setting
+    setting = load(scheduled / DEPLOYED / "float.npz").card.setting
     assert setting["alpha"] == {"start": 1.0, "end": 0.5}
 
 

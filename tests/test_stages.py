@@ -11,9 +11,21 @@ import yaml
 from conftest import MAINS, ROOT, files, quick, quick_params
 
 from kdlib.data.dataset import Dataset
+from kdlib.deployment.c_source import c_source
+from kdlib.deployment.model_file import load
+from kdlib.deployment.onnx_export import onnx_file
 from kdlib.evaluation.metrics import bias_shift
 from kdlib.io.artifacts import read_npz, write_npz
-from kdlib.pipeline.command_line import BASELINE, DATASET, PREDICTIONS, STUDENT, TEACHER, Paths
+from kdlib.pipeline.command_line import (
+    BASELINE,
+    DATASET,
+    DEPLOYED,
+    DEPLOYED_FILES,
+    PREDICTIONS,
+    STUDENT,
+    TEACHER,
+    Paths,
+)
 from kdlib.pipeline.params import load_params
 from kdlib.reporting.table import format_report
 from stages import distill, evaluate, prepare, train_baseline, train_teacher
@@ -138,6 +150,25 @@ def test_paths_given_by_hand_are_used(tmp_path, monkeypatch):
     MAINS["prepare"](params, paths)
     MAINS["train_baseline"](params, paths)
     assert sorted(files(tmp_path)) == ["a.npz", "b/c.npz", "data/answers.sha256"]
+
+
+def test_what_is_deployed_is_one_folder_that_the_next_run_replaces(trained, tmp_path, monkeypatch):
+    """The files for ONNX and C are those of the networks in the `.npz`."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    before = files(Path(DEPLOYED))
+    assert sorted(before) == sorted(DEPLOYED_FILES)
+    MAINS["deploy"](quick_params(deploy={"bits": 4}))
+    after = files(Path(DEPLOYED))
+    floats = {"float.npz", "student.onnx"}
+    assert {name for name in DEPLOYED_FILES if after[name] == before[name]} == floats
+    floats, integers = load(f"{DEPLOYED}/float.npz"), load(f"{DEPLOYED}/int.npz")
+    assert after["student.onnx"] == onnx_file(floats)
+    assert after["student_int.onnx"] == onnx_file(integers)
+    assert after["student.h"] == c_source(integers).encode()
+    assert sorted(path.name for path in Path("models").iterdir()) == [
+        "baseline.npz", "deployed", "student.npz", "teacher.npz"
+    ]  # fmt: skip
 
 
 def test_set_takes_the_place_of_the_files_value(tmp_path):

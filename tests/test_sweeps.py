@@ -148,7 +148,7 @@ WILD = {"learning_rate": [0.1, 1e30]}
 
 
 def test_a_setting_that_diverges_is_marked_and_the_others_are_as_without_it(here):
-    run("train_baseline", "distill", "quantize", "export", "evaluate", student=WILD)
+    run("train_baseline", "distill", "deploy", "evaluate", student=WILD)
     for path in (BASELINE, STUDENT):
         sweep, _ = sweep_of(path)
         assert sweep.diverged().tolist() == [False, True]
@@ -180,14 +180,14 @@ def of_losses(*losses):
 def test_each_split_chooses_for_itself_and_the_mean_decides_what_is_deployed():
     sweep = of_losses([0.5, 0.3, 0.4], [0.1, 0.3, 0.2], [0.6, 0.5, 0.3])
     assert sweep.chosen().tolist() == [1, 0, 2]
-    assert sweep.deployed() == 2
+    assert sweep.deploy_setting() == 2
 
 
 def test_what_diverges_in_one_split_is_chosen_in_none():
     sweep = of_losses([0.5, np.nan, 0.6], [0.5, 0.1, 0.4])
     assert sweep.diverged().tolist() == [False, True, False]
     assert sweep.chosen().tolist() == [0, 2]
-    assert sweep.deployed() in (0, 2)
+    assert sweep.deploy_setting() in (0, 2)
     with pytest.raises(UserError, match="at every setting"):
         of_losses([0.5, np.nan], [np.nan, 0.1]).chosen()
 

@@ -571,7 +571,7 @@ def test_dvc_sees_another_file_and_puts_nothing_in_its_place(project, tmp_path):
     for seed in (0, 1):
         logits = np.random.default_rng(seed).random((1, len(dataset.y), 3)).astype(np.float32)
         write_npz(clone.folder / PATH, {"logits": logits})
-        assert set(clone.ran("repro")) >= {"train_teacher", "distill", "quantize", "export", "evaluate", "page"}
+        assert set(clone.ran("repro")) >= {"train_teacher", "distill", "deploy", "evaluate", "page"}
         assert np.array_equal(read_npz(clone.folder / TEACHER)["logits"], logits)
     assert clone.ran("repro") == []
     changes = ("teacher.model=RandomForestClassifier", "teacher.options={n_estimators: 5}")

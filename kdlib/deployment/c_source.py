@@ -12,7 +12,7 @@ from kdlib.io.text_template import fill_template
 from kdlib.numerics.streams import Streams
 
 if TYPE_CHECKING:
-    from kdlib.deployment.model_file import Deployed
+    from kdlib.deployment.model_file import DeployedModel
 
 POINTER_BYTES = 4  # of the pointer to a class name
 TEST_VECTORS = 10  # rows of the self-test
@@ -42,7 +42,7 @@ def _comment(value):
 
 def _flash_bytes(deployed):
     arrays = [*deployed.network.arrays().items(), ("", deployed.offset), ("", deployed.scale)]
-    names = sum(len(name.encode()) + 1 + POINTER_BYTES for name in deployed.about.classes)  # integers
+    names = sum(len(name.encode()) + 1 + POINTER_BYTES for name in deployed.card.classes)  # integers
     return names + sum(array.nbytes for name, array in arrays if name != "scalars")  # integers
 
 
@@ -60,7 +60,7 @@ def _layer_loops(network):
 
 def _constants(deployed, scale):
     network = deployed.network
-    text = _constant("char *const", "names", [string(name) for name in deployed.about.classes])
+    text = _constant("char *const", "names", [string(name) for name in deployed.card.classes])
     text += _constant("double", "offset", doubles(deployed.offset))
     text += _constant("double", "scale", doubles(scale))
     for k, (weights, biases) in enumerate(network.layers):
@@ -70,7 +70,7 @@ def _constants(deployed, scale):
     return text
 
 
-def vectors(deployed: "Deployed") -> np.ndarray:
+def vectors(deployed: "DeployedModel") -> np.ndarray:
     """Return raw rows for the self-test, (TEST_VECTORS, features) float64.
 
     The inputs of the network go a little beyond both ends of their range. All values are float32 numbers, because C
@@ -84,16 +84,16 @@ def vectors(deployed: "Deployed") -> np.ndarray:
     return rows.astype(np.float32).astype(np.float64)
 
 
-def c_source(deployed: "Deployed") -> str:
+def c_source(deployed: "DeployedModel") -> str:
     """Return the text of `student.h`.
 
     Parameters
     ----------
-    deployed : Deployed
+    deployed : DeployedModel
         With an `IntegerNetwork`.
     """
     network = deployed.network
-    about = deployed.about
+    card = deployed.card
     sizes = network.sizes
     bits = network.bits
     scale = deployed.scale * math.ldexp(1, network.input_exponent)
@@ -122,10 +122,10 @@ def c_source(deployed: "Deployed") -> str:
         VECTORS=TEST_VECTORS,
         ROWS="".join(f"        {{\n{_listed(doubles(row), 12)}        }},\n" for row in rows),
         EXPECTED="".join(f"        {{{', '.join(integers(row))}}},\n" for row in expected),
-        DATASET=about.dataset,
-        SPLIT=about.split,
-        REPLICA=about.replica,
-        LICENCE=about.licence,
-        SETTING=_comment(about.setting),
-        RECIPE=_comment(about.recipe),
+        DATASET=card.dataset,
+        SPLIT=card.split,
+        REPLICA=card.replica,
+        LICENCE=card.licence,
+        SETTING=_comment(card.setting),
+        RECIPE=_comment(card.recipe),
     )

@@ -39,7 +39,7 @@ class FloatNetwork:
         """Return the weights and biases by name, as `Network.arrays` does."""
         return self.network.arrays()
 
-    def settings(self) -> dict:
+    def metadata(self) -> dict:
         """Return the metadata that the model file stores as JSON beside the arrays."""
         return {"kind": "float"}
 

@@ -96,7 +96,7 @@ class IntegerNetwork:
         """Return `sums` * 2^-logit_exponent, (n, classes) float64, exactly."""
         return self.sums(x) * math.ldexp(1, -self.logit_exponent)
 
-    def settings(self) -> dict:
+    def metadata(self) -> dict:
         """Return the metadata that the model file stores as JSON beside the arrays."""
         return {"kind": "integers", "bits": self.bits, "sizes": list(self.sizes)}
 

@@ -28,8 +28,8 @@ def save_stack(path: Path | str, networks: Sequence[IntegerNetwork], student: "N
     """
     arrays = [network.arrays() for network in networks]
     stacked = {name: np.stack([of_network[name] for of_network in arrays]) for name in arrays[0]}
-    about = networks[0].settings() | {"student": array_digest(student.arrays())}
-    write_npz(path, stacked | {"about": np.array(json.dumps(about, sort_keys=True).encode())})
+    metadata = networks[0].metadata() | {"student": array_digest(student.arrays())}
+    write_npz(path, stacked | {"about": np.array(json.dumps(metadata, sort_keys=True).encode())})
 
 
 def load_stack(path: Path | str, student: "Network") -> list[IntegerNetwork]:
@@ -42,14 +42,15 @@ def load_stack(path: Path | str, student: "Network") -> list[IntegerNetwork]:
     """
     arrays = read_npz(path, ["about"])
     try:
-        about = read_json(arrays.pop("about").item())
+        metadata = read_json(arrays.pop("about").item())
         count = len(next(iter(arrays.values())))
         networks = [
-            IntegerNetwork.from_arrays({name: array[k] for name, array in arrays.items()}, about) for k in range(count)
+            IntegerNetwork.from_arrays({name: array[k] for name, array in arrays.items()}, metadata)
+            for k in range(count)
         ]
     except (AttributeError, LookupError, OverflowError, StopIteration, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a stack of integer networks ({error}); run the stage quantize again") from None
+        raise UserError(f"{path}: not a stack of integer networks ({error}); run the stage deploy again") from None
     alike = [network.sizes for network in networks] == [student.sizes] * student.replicas
-    if about.get("student") != array_digest(student.arrays()) or not alike:
-        raise UserError(f"{path}: made of another student; run the stage quantize again")
+    if metadata.get("student") != array_digest(student.arrays()) or not alike:
+        raise UserError(f"{path}: made of another student; run the stage deploy again")
     return networks

@@ -32,7 +32,7 @@ def _is_shape(shape, pixels):
 
 
 @dataclass(frozen=True)
-class About:
+class ModelCard:
     """Metadata of a deployed network, which its file stores as JSON.
 
     Parameters
@@ -95,17 +95,17 @@ class About:
             raise ValueError(f"images {self.image_shape} are not of {len(self.features)} pixels")
 
     @classmethod
-    def of(cls, dataset: "Dataset", model: "Model") -> "About":
+    def of(cls, dataset: "Dataset", model: "Model") -> "ModelCard":
         """Return the metadata of the network that is deployed from a model with a sweep."""
         setting, split, replica = model.sweep.deployed_network()
         chosen = {name: values[setting] for name, values in model.sweep.settings.items()}
         chosen = {name: asdict(value) if is_dataclass(value) else value for name, value in chosen.items()}
         names = dataset.class_names, dataset.feature_names, list(dataset.image_shape), dataset.encoding
-        return cls(*names, dataset.digest, model.teacher, model.recipe, chosen, split, replica)
+        return cls(*names, dataset.digest, model.teacher, model.params, chosen, split, replica)
 
 
 @dataclass(frozen=True)
-class Deployed:
+class DeployedModel:
     """A network that predicts the classes of raw rows.
 
     Rows are a DataFrame, a dict of columns or a list of dicts, whose columns are matched by name; or an array of
@@ -115,7 +115,7 @@ class Deployed:
     Parameters
     ----------
     network : FloatNetwork or IntegerNetwork
-    about : About
+    card : ModelCard
         Metadata.
     offset, scale : np.ndarray
         (features,) float64, or (1,) if all are equal. The network sees (x - offset) * scale.
@@ -123,14 +123,27 @@ class Deployed:
     Raises
     ------
     UserError
-        By each method that takes rows: if they do not fit, or have numbers that are not finite.
+        If a scale is so small or so large that the files for other programs could not hold it. By each method that
+        takes rows: if they do not fit, or have numbers that are not finite.
     """
 
     network: FloatNetwork | IntegerNetwork
-    about: About
+    card: ModelCard
     offset: np.ndarray
     scale: np.ndarray
     _warned_columns: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        low = np.min(self.scale)
+        high = np.max(self.scale)
+        if not (low >= 1 / MAX_SCALE and high <= MAX_SCALE):
+            raise UserError(f"a scale of {low:g} to {high:g}, not from {1 / MAX_SCALE:g} to {MAX_SCALE:g}")
+
+    @classmethod
+    def of(cls, network: FloatNetwork | IntegerNetwork, card: ModelCard, dataset: "Dataset") -> "DeployedModel":
+        """Return the model of a network, with the scaling of the split that `card` names."""
+        scaling = (values[card.split] for values in (dataset.offset, dataset.scale))
+        return cls(network, card, *(v[:1] if (v == v[0]).all() else v for v in scaling))
 
     def _warn(self, unknown, rows):
         """Warn of columns that no warning has named yet."""
@@ -144,7 +157,7 @@ class Deployed:
 
         The logits of a row do not depend on the other rows, bit for bit.
         """
-        x, unknown = features(rows, self.about)
+        x, unknown = features(rows, self.card)
         self._warn(unknown, len(x))
         with np.errstate(over="ignore", invalid="ignore"):  # beyond all ranges, integers saturate
             logits = self.network.logits((x - self.offset) * self.scale)
@@ -159,23 +172,17 @@ class Deployed:
 
     def predict(self, rows: object) -> np.ndarray:
         """Return the class names (n,) of the largest logits. If several are equal, the first class is taken."""
-        return np.array(self.about.classes)[np.argmax(self.logits(rows), axis=-1)]
+        return np.array(self.card.classes)[np.argmax(self.logits(rows), axis=-1)]
 
     def save(self, path: Path | str) -> None:
         """Write the file that `load` reads."""
-        settings = self.network.settings() | asdict(self.about)
+        settings = self.network.metadata() | asdict(self.card)
         arrays = self.network.arrays() | {"offset": self.offset, "scale": self.scale}
         write_npz(path, arrays | {"about": np.array(json.dumps(settings, sort_keys=True).encode())})
 
 
-def deployed(network: FloatNetwork | IntegerNetwork, about: About, dataset: "Dataset") -> Deployed:
-    """Return a `Deployed` with the scaling of the split that `about` names."""
-    scaling = (values[about.split] for values in (dataset.offset, dataset.scale))
-    return Deployed(network, about, *(v[:1] if (v == v[0]).all() else v for v in scaling))
-
-
-def load(path: Path | str) -> Deployed:
-    """Read a deployed network from a file that the stage quantize wrote.
+def load(path: Path | str) -> DeployedModel:
+    """Read a deployed network from a file that the stage deploy wrote.
 
     Raises
     ------
@@ -184,21 +191,16 @@ def load(path: Path | str) -> Deployed:
     """
     arrays = read_npz(path)
     if "about" not in arrays:
-        raise UserError(f"{path}: no deployed network; name models/deployed.npz, which the stage quantize writes")
+        raise UserError(f"{path}: no deployed network; name models/deployed/float.npz, which the stage deploy writes")
     try:
         settings = read_json(arrays["about"].item())
         network = NETWORK_KINDS[settings["kind"]].from_arrays(arrays, settings)
-        about = About(**{field.name: settings[field.name] for field in fields(About)})
+        card = ModelCard(**{field.name: settings[field.name] for field in fields(ModelCard)})
         scaling = [arrays[name].astype(np.float64, casting="safe") for name in ("offset", "scale")]
         ends = (network.sizes[0], network.sizes[-1])
-        named = (len(about.features), len(about.classes))
+        named = (len(card.features), len(card.classes))
         if ends != named or any(v.shape not in ((1,), ends[:1]) or not np.isfinite(v).all() for v in scaling):
             raise ValueError(f"{ends} inputs and outputs, {named} names, and scaling that is not of them or not finite")
-        scale = scaling[1]
-        if not (scale >= 1 / MAX_SCALE).all() or not (scale <= MAX_SCALE).all():
-            raise ValueError(
-                f"a scale of {scale.min():g} to {scale.max():g}, not from {1 / MAX_SCALE:g} to {MAX_SCALE:g}"
-            )
+        return DeployedModel(network, card, *scaling)
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a deployed network ({error}); write it again with the stage quantize") from None
-    return Deployed(network, about, *scaling)
+        raise UserError(f"{path}: not a deployed network ({error}); write it again with the stage deploy") from None

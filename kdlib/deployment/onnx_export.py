@@ -12,13 +12,13 @@ from kdlib.deployment.integer_network import HIGHEST
 from kdlib.deployment.onnx_graph import TYPES, Graph
 
 if TYPE_CHECKING:
-    from kdlib.deployment.model_file import Deployed
+    from kdlib.deployment.model_file import DeployedModel
 
 ML_DOMAIN = "ai.onnx.ml"
 OUTPUTS = ("label", "probabilities", "logits")
 
 
-def onnx_file(deployed: "Deployed") -> bytes:
+def onnx_file(deployed: "DeployedModel") -> bytes:
     """Return the bytes of the ONNX model of a deployed network.
 
     Inputs. Without an encoding there is one input `rows`, (n, features) float64. With an encoding each column is an
@@ -34,11 +34,11 @@ def onnx_file(deployed: "Deployed") -> bytes:
     """
     graph = Graph()
     network = deployed.network
-    about = deployed.about
-    x = _encoded_columns(graph, encoding(about)) if about.encoding else graph.input("rows", "float64", network.sizes[0])
+    card = deployed.card
+    x = _encoded_columns(graph, encoding(card)) if card.encoding else graph.input("rows", "float64", network.sizes[0])
     x = graph.node("Sub", x, graph.constant(deployed.offset, "float64"))
     x = graph.node("Mul", x, graph.constant(deployed.scale, "float64"))
-    if network.settings()["kind"] == "integers":
+    if network.metadata()["kind"] == "integers":
         logits = _integer_logits(graph, network, x)
         kind = "float64"
     else:
@@ -47,11 +47,11 @@ def onnx_file(deployed: "Deployed") -> bytes:
     graph.node("Identity", logits, output="logits")
     graph.node("Softmax", logits, output="probabilities", axis=-1)
     best = graph.node("ArgMax", logits, axis=1, keepdims=0)
-    graph.node("Gather", graph.constant(about.classes, "str"), best, output="label")
+    graph.node("Gather", graph.constant(card.classes, "str"), best, output="label")
     graph.output("label", "str", None)
     graph.output("probabilities", kind, network.sizes[-1])
     graph.output("logits", kind, network.sizes[-1])
-    settings = network.settings() | asdict(about)
+    settings = network.metadata() | asdict(card)
     metadata = {
         key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in settings.items()
     }

@@ -48,13 +48,13 @@ def _predict(deployed, rows, output):
         raise UserError(f"{rows}: not found; needs rows in a table, such as a .csv or .parquet, or in an .npz")
     x = read_npz(rows, ["x"], from_user=True)["x"] if rows.lower().endswith(".npz") else read_table(rows)
     try:
-        encoded, unknown = features(x, deployed.about)
+        encoded, unknown = features(x, deployed.card)
         probabilities = deployed.predict_proba(encoded).tolist()
     except UserError as error:
         raise error if str(error).startswith(rows) else UserError(f"{rows}: {error}") from None
     if not probabilities:
         raise UserError(f"{rows}: has no rows")
-    classes = deployed.about.classes
+    classes = deployed.card.classes
     csv_rows = []
     for row in probabilities:
         best = row.index(max(row))

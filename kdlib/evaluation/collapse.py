@@ -292,7 +292,7 @@ def find_collapsed(
         if reason := diagnose(measured, linear if could_be_linear else None):
             reasons[name] = reason
     origin = models["teacher"].origin
-    settings = {**models["student"].recipe, **dict(settings), "digest": origin.get("digest", False)}
+    settings = {**models["student"].params, **dict(settings), "digest": origin.get("digest", False)}
     model_name = origin.get("model", "")
     return {
         name: {"reason": reason, "advice": advice(name, reasons, model_name, settings)}

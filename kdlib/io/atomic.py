@@ -1,8 +1,8 @@
-"""Atomic writes: an output is whole or absent, never half, and one process at a time writes it.
+"""Atomic writes: an output, a file or a folder, is whole or absent, never half, and one process at a time writes it.
 
 A writer of NAME locks `.NAME.lock` and writes to a temporary `.NAME.xxxxxxxx.tmp`. The system frees the lock when the
-process dies. The holder of the lock is the only writer, so every other temporary file of NAME is left from a dead
-process.
+process dies. The holder of the lock is the only writer, so every other temporary file or folder of NAME is left from
+a dead process.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import errno
 import glob
 import os
 import secrets
+import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,6 +50,14 @@ def _lock(descriptor):
     return True
 
 
+def _remove(path):
+    """Remove a file, a link or a folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _acquire(path, lock):
     """Lock the file `lock` and return its descriptor; the caller is then the only writer of `path`."""
     while True:
@@ -62,7 +71,7 @@ def _acquire(path, lock):
                         os.lseek(descriptor, 0, os.SEEK_SET)
                         os.write(descriptor, f"{os.getpid():<{PROCESS_ID_BYTES}}".encode())
                     for dead in lock.parent.glob(f".{glob.escape(path.name)}.????????.tmp") if locked else ():
-                        dead.unlink(missing_ok=True)
+                        _remove(dead)
                     return descriptor
             os.close(descriptor)
         except OSError as error:
@@ -145,14 +154,14 @@ def file_lock(path: Path | str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def temporary_path(path: Path | str) -> Iterator[Path]:
-    """Yield a path for a temporary file beside `path`, and remove the file at the end.
+    """Yield a path for a temporary file or folder beside `path`, and remove it at the end.
 
-    If the process is killed, the next `file_lock(path)` removes the file, provided that this block is in one too.
+    If the process is killed, the next `file_lock(path)` removes it, provided that this block is in one too.
 
     Parameters
     ----------
     path : path-like
-        The output that the file is for.
+        The output that the file or folder is for.
 
     Yields
     ------
@@ -169,7 +178,7 @@ def temporary_path(path: Path | str) -> Iterator[Path]:
         raise
     finally:
         with contextlib.suppress(OSError):
-            os.unlink(own)
+            _remove(own)
 
 
 @contextlib.contextmanager
@@ -189,3 +198,40 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(own, path)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path | str) -> Iterator[Path]:
+    """Yield an empty folder that replaces the folder `path` when the block ends without an error.
+
+    After an error `path` is as it was. If the process is killed, `path` is as it was, or new, or absent.
+
+    Raises
+    ------
+    UserError
+        If another process is writing `path`, if `path` is no folder, or if it holds what the new folder does not: this
+        would be lost.
+    OSError
+        Of a file in `path`, for example if the disk is full.
+    """
+    path = Path(path)
+    with file_lock(path), temporary_path(path) as new, temporary_path(path) as old:
+        new.mkdir()
+        try:
+            yield new
+        except OSError as error:
+            if error.filename and Path(error.filename).parent == new:
+                error.filename = str(path / Path(error.filename).name)
+            raise
+        if os.path.lexists(path):
+            if not path.is_dir():
+                raise UserError(f"{path}: not a folder; name another one")
+            if foreign := sorted({*os.listdir(path)} - {*os.listdir(new)}):
+                raise UserError(f"{path}: holds {foreign[0]}, which would be lost; move it, or name another folder")
+            os.replace(path, old)
+        try:
+            os.replace(new, path)
+        except BaseException:
+            if os.path.lexists(old):
+                os.replace(old, path)
+            raise

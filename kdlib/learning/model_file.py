@@ -45,13 +45,13 @@ class Model:
         Of a teacher: its logits for all examples of the dataset.
     sweep : Sweep, optional
         The sweep that chose the settings.
-    recipe : dict
+    params : dict
         {key of params.yaml: value}, the values that the stage `evaluate` compares.
     teacher : str
         The `digest` of the teacher, or "".
     origin : dict
         Of a teacher that is no network: {"model": name, ...}, as `kdlib.teachers` describes it.
-    deployed : ndarray, shape (parameters,), optional
+    weights_to_deploy : ndarray, shape (parameters,), optional
         Parameters of the network `Sweep.deployed_network`. Its setting may differ from the one that its split chose.
     """
 
@@ -59,10 +59,10 @@ class Model:
     curve: dict
     logits: np.ndarray | None = None
     sweep: Sweep | None = None
-    recipe: dict = field(default_factory=dict)
+    params: dict = field(default_factory=dict)
     teacher: str = ""
     origin: dict = field(default_factory=dict)
-    deployed: np.ndarray | None = None
+    weights_to_deploy: np.ndarray | None = None
 
     def digest(self) -> str:
         """Compute the SHA-256, in hex, of the logits: two teachers with the same logits are the same teacher."""
@@ -128,8 +128,8 @@ def save_model(path: Path | str, model: Model, dataset: Dataset) -> None:
     arrays |= model.curve
     arrays |= {"logits": model.logits} if model.logits is not None else {}
     arrays |= model.sweep.arrays() if model.sweep else {}
-    arrays |= {"deployed": model.deployed} if model.deployed is not None else {}
-    texts = {"dataset_digest": dataset.digest, "recipe": json.dumps(model.recipe, sort_keys=True)}
+    arrays |= {"deployed": model.weights_to_deploy} if model.weights_to_deploy is not None else {}
+    texts = {"dataset_digest": dataset.digest, "recipe": json.dumps(model.params, sort_keys=True)}
     texts |= {"teacher_digest": model.teacher} if model.teacher else {}
     texts |= {"origin": json.dumps(model.origin, sort_keys=True)} if model.origin else {}
     write_npz(path, arrays | {name: np.array(text) for name, text in texts.items()})
@@ -215,4 +215,4 @@ def load_model(path: Path | str, dataset: Dataset, teaches: bool = False) -> Mod
     teacher = str(arrays.get("teacher_digest", ""))
     if not re.fullmatch("[0-9a-f]*", teacher):
         raise UserError(f"{path}: teacher_digest is not in hex; train it again")
-    return Model(network, curve, logits, sweep, recipe, teacher, deployed=deployed)
+    return Model(network, curve, logits, sweep, recipe, teacher, weights_to_deploy=deployed)

@@ -70,7 +70,7 @@ class Sweep:
             raise UserError("training diverged at every setting: lower learning_rate, or distill.temperature")
         return np.argmin(self.mean_loss(), axis=1)
 
-    def deployed(self) -> int:
+    def deploy_setting(self) -> int:
         """Return the setting with the least validation loss, averaged over all splits."""
         usable = np.flatnonzero(~self.diverged())
         return int(usable[np.argmin(exact.mean(self.mean_loss()[:, usable], axis=0))])
@@ -82,7 +82,7 @@ class Sweep:
         quality, because each split has its own validation rows and some are easier than others; the estimate is the
         mean over the splits.
         """
-        setting = self.deployed()
+        setting = self.deploy_setting()
         split, replica = np.unravel_index(np.argmin(self.loss[:, setting]), self.loss[:, setting].shape)
         return setting, int(split), int(replica)
 

@@ -6,7 +6,7 @@ import hashlib
 import numpy as np
 
 from kdlib.data.dataset import Dataset
-from kdlib.deployment.model_file import Deployed
+from kdlib.deployment.model_file import DeployedModel
 from kdlib.evaluation.heldout import NETWORKS
 from kdlib.io.chunks import canonical_chunks, positive_zeros
 from kdlib.io.errors import UserError
@@ -70,7 +70,7 @@ def _shown(dataset, predictions, most):
 def page_data(
     dataset: Dataset,
     models: dict[str, Model],
-    integers: Deployed,
+    integers: DeployedModel,
     predictions: dict[str, np.ndarray],
     training: BrowserTraining | None,
     why_untrained: str = "",
@@ -84,7 +84,7 @@ def page_data(
     dataset : Dataset
     models : dict
         {network: Model}.
-    integers : Deployed
+    integers : DeployedModel
         The deployed student as integers.
     predictions : dict
         Arrays of the stage evaluate's file.
@@ -104,7 +104,7 @@ def page_data(
     def places(of):
         return encode_array(np.searchsorted(all_rows, of).astype(np.int32))
 
-    split = integers.about.split
+    split = integers.card.split
     logits = models["teacher"].logits
     scaling = {name: encode_array(getattr(dataset, name)[split]) for name in ("offset", "scale")}
     found = {
@@ -114,7 +114,7 @@ def page_data(
         "scaling": scaling,
         "shown": {"rows": places(rows)} | {name: encode_array(values) for name, values in logits_shown.items()},
         "teacher": _teacher(models["teacher"], dataset.splits, split), "integers": _integers(integers),
-        "deployed": array_sha256(models["student"].deployed), "lesson": None, "untrained": why_untrained,
+        "deployed": array_sha256(models["student"].weights_to_deploy), "lesson": None, "untrained": why_untrained,
     }  # fmt: skip
     if training:
         deployed = models["student"].sweep.deployed_network()[2]

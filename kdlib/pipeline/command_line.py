@@ -21,34 +21,28 @@ ANSWERS = "data/answers.sha256"
 TEACHER = "models/teacher.npz"
 BASELINE = "models/baseline.npz"
 STUDENT = "models/student.npz"
-QUANTIZED = "models/quantized.npz"
-DEPLOYED = "models/deployed.npz"
-INTEGERS = "models/deployed_int8.npz"
-ONNX = "models/student.onnx"
-ONNX_INT8 = "models/student_int8.onnx"
-HEADER = "models/student.h"
+DEPLOYED = "models/deployed"
+DEPLOYED_FILES = ("float.npz", "int.npz", "stack.npz", "student.onnx", "student_int.onnx", "student.h")
 PREDICTIONS = "data/predictions.npz"
 METRICS = "metrics"
 PAGE = "metrics/page.html"
 MPI_RANK_VARIABLES = {"PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK"}  # mpiexec sets one of them to the rank
-OPTIONAL_PATHS = ("quantized",)  # `evaluate --quantized=` without a path leaves out the column of the integers
+OPTIONAL_PATHS = ("deployed",)  # `evaluate --deployed=` without a path leaves out the column of the integers
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Paths of the files that the stages exchange, relative to the working directory."""
+    """Paths of the files that the stages exchange, relative to the working directory.
+
+    `deployed` is a folder with DEPLOYED_FILES, `metrics` one with all that is measured.
+    """
 
     dataset: str = DATASET
     answers: str = ANSWERS
     teacher: str = TEACHER
     baseline: str = BASELINE
     student: str = STUDENT
-    quantized: str = QUANTIZED
     deployed: str = DEPLOYED
-    integers: str = INTEGERS
-    onnx: str = ONNX
-    onnx_int8: str = ONNX_INT8
-    header: str = HEADER
     predictions: str = PREDICTIONS
     metrics: str = METRICS
     page: str = PAGE
@@ -71,7 +65,8 @@ class Paths:
             ending = Path(getattr(PATHS, name)).suffix
             if not path.endswith(ending):
                 raise UserError(f"--{name}: got {path!r}; needs a path that ends with {ending}")
-        check_distinct({f"--{name}": path for name, path in {"config": config, **given}.items()})
+        inside = {f"{name} of --deployed": f"{self.deployed}/{name}" for name in DEPLOYED_FILES}
+        check_distinct(inside | {f"--{name}": path for name, path in {"config": config, **given}.items()})
 
 
 PATHS = Paths()
@@ -104,6 +99,11 @@ def locks_outputs(*names: str) -> Callable:
     ----------
     *names : str
         Fields of `Paths`.
+
+    Raises
+    ------
+    UserError
+        By the decorated function: if the path of an output is empty, or if another process writes an output.
     """
 
     def decorate(main):
@@ -112,6 +112,8 @@ def locks_outputs(*names: str) -> Callable:
             with contextlib.ExitStack() as stack:
                 for name in names if context.ranks.first else ():
                     path = getattr(paths, name)
+                    if not path:
+                        raise UserError(f"--{name}: got ''; needs a path, because this stage writes it")
                     stack.enter_context(file_lock(f"{path}/metrics.json" if name == "metrics" else path))
                 return main(params, paths, context)
 

@@ -249,8 +249,8 @@ def select_by_validation(
     log.info("%d x %s, %d epochs", sweep.loss.size, sizes, max(recipe.epochs for recipe in job.recipes))
     logits = split_logits(network, dataset) if job.keeps_logits and ranks.first else None
     setting, split, replica = sweep.deployed_network()
-    deployed = None if job.keeps_logits else networks[split].parameters[setting * job.replicas + replica]
-    return Model(network, curve, logits, sweep, job.shared_params, job.teacher_digest, deployed=deployed)
+    weights = None if job.keeps_logits else networks[split].parameters[setting * job.replicas + replica]
+    return Model(network, curve, logits, sweep, job.shared_params, job.teacher_digest, weights_to_deploy=weights)
 
 
 class Progress:

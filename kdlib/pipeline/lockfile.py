@@ -77,10 +77,15 @@ def dvc_md5(files: "AbstractFileSystem", path: str) -> str:
     Returns
     -------
     str
-        In hex; "absent" if there is no such file.
+        In hex; "absent" if there is no such file or folder.
     """
     if files.isdir(path):
-        below = {file[len(path) + 1 :]: dvc_md5(files, file) for file in files.find(path)}
+        try:
+            below = {file[len(path) + 1 :]: dvc_md5(files, file) for file in files.find(path)}
+        except Exception as error:  # DVC's own error, where the remote lacks the list of the folder's files
+            if isinstance(error.__cause__, FileNotFoundError):
+                return "absent"
+            raise
         listing = [{"md5": below[name], "relpath": name} for name in sorted(below)]
         return f"{hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest()}.dir"
     result = hashlib.md5()

@@ -121,7 +121,7 @@ def sweep_rows(models: dict[str, Model]) -> list[dict]:
     for network in NETWORKS[1:]:
         sweep = models[network].sweep
         chosen = sweep.chosen()
-        deployed = sweep.deployed()
+        deployed = sweep.deploy_setting()
         diverged = sweep.diverged()
         for setting in range(sweep.loss.shape[1]):
             row = {"network": network}

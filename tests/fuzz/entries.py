@@ -205,13 +205,13 @@ def written(folder, ground, random):
 
 
 ARCHIVES = {
-    "data/dataset.npz": ("train_baseline", "quantize", "evaluate"),
+    "data/dataset.npz": ("train_baseline", "deploy", "evaluate"),
     "models/teacher.npz": ("distill", "evaluate"),
     "models/baseline.npz": ("evaluate",),
-    "models/student.npz": ("quantize", "evaluate"),
-    "models/quantized.npz": ("evaluate",),
-    "models/deployed.npz": ("export", "evaluate"),
-    "models/deployed_int8.npz": ("export", "evaluate"),
+    "models/student.npz": ("deploy", "evaluate"),
+    "models/deployed/stack.npz": ("evaluate",),
+    "models/deployed/float.npz": ("evaluate",),
+    "models/deployed/int.npz": ("evaluate",),
 }
 WAYS = {"damaged": mutations.damaged, "crafted": crafted, "headers that lie": mutations.headed}
 SEALED = ("data/dataset.npz",)  # a crafted one is refused, or it is as it was
@@ -231,11 +231,11 @@ ENTRIES |= {
 ENTRIES |= {f"a checkpoint: {way}": Entry("train_baseline", checkpoint(mutate), True) for way, mutate in WAYS.items()}
 ENTRIES |= {f".npz of one's own: {way}": Entry("prepare", own("data/raw/own.npz", of)) for way, of in WAYS.items()}
 ENTRIES |= {f".npz of a teacher's answers: {w}": Entry("train_teacher", answers(of)) for w, of in WAYS.items()}
-for _path in ("models/deployed.npz", "models/deployed_int8.npz"):
+for _path in ("models/deployed/float.npz", "models/deployed/int.npz"):
     for _way, _mutate in WAYS.items():
         _attack = predicting(_path, "data/raw/rows.npz", _path, _mutate)
         ENTRIES[f"{_path}: {_way}, predict"] = Entry("predict", _attack)
-ROWS = "models/deployed.npz", "data/raw/rows.csv", "data/raw/rows.csv"
+ROWS = "models/deployed/float.npz", "data/raw/rows.csv", "data/raw/rows.csv"
 ENTRIES |= {
     ".csv of one's own: damaged": Entry("prepare", own("data/raw/own.csv", mutations.damaged)),
     ".csv of one's own: rewritten": Entry("prepare", own("data/raw/own.csv", mutations.rewritten)),
@@ -246,7 +246,7 @@ ENTRIES |= {
         for name in ("latin-1", "utf-16")
         for way, mutate in (("damaged", mutations.damaged), ("rewritten", recoded))
     },
-    "models/deployed_int8.npz: what it says of itself, export": Entry("export", on("models/deployed_int8.npz", told)),
+    "models/deployed/int.npz: what it says of itself, page": Entry("page", on("models/deployed/int.npz", told)),
     "options: teacher.options": Entry("train_teacher", options),
     "options: predict --output": Entry("predict", written),
     "params.yaml: damaged, prepare": Entry("prepare", on("params.yaml", mutations.damaged)),
@@ -254,12 +254,12 @@ ENTRIES |= {
     "params.yaml: other values, prepare": Entry("prepare", on("params.yaml", mutations.valued)),
     "params.yaml: other values, train_teacher": Entry("train_teacher", on("params.yaml", mutations.valued)),
     "params.yaml: other values, distill": Entry("distill", on("params.yaml", mutations.valued)),
-    "params.yaml: other values, quantize": Entry("quantize", on("params.yaml", mutations.valued)),
+    "params.yaml: other values, deploy": Entry("deploy", on("params.yaml", mutations.valued)),
     "metrics/details.json: damaged, page": Entry("page", on("metrics/details.json", mutations.damaged)),
     "data/predictions.npz: damaged, page": Entry("page", on("data/predictions.npz", mutations.damaged), exact=True),
     "data/predictions.npz: crafted, page": Entry("page", on("data/predictions.npz", crafted)),
     "models/teacher.npz: crafted, page": Entry("page", on("models/teacher.npz", crafted)),
-    "models/deployed_int8.npz: crafted, page": Entry("page", on("models/deployed_int8.npz", crafted)),
+    "models/deployed/int.npz: crafted, page": Entry("page", on("models/deployed/int.npz", crafted)),
     "options: --set": Entry("train_baseline", settings),
     "options: --predictions": Entry("evaluate", paths),
     "a pipe in place of a file": Entry("evaluate", pipes),

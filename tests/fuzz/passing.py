@@ -8,9 +8,9 @@ libraries take, and then it either
   changed but its checkpoint.
 Above that line stderr may have lines of the log, and nothing else. That it ran out of memory is no refusal.
 
-After a kill each output is as it was before or as it is after a whole run. After the next run all are as after a whole
-run, and no other file is there. Of two runs at once those that end with 0 leave the files of the last of them, whole,
-and one that does not, refuses.
+After a kill each output is as it was before or as it is after a whole run: of FOLDERS all files, or none is there.
+After the next run all are as after a whole run, and no other file is there. Of two runs at once those that end with 0
+leave the files of the last of them, whole, and one that does not, refuses.
 """
 
 import re
@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 SECONDS, MEMORY, LINE = 20, 1 << 30, 300
 LOGGED = re.compile(r"\d\d:\d\d:\d\d (DEBUG|INFO|WARNING|ERROR) ")
-LEFT = re.compile(r"(^|/)\.[^/]*\.(lock|tmp)$|\.checkpoint$")  # what a kill may leave until the next run
+LEFT = re.compile(r"(^|/)\.[^/]*\.(lock|tmp)(/|$)|\.checkpoint$")  # what a kill may leave until the next run
+FOLDERS = ("models/deployed/",)  # each is written as a whole
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,14 @@ def fault_of_kill(killed, before, torn, ending, after, expected):
     """What is wrong, or None. torn: files after the kill; ending, after: of the next run. expected: all its files."""
     if killed.code > 0:
         return f"was to be killed, and ended with {killed.code}: {killed.err[-80:]}"
+    for folder in FOLDERS:
+        own, *whole = (
+            {path: all_[path] for path in all_ if path.startswith(folder)} for all_ in (torn, before, expected)
+        )
+        if own and own not in whole:
+            return f"killed, it left half of {folder}"
     for path in changed(before, torn):
-        if torn.get(path) != expected.get(path) and not LEFT.search(path):
+        if torn.get(path) != expected.get(path) and not LEFT.search(path) and not path.startswith(FOLDERS):
             return f"killed, it left another {path}"
     if fault := ending.fault():
         return f"after a kill: {fault}"

@@ -48,7 +48,7 @@ export function draw(content, examples, state) {
         byId("draw").dataset.row = row.join(" ");
     };
     byId("draw-lead").textContent =
-        `The student as integers of ${content.integers.bits} bits answers, by the integers of models/student.h: the same in C, in ONNX and here. ` +
+        `The student as integers of ${content.integers.bits} bits answers, by the integers of models/deployed/student.h: the same in C, in ONNX and here. ` +
         (teacher ? "" : "The teacher is too large for this page. ") +
         "The drawing is moved and enlarged as the dataset’s images are, then reduced to their size.";
     const own = examples.x.slice(0, 500);
@@ -60,7 +60,7 @@ export function draw(content, examples, state) {
     const digest = student.digest();
     const same =
         digest === content.integers.sha256
-            ? "as in models/deployed_int8.npz"
-            : `but models/deployed_int8.npz has ${content.integers.sha256}`;
+            ? "as in models/deployed/int.npz"
+            : `but models/deployed/int.npz has ${content.integers.sha256}`;
     byId("draw-digest").textContent = `SHA-256 of these integers: ${digest}, ${same}.`;
 }

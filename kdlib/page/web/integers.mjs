@@ -1,4 +1,4 @@
-// The student of integers, as kdlib/deployment/integer_network.py and models/student.h have it.
+// The student of integers, as kdlib/deployment/integer_network.py and models/deployed/student.h have it.
 
 import { mean } from "./exact.mjs";
 import { log } from "./elementary.mjs";
