@@ -18,7 +18,7 @@ from kdlib.deployment.integer_stack import load_stack
 from kdlib.evaluation.statistics import corrected_resampled_gain
 from kdlib.io.artifacts import write_text
 from kdlib.learning.model_file import load_model
-from kdlib.learning.stack import parts
+from kdlib.learning.stack import network_slices
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).with_name("levels.md")
@@ -51,10 +51,11 @@ def run(folder, changes):
     subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
     dataset = Dataset.load(folder / "data/dataset.npz")
     network = load_model(folder / "models/student.npz", dataset).network
-    integers, own = load_stack(folder / "models/deployed/stack.npz", network), parts(dataset.splits, network.replicas)
+    integers = load_stack(folder / "models/deployed/stack.npz", network)
+    own = network_slices(dataset.splits, network.replicas)
 
     def floats_say(split, x):
-        return network.part(own[split]).logits(x)
+        return network.select(own[split]).logits(x)
 
     def integers_say(split, x):
         return np.stack([one.logits(x) for one in integers[own[split]]])

@@ -12,7 +12,7 @@ import numpy as np
 
 from kdlib.backends.arithmetic import EXACT
 from kdlib.data.dataset import Dataset
-from kdlib.learning.lazy_targets import of_rows, one_hot
+from kdlib.learning.lazy_targets import one_hot, one_hot_of_split
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
@@ -42,7 +42,7 @@ def compare(folder):
         times = []
         for x in (mapped, held):
             start = time.perf_counter()
-            given = dataset.scaled(some), of_rows(dataset, some, 0)
+            given = dataset.scaled(some), one_hot_of_split(dataset, some, 0)
             train(x, objective, Recipe(STUDENT, 1, 0.02, BATCH, schedule="constant"), given, Streams(turn, "scale"))
             times.append(time.perf_counter() - start)
         ratios.append(times[0] / times[1])

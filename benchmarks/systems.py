@@ -34,7 +34,7 @@ class Kdlib:
         self, workload, arithmetic, replicas=1, teacher_pass=False, kernels="numpy", count=None, fixed=False
     ):  # fmt: skip
         self.arithmetic, self.replicas, self.teacher_pass, self.kernels = arithmetic, replicas, teacher_pass, kernels
-        self.count, self.pace = count, _fixed if fixed else threads.Pace
+        self.count, self.pace = count, _fixed if fixed else threads.ThreadTuner
         if kernels == "numba" and importlib.util.find_spec("numba") is None:
             raise UnavailableError("numba is not installed")
 
@@ -46,7 +46,7 @@ class Kdlib:
             objective = CrossEntropy(w.one_hot, self.arithmetic)
         streams = Streams(SEED, PURPOSE, tuple(range(self.replicas)))
         context = Context(self.kernels, self.count)
-        with mock.patch.object(threads, "Pace", self.pace):
+        with mock.patch.object(threads, "ThreadTuner", self.pace):
             self.network, _ = train(w.x, objective, w.recipe, (w.x[:8], w.one_hot[:8]), streams, context=context)
 
     def logits(self, x):

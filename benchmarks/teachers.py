@@ -21,7 +21,7 @@ from kdlib.evaluation.metrics import accuracy
 from kdlib.evaluation.statistics import corrected_resampled_gain
 from kdlib.io.artifacts import read_npz
 from kdlib.learning.model_file import Model, load_model, save_model
-from kdlib.learning.stack import parts
+from kdlib.learning.stack import network_slices
 from kdlib.pipeline.command_line import PATHS, Paths
 from kdlib.pipeline.params import load_params
 from stages import distill, prepare
@@ -77,10 +77,10 @@ TABLES = {
 def right(path, dataset, teacher=None):
     """(S,) the test accuracy of each split's network in the file, or how often it agrees with the `Model` teacher."""
     stack, found = load_model(path, dataset).network, []
-    for split, own in enumerate(parts(dataset.splits, stack.replicas)):
+    for split, own in enumerate(network_slices(dataset.splits, stack.replicas)):
         rows = dataset.rows("test", split)
         labels = np.argmax(teacher.logits[split, rows], axis=1) if teacher else dataset.y[rows]
-        found.append(accuracy(stack.part(own).logits(dataset.inputs(rows, split)), labels)[0])
+        found.append(accuracy(stack.select(own).logits(dataset.inputs(rows, split)), labels)[0])
     return np.array(found)
 
 

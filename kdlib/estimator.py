@@ -9,14 +9,14 @@ from kdlib.data.mapped_rows import equal_rows
 from kdlib.io.chunks import positive_zeros
 from kdlib.io.errors import UserError
 from kdlib.learning import losses, objectives, recipe
-from kdlib.learning.arguments import POSITIVE, Interval, Options, check
+from kdlib.learning.arguments import POSITIVE, Interval, Options, check_arguments
 from kdlib.learning.labels import one_hot
 from kdlib.learning.model_file import ensemble_logits
 from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
-from kdlib.numerics.streams import REPLICAS, Streams
+from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
 from kdlib.preparation.scaling import fit_scaling
 from kdlib.teachers.classifiers import predict_out_of_fold
 from kdlib.teachers.folds import assign_folds
@@ -36,10 +36,10 @@ DEFAULT_TEACHER = Recipe((128,), epochs=40, learning_rate=0.003, optimizer="adam
 SEED_RANGE = Interval(0, 2**32, "[)", whole=True)
 RECIPE_FIELDS = "epochs", "learning_rate", "batch_size", "optimizer", "weight_decay", "schedule"
 CONSTRAINTS = {name: recipe.CONSTRAINTS[name] for name in ("hidden", *RECIPE_FIELDS)} | {
-    **objectives.SETTING,
+    **objectives.SETTING_CONSTRAINTS,
     "loss": objectives.CONSTRAINTS["loss"],
     "learning_rate": (POSITIVE,),
-    "members": (Interval(1, REPLICAS, whole=True),),
+    "members": (Interval(1, REPLICAS_PER_SPLIT, whole=True),),
     "folds": (Interval(2, 100, whole=True),),
     "scaling": (Options(("auto", "minmax", "standard", "none")),),
     "arithmetic": (Options(ARITHMETICS),),
@@ -150,7 +150,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If an argument of the constructor is not allowed, before anything is trained; or if the data are not.
         """
-        check(CONSTRAINTS, vars(self))
+        check_arguments(CONSTRAINTS, vars(self))
         self._check_teacher()
         x, y = validate_data(self, masked_to_nan(X), y, dtype=np.float64)
         check_classification_targets(y)
@@ -168,7 +168,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         codes[np.flatnonzero(known)] = labels.reshape(-1)
         is_seed = isinstance(self.random_state, int | np.integer)
         if is_seed:
-            check({"random_state": (SEED_RANGE,)}, vars(self))
+            check_arguments({"random_state": (SEED_RANGE,)}, vars(self))
         seed = int(self.random_state if is_seed else check_random_state(self.random_state).randint(1 << 31))
         if teacher_proba is None:
             logits = self._teacher_logits(x, codes, seed)

@@ -17,7 +17,7 @@ from kdlib.io.atomic import replacing_folder
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import load_model
 from kdlib.learning.network import Network
-from kdlib.learning.stack import parts
+from kdlib.learning.stack import network_slices
 from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
 from kdlib.pipeline.schema import Params
 
@@ -32,8 +32,8 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     model = load_model(paths.student, dataset)
     if model.weights_to_deploy is None:
         raise UserError(f"{paths.student}: lacks deployed, the network that leaves; train it again")
-    stacks = enumerate(parts(dataset.splits, model.network.replicas))
-    networks = [quantized(model.network.part(own), dataset, split, bits) for split, own in stacks]
+    stacks = enumerate(network_slices(dataset.splits, model.network.replicas))
+    networks = [quantized(model.network.select(own), dataset, split, bits) for split, own in stacks]
     network = Network(model.network.sizes, 1, EXACT)
     card = ModelCard.of(dataset, model)
     network.parameters[:] = model.weights_to_deploy

@@ -10,7 +10,7 @@ from kdlib.backends.context import Context
 from kdlib.data.dataset import Dataset
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model, load_model, split_logits
-from kdlib.learning.objectives import SETTING
+from kdlib.learning.objectives import SETTING_CONSTRAINTS
 from kdlib.learning.sweeps import grid
 from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
 from kdlib.pipeline.jobs import (
@@ -72,10 +72,10 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
         `train_and_save` do.
     """
     dataset = Dataset.load(paths.dataset)
-    teacher = load_model(paths.teacher, dataset, teaches=params.distill.loss != "ls")
+    teacher = load_model(paths.teacher, dataset, needs_logits=params.distill.loss != "ls")
     arithmetic = ARITHMETICS[params.arithmetic]
     rates = params.student.learning_rate
-    options = params.distill.model_dump(exclude={"smoothing", *SETTING})
+    options = params.distill.model_dump(exclude={"smoothing", *SETTING_CONSTRAINTS})
     augmented = with_augmented_views("student", params, dataset, context)
     rows = transfer_sets(params, augmented)
     recipes = [params.student.recipe()] * dataset.splits

@@ -11,11 +11,11 @@ from kdlib.data.dataset import Dataset
 from kdlib.data.scaled import CHUNK_ROWS
 from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
-from kdlib.learning.augmentation import CELLS, ENTRY, WEIGHT, Views, _spline, extended
-from kdlib.learning.epoch import orders
+from kdlib.learning.augmentation import SPLINE_CELLS, UNITS_PER_ENTRY, UNITS_PER_WEIGHT, Views, _spline, with_views
+from kdlib.learning.epoch import draw_orders
 from kdlib.learning.model_file import ensemble_logits, load_model, split_logits
-from kdlib.learning.stack import parts
-from kdlib.learning.warping import PIXEL, viewed
+from kdlib.learning.stack import network_slices
+from kdlib.learning.warping import UNITS_PER_PIXEL, warp_bilinear
 from kdlib.numerics.streams import stream
 from kdlib.pipeline.command_line import BASELINE, DATASET, STUDENT, TEACHER
 from stages import distill, prepare, train_baseline, train_teacher
@@ -53,7 +53,7 @@ def moved(image, down, across):
 
 def test_shifts_alone_are_all_moves_of_whole_pixels_the_image_first():
     dataset = example()
-    shown = extended(dataset, KINDS["shift"], 0)
+    shown = with_views(dataset, KINDS["shift"], 0)
     rows = dataset.rows("train")
     views = shown.x[shown.rows("train")].reshape(25, len(rows), -1)
     assert np.array_equal(views[0], dataset.x[rows])
@@ -66,7 +66,7 @@ def test_shifts_alone_are_all_moves_of_whole_pixels_the_image_first():
 @pytest.mark.parametrize("views", KINDS.values(), ids=KINDS)
 def test_only_training_rows_have_views_with_their_labels_and_one_view_is_behind_the_other(views):
     dataset = example()
-    shown = extended(dataset, views, 3)
+    shown = with_views(dataset, views, 3)
     for split in range(2):
         rows = dataset.rows("train", split)
         of = shown.rows("train", split).reshape(len(views), len(rows))
@@ -85,7 +85,7 @@ def test_a_whole_block_of_rows_may_be_held_out(views):
     dataset = example(n=CHUNK_ROWS + 12)
     assert dataset.rows("train")[-1] >= CHUNK_ROWS
     dataset.assignment[:, :CHUNK_ROWS] = 2
-    shown = extended(dataset, views, 0)
+    shown = with_views(dataset, views, 0)
     assert len(shown.rows("train")) == 12 * len(views)
     assert np.array_equal(shown.x[: len(dataset.x)], dataset.x)
 
@@ -93,16 +93,16 @@ def test_a_whole_block_of_rows_may_be_held_out(views):
 @pytest.mark.parametrize("name", ["affine", "elastic", "all"])
 def test_a_view_depends_on_seed_row_and_number_alone(name):
     dataset, views = example(), KINDS[name]
-    shown = extended(dataset, views, 0)
+    shown = with_views(dataset, views, 0)
     rows = shown.rows("train").reshape(len(views), -1)
-    more = extended(dataset, replace(views, number=views.number + 3), 0)
+    more = with_views(dataset, replace(views, number=views.number + 3), 0)
     assert np.array_equal(more.x[more.rows("train")[: rows.size]], shown.x[rows.ravel()])
     # The same row, where fewer others are trained on.
     few = replace(dataset, assignment=np.where(np.arange(12) % 2 > 0, dataset.assignment, 2).astype(np.uint8))
-    few = extended(few, views, 0)
+    few = with_views(few, views, 0)
     of_few = few.rows("train").reshape(len(views), -1)
     assert np.array_equal(few.x[of_few], shown.x[rows[:, np.isin(rows[0], of_few[0])]])
-    other = extended(dataset, views, 1)
+    other = with_views(dataset, views, 1)
     same = (other.x[rows] == shown.x[rows]).all(axis=-1)
     assert same[0].all()
     assert not same[1:].any()
@@ -113,7 +113,7 @@ def test_a_view_depends_on_seed_row_and_number_alone(name):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
 def test_views_are_of_the_images_dtype_and_between_their_least_and_greatest_values(dtype):
     dataset = example(dtype)
-    x = extended(dataset, KINDS["all"], 0).x
+    x = with_views(dataset, KINDS["all"], 0).x
     assert x.dtype == dtype
     assert x.min() >= 0
     assert x.max() <= dataset.x.max()
@@ -123,7 +123,7 @@ def test_the_background_is_what_scaling_makes_zero():
     dataset = example()
     dataset.offset[:] = 40.0
     white = replace(dataset, x=np.full_like(dataset.x, 200))
-    shown = extended(white, KINDS["shift"], 0)
+    shown = with_views(white, KINDS["shift"], 0)
     found = np.unique(shown.x[shown.rows("train")])
     assert found.tolist() == [40, 200]
 
@@ -135,13 +135,13 @@ def test_a_row_that_a_split_holds_out_changes_none_of_its_views(views):
     darker = replace(dataset, x=dataset.x.copy(), offset=dataset.offset.copy())
     assert (dataset.assignment[:, 4] == [2, 0]).all()
     darker.x[4] = darker.offset[1] = -50.0
-    plain, other = extended(dataset, views, 0), extended(darker, views, 0)
+    plain, other = with_views(dataset, views, 0), with_views(darker, views, 0)
     for split in range(2):
         rows, of = plain.rows("train", split), other.rows("train", split)
         assert np.array_equal(plain.x[rows], other.x[of]) == (split == 0)
         assert np.array_equal(plain.labels(rows, split), other.labels(of, split))
         own = replace(darker, assignment=darker.assignment[[split]], offset=darker.offset[[split]])
-        alone = extended(replace(own, scale=darker.scale[[split]]), views, 0)
+        alone = with_views(replace(own, scale=darker.scale[[split]]), views, 0)
         assert np.array_equal(alone.x[alone.rows("train")], other.x[of])
     assert len(other.y) == 12 + (len(views) - 1) * (7 + 8)
 
@@ -155,9 +155,9 @@ def by_loops(image, moves, background):
 
     result = np.empty(image.shape)
     for row, column in np.ndindex(image.shape):
-        y, x = (int(moves[k, row, column]) + PIXEL * (row, column)[k] for k in range(2))
-        (top, down), (left, across) = divmod(y, PIXEL), divmod(x, PIXEL)
-        down, across = down / PIXEL, across / PIXEL
+        y, x = (int(moves[k, row, column]) + UNITS_PER_PIXEL * (row, column)[k] for k in range(2))
+        (top, down), (left, across) = divmod(y, UNITS_PER_PIXEL), divmod(x, UNITS_PER_PIXEL)
+        down, across = down / UNITS_PER_PIXEL, across / UNITS_PER_PIXEL
         above = at(top, left) * (1 - across) + at(top, left + 1) * across
         below = at(top + 1, left) * (1 - across) + at(top + 1, left + 1) * across
         result[row, column] = above * (1 - down) + below * down
@@ -170,53 +170,53 @@ def test_a_view_is_bilinear_between_four_pixels_also_across_and_far_beyond_the_e
     moves = random.integers(-4000, 4000, (6, 2, *SHAPE))
     moves[1] = random.integers(-300, 300, (2, *SHAPE))
     expected = np.stack([by_loops(*pair, 0.25) for pair in zip(images, moves, strict=True)])
-    assert np.array_equal(viewed(images, moves, 0.25), expected)
+    assert np.array_equal(warp_bilinear(images, moves, 0.25), expected)
 
 
 def test_the_linear_part_is_the_map_about_the_centre():
     """Of the entries as drawn, in floats: a point of the view shows what the image has at A (p - c) + c."""
     views, rows = Views(number=2, affine=0.3), 50
-    moves = views.moves(1, stream(0, "test"), np.ones(rows, bool), SHAPE) / PIXEL
+    moves = views.displacements(1, stream(0, "test"), np.ones(rows, bool), SHAPE) / UNITS_PER_PIXEL
     grid = [_spline(side, max(SHAPE)).shape[1] for side in SHAPE]
     draws = 2 * stream(0, "test").random((rows, 6 + 2 * grid[0] * grid[1])) - 1
     entries = 0.3 * draws[:, 2:6].reshape(rows, 2, 2)
     points = np.stack(np.meshgrid(*(np.arange(side) - (side - 1) / 2 for side in SHAPE), indexing="ij"))
     expected = np.einsum("rij,jyx->riyx", entries, points)
-    bound = 0.5 / PIXEL + 0.5 / ENTRY * sum((side - 1) / 2 for side in SHAPE)
+    bound = 0.5 / UNITS_PER_PIXEL + 0.5 / UNITS_PER_ENTRY * sum((side - 1) / 2 for side in SHAPE)
     assert np.abs(moves - expected).max() <= bound + 1e-12
 
 
 def test_the_elastic_part_is_a_cubic_spline_that_moves_by_no_more_than_its_corners():
     views, rows = Views(number=2, elastic=2.0), 200
-    moves = views.moves(1, stream(0, "test"), np.ones(rows, bool), SHAPE) / PIXEL
-    weights = [_spline(side, max(SHAPE)) / WEIGHT for side in SHAPE]
+    moves = views.displacements(1, stream(0, "test"), np.ones(rows, bool), SHAPE) / UNITS_PER_PIXEL
+    weights = [_spline(side, max(SHAPE)) / UNITS_PER_WEIGHT for side in SHAPE]
     grid = [of.shape[1] for of in weights]
     draws = 2 * stream(0, "test").random((rows, 6 + 2 * grid[0] * grid[1])) - 1
     corners = 2.0 * draws[:, 6:].reshape(rows, 2, *grid)
     expected = np.einsum("yi,rkij,xj->rkyx", weights[0], corners, weights[1])
-    assert np.abs(moves - expected).max() < 2 / PIXEL
-    assert np.abs(moves).max() < 2.0 + 1 / PIXEL
+    assert np.abs(moves - expected).max() < 2 / UNITS_PER_PIXEL
+    assert np.abs(moves).max() < 2.0 + 1 / UNITS_PER_PIXEL
     assert np.abs(moves).max() > 0.8
 
 
 @pytest.mark.parametrize("side", [4, 7, 28, 29, 100])
 def test_the_splines_weights_are_one_in_all_and_keep_straight_lines(side):
     weights = _spline(side, side)
-    assert np.abs(weights.sum(axis=1) - WEIGHT).max() <= 2
-    cell = -(-side // CELLS)
-    lines = (weights * (np.arange(weights.shape[1]) - 1)).sum(axis=1) / WEIGHT * cell
-    assert np.abs(lines - np.arange(side)).max() <= cell * weights.shape[1] * 2 / WEIGHT
+    assert np.abs(weights.sum(axis=1) - UNITS_PER_WEIGHT).max() <= 2
+    cell = -(-side // SPLINE_CELLS)
+    lines = (weights * (np.arange(weights.shape[1]) - 1)).sum(axis=1) / UNITS_PER_WEIGHT * cell
+    assert np.abs(lines - np.arange(side)).max() <= cell * weights.shape[1] * 2 / UNITS_PER_WEIGHT
 
 
 def test_an_epoch_shows_each_example_once_in_a_view_that_is_drawn_evenly_and_for_each_replica():
     generators, choices = ([stream(0, name, k) for k in range(2)] for name in ("order", "view"))
-    drawn = np.stack([orders(generators, 100, choices, 5) for _ in range(40)])  # (epochs, R, n)
+    drawn = np.stack([draw_orders(generators, 100, choices, 5) for _ in range(40)])  # (epochs, R, n)
     assert (np.sort(drawn % 100, axis=-1) == np.arange(100)).all()
     counts = np.stack([np.bincount(of.ravel() // 100, minlength=5) for of in drawn.transpose(1, 0, 2)])
     assert counts.shape == (2, 5)
     # 800 of each are expected: 5 standard deviations of a binomial are 126.
     assert np.abs(counts - 800).max() < 126
-    alone = orders([stream(0, "order", 1)], 100, [stream(0, "view", 1)], 5)
+    alone = draw_orders([stream(0, "order", 1)], 100, [stream(0, "view", 1)], 5)
     assert np.array_equal(drawn[0, 1], alone[0])
     assert not np.array_equal(drawn[0, 0] // 100, drawn[0, 1] // 100)
 
@@ -224,7 +224,7 @@ def test_an_epoch_shows_each_example_once_in_a_view_that_is_drawn_evenly_and_for
 def test_without_views_the_order_draws_no_view():
     choice = stream(0, "view")
     state = choice.bit_generator.state
-    orders([stream(0, "order")], 10, [choice])
+    draw_orders([stream(0, "order")], 10, [choice])
     assert choice.bit_generator.state == state
 
 
@@ -254,14 +254,14 @@ def test_the_student_hears_what_the_teacher_says_of_the_views_that_it_sees(run, 
 
     monkeypatch.setattr(distill, "split_logits", watched)
     run(student={"augment": BENT})
-    shown = extended(Dataset.load(DATASET), Views(1, 3, 0.1, 1.0), 0)
+    shown = with_views(Dataset.load(DATASET), Views(1, 3, 0.1, 1.0), 0)
     ((rows, logits),) = asked
     assert rows == len(shown.y)
     assert sum(told) == len(shown.present(0)) + len(shown.present(1))
     teacher = load_model(TEACHER, Dataset.load(DATASET)).network
-    for split, own in enumerate(parts(2, teacher.replicas)):
+    for split, own in enumerate(network_slices(2, teacher.replicas)):
         of = shown.present(split)
-        expected = ensemble_logits(teacher.part(own).logits(shown.inputs(of, split)))
+        expected = ensemble_logits(teacher.select(own).logits(shown.inputs(of, split)))
         assert np.array_equal(logits[split, of], expected)
 
 

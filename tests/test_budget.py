@@ -1,4 +1,4 @@
-"""What a training needs is told beforehand; one that cannot fit is refused."""
+"""What a training needs is told beforehand; one that cannot fit or cannot end is refused."""
 
 import tracemalloc
 
@@ -67,11 +67,19 @@ def test_a_training_holds_no_less_and_not_ten_times_as_much(name, arithmetic):
 )
 def test_what_cannot_fit_is_refused(tmp_path, monkeypatch, stage, changes, words):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(budget, "available", lambda: 8 * 10**9)
+    monkeypatch.setattr(budget, "available_memory", lambda: 8 * 10**9)
     MAINS["prepare"](quick_params())
     with pytest.raises(UserError) as refused:
         MAINS[stage](quick_params(**changes))
     assert [word for word in (*words, "lower", "there are 8 GB") if word not in str(refused.value)] == []
+
+
+def test_what_takes_over_a_year_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(budget, "available_memory", lambda: 10**18)
+    MAINS["prepare"](quick_params())
+    with pytest.raises(UserError, match=r"student: 2 networks need [\d.e+]+ years or more; lower student.hidden"):
+        MAINS["train_baseline"](quick_params(student={"epochs": 10**12}))
 
 
 def test_it_is_told_before_the_training(tmp_path, monkeypatch, caplog):
@@ -88,13 +96,13 @@ def test_it_is_told_before_the_training(tmp_path, monkeypatch, caplog):
     [
         ((32,), 60, 40, ""),
         ((2000, 2000), 10, 2, ""),
-        ((2000, 2000), 4000, 20, " need at least 1 GB of memory"),
+        ((2000, 2000), 4000, 20, " need at least 1 GB of memory and 1.6 hours"),
         ((2000, 2000), 10, 40, " need at least 2 GB of memory"),
-        ((2000, 2000), 10_000, 60, " need at least 3 GB of memory"),
+        ((2000, 2000), 10_000, 60, " need at least 3 GB of memory and 12 hours"),
     ],
 )
 def test_what_is_short_or_small_is_not_told(monkeypatch, hidden, epochs, networks, words):
-    monkeypatch.setattr(budget, "available", lambda: 10**12)
+    monkeypatch.setattr(budget, "available_memory", lambda: 10**12)
     recipe = Recipe(hidden, epochs=epochs, batch_size=64)
     told = budget.estimate("student", recipe, (64, *hidden, 10), networks, 6000, EXACT)
     assert told.endswith(f" parameters{words}")
@@ -105,7 +113,7 @@ def test_a_limit_of_the_process_counts():
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     try:
         resource.setrlimit(resource.RLIMIT_AS, (1 << 40 if hard == resource.RLIM_INFINITY else hard, hard))
-        assert budget.available() <= 1 << 40
+        assert budget.available_memory() <= 1 << 40
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 

@@ -16,7 +16,7 @@ from conftest import MAINS, ROOT, quick, quick_params
 
 from kdlib.backends.arithmetic import EXACT
 from kdlib.io.artifacts import array_digest, read_npz, write_npz
-from kdlib.learning.checkpoints import CODE, Checkpoint, code_digest, digest
+from kdlib.learning.checkpoints import CODE_FOLDERS, Checkpoint, code_fingerprint, run_fingerprint
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
@@ -115,9 +115,9 @@ def test_a_checkpoint_of_another_training_is_not_used(other, tmp_path, caplog):
 @pytest.fixture
 def copied(tmp_path, monkeypatch):
     """A copy of the code of which checkpoints are, in place of it."""
-    copies = tuple(Path(shutil.copytree(folder, tmp_path / "code" / folder.name)) for folder in CODE)
-    monkeypatch.setattr("kdlib.learning.checkpoints.CODE", copies)
-    code_digest.cache_clear()
+    copies = tuple(Path(shutil.copytree(folder, tmp_path / "code" / folder.name)) for folder in CODE_FOLDERS)
+    monkeypatch.setattr("kdlib.learning.checkpoints.CODE_FOLDERS", copies)
+    code_fingerprint.cache_clear()
     return tmp_path / "code"
 
 
@@ -134,12 +134,12 @@ def test_a_checkpoint_of_other_code_is_not_used(name, copied, tmp_path, caplog):
     checkpoint = Checkpoint(tmp_path / "out.npz", 1)
     with pytest.raises(KilledError):
         fit(checkpoint, killed_after=4)
-    before = code_digest(CODE)
+    before = code_fingerprint(CODE_FOLDERS)
     (copied / name).write_text((copied / name).read_text("utf-8").replace(" * ", " * 0.5 * "), "utf-8")
-    code_digest.cache_clear()
+    code_fingerprint.cache_clear()
     assert same(fit(checkpoint), fit())
     assert "belongs to other parameters, data or code" in caplog.text
-    assert code_digest(CODE) == before
+    assert code_fingerprint(CODE_FOLDERS) == before
 
 
 def test_of_the_same_code_elsewhere_it_goes_on(copied, tmp_path, monkeypatch):
@@ -156,7 +156,7 @@ def test_the_code_of_a_checkpoint_is_all_that_a_training_imports():
 import kdlib.backends.numba_backend.calls, kdlib.pipeline.workers, kdlib.pipeline.mpi_launcher
 print(*(module.__file__ for name, module in sys.modules.items() if name.split(".")[0] in ("kdlib", "stages")))"""
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    covered = {str(path) for folder in CODE for path in folder.rglob("*.py")}
+    covered = {str(path) for folder in CODE_FOLDERS for path in folder.rglob("*.py")}
     loaded = set(found.stdout.split())
     some = "kdlib/data/scaled.py", "kdlib/io/chunks.py", "kdlib/pipeline/work_units.py"
     assert {str(ROOT / name) for name in some} <= loaded
@@ -210,7 +210,7 @@ def test_a_changed_checkpoint_is_not_used(tmp_path, caplog, change, sealed):
 
 def test_the_digest_tells_nested_values_apart():
     values = [[1, 2], [[1], 2], {"a": 1}, {"b": 1}, "1", 1, np.ones(2), np.ones((2, 1)), np.ones(2, np.float32)]
-    assert len({digest(value) for value in values}) == len(values)
+    assert len({run_fingerprint(value) for value in values}) == len(values)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from kdlib.backends.numpy_backend import NUMPY
 from kdlib.backends.threads import Threads
 from kdlib.data.scaled import ScaledRows
 from kdlib.learning import epoch, steps
-from kdlib.learning.backend_check import disagreement, same_bits
+from kdlib.learning.backend_check import differences, same_bits
 from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.inputs import Inputs
 from kdlib.learning.network import Network
@@ -24,8 +24,8 @@ from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.training import train
-from kdlib.numerics.grids import PART
-from kdlib.numerics.streams import REPLICAS, Streams
+from kdlib.numerics.grids import MAX_TERMS
+from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
 
 SGD = Recipe()
 RECIPES = {
@@ -62,7 +62,7 @@ def numba(calls):
 
 @pytest.mark.parametrize("name", ["Adam", *(pytest.param(n, marks=pytest.mark.slow) for n in RECIPES if n != "Adam")])
 def test_bits_are_those_of_numpy_for_numbers_of_all_kinds(numba, name):
-    assert disagreement(numba, RECIPES[name], range(20)) == ""
+    assert differences(numba, RECIPES[name], range(20)) == ""
 
 
 def test_a_difference_is_told(calls):
@@ -82,16 +82,16 @@ def test_a_difference_is_told(calls):
     class OtherProduct(calls.NumbaBackend):
         product = staticmethod(lambda a, b: np.matmul(a, b.round(-1)))
 
-    assert disagreement(OtherUpdate(Threads()), SGD) == "parameters"
-    assert disagreement(OtherSteps(Threads()), SGD) == "parameters in steps, weights in steps"
-    assert disagreement(OtherProduct(Threads()), SGD) == "products"
+    assert differences(OtherUpdate(Threads()), SGD) == "parameters"
+    assert differences(OtherSteps(Threads()), SGD) == "parameters in steps, weights in steps"
+    assert differences(OtherProduct(Threads()), SGD) == "products"
 
 
 @pytest.mark.parametrize("name", ["Adam", pytest.param("norms", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_threads_change_no_bit(calls, monkeypatch, count, name):
-    monkeypatch.setattr(threads, "SMALL", 1)
-    assert disagreement(calls.NumbaBackend(Threads(count)), RECIPES[name]) == ""
+    monkeypatch.setattr(threads, "MIN_PARALLEL_ELEMENTS", 1)
+    assert differences(calls.NumbaBackend(Threads(count)), RECIPES[name]) == ""
 
 
 @pytest.mark.slow
@@ -132,7 +132,7 @@ def test_a_training_has_the_same_bytes(calls, arithmetic, hidden, optimizer):
 def test_errors_go_back_through_more_units_than_an_exact_sum_has_terms(calls):
     found, objective = [], CrossEntropy(np.eye(10)[np.arange(100) % 10], EXACT)
     for kind in ("numpy", "numba"):
-        found.append(trained(objective, (30, PART + 76), "sgd", kind))
+        found.append(trained(objective, (30, MAX_TERMS + 76), "sgd", kind))
     assert all(map(same_bits, *found))
 
 
@@ -152,7 +152,7 @@ SETTINGS = {
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float16])
 def test_an_epoch_in_few_calls_has_the_same_bytes(calls, monkeypatch, count, optimizer, dtype, name):
     """Two splits, of two settings and two replicas each; pieces of an epoch, and a last batch of other size."""
-    monkeypatch.setattr(epoch, "HELD", 8 * 4 * 20)
+    monkeypatch.setattr(epoch, "MAX_BUFFERED_LOGITS", 8 * 4 * 20)
     random, found, calls = np.random.default_rng(0), [], []
     x, one_hot = random.integers(0, 256, (90, 12)).astype(dtype), np.eye(4)[random.integers(0, 4, (2, 70))]
     splits = [ScaledRows(x, random.permutation(90)[:70], random.random(12), random.random(12) / 100) for _ in range(2)]
@@ -160,7 +160,7 @@ def test_an_epoch_in_few_calls_has_the_same_bytes(calls, monkeypatch, count, opt
     objective = Distillation(one_hot, teacher, EXACT, **SETTINGS[name])
     recipe = Recipe((9,), 3, (0.01, 0.02, 0.01, 0.03), 20, optimizer, schedule="linear", warmup=0.2, weight_decay=0.01)
     validation = [(split[:9], labels[:9]) for split, labels in zip(splits, one_hot, strict=True)]
-    streams = Streams(0, "t", (0, 1) * 2 + (REPLICAS, REPLICAS + 1) * 2)
+    streams = Streams(0, "t", (0, 1) * 2 + (REPLICAS_PER_SPLIT, REPLICAS_PER_SPLIT + 1) * 2)
     monkeypatch.setattr(steps.CompiledSteps, "__call__", counted(steps.CompiledSteps.__call__, calls))
     for kind in ("numpy", "numba"):
         network, curve = train(splits, objective, recipe, validation, streams, context=Context(kind, count))
@@ -188,15 +188,15 @@ def test_a_batch_of_more_rows_than_a_sum_has_the_same_bytes(calls):
 
 
 def _child(backend, queue):
-    queue.put(disagreement(backend, SGD))
+    queue.put(differences(backend, SGD))
 
 
 @pytest.mark.skipif(not hasattr(multiprocessing, "get_context") or sys.platform == "win32", reason="no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_fork_has_threads_of_its_own(calls, monkeypatch):
-    monkeypatch.setattr(threads, "SMALL", 1)
+    monkeypatch.setattr(threads, "MIN_PARALLEL_ELEMENTS", 1)
     backend = calls.NumbaBackend(Threads(3))
-    assert disagreement(backend, SGD) == ""
+    assert differences(backend, SGD) == ""
     fork = multiprocessing.get_context("fork")
     queue = fork.Queue()
     child = fork.Process(target=_child, args=(backend, queue))
@@ -217,18 +217,21 @@ def compiled(calls):
 
     given = {"sgd": (update_rules.sgd(True, True), 1), "adam": (update_rules.adam(False, True), 2)}
     for recipe in (RECIPES["SGD, Nesterov, decay"], RECIPES["Adam, decay"], RECIPES["norms"]):
-        assert disagreement(calls.NumbaBackend(Threads()), recipe) == ""
-    softened = {"shift": calls.shifting(calls.exact_exp)}
-    softened |= {f"soften {power.__name__}": calls.softening(power) for power in (calls.exact_exp, calls.fast_exp)}
+        assert differences(calls.NumbaBackend(Threads()), recipe) == ""
+    softened = {"shift": calls.make_log_softmax_loop(calls.exact_exp)}
+    softened |= {
+        f"soften {power.__name__}": calls.make_softmax_gradient_loop(power)
+        for power in (calls.exact_exp, calls.fast_exp)
+    }
     softened["soften fast_exp"](
         *np.ones((2, 3, 4), np.float32), np.ones(1, np.float32), np.float32(0), np.ones((3, 4), np.float32), 0, 3
     )
     return softened | {
         "snap_rows": row_loops.snap_rows, "forward": passes.forward, "backward": passes.backward,
-        "settle": updates.settle,
+        "update_grids": updates.update_grids,
         "square_sums": updates.square_sums, "shrink": updates.shrink,
-        **{name: updates.changing(*rule) for name, rule in given.items()},
-        **{f"{name}, steps": steps.stepping(*rule, calls.exact_exp) for name, rule in given.items()},
+        **{name: updates.make_update_loop(*rule) for name, rule in given.items()},
+        **{f"{name}, steps": steps.make_step_loop(*rule, calls.exact_exp) for name, rule in given.items()},
     }  # fmt: skip
 
 
@@ -274,7 +277,7 @@ def test_the_search_finds_a_fused_one(calls):
 def used(kernels, steps=1):
     saved = saved_seconds(steps, 1000, "exact")
     rule = update_rules.sgd(False, False)
-    backend = Context(kernels).backend(Threads(), rule, False, saved, lambda backend: disagreement(backend, SGD))
+    backend = Context(kernels).backend(Threads(), rule, False, saved, lambda backend: differences(backend, SGD))
     return type(backend).__name__
 
 

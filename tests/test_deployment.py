@@ -70,7 +70,7 @@ class TestTheNetwork:
         assert rate != sweep.settings["learning_rate"][sweep.chosen()[card.split]]
         MAINS["distill"](swept(rate))
         stack = load_model(STUDENT, dataset).network
-        expected = stack.part([2 * card.split + card.replica]).arrays()
+        expected = stack.select([2 * card.split + card.replica]).arrays()
         arrays = read_npz(FLOAT)
         assert all(np.array_equal(arrays[name], value) for name, value in expected.items())
 

@@ -49,10 +49,10 @@ def pipeline(name):
     from kdlib.deployment.quantization import quantized
     from kdlib.evaluation.heldout import predict_heldout
     from kdlib.learning import model_file
-    from kdlib.learning.augmentation import Views, extended
+    from kdlib.learning.augmentation import Views, with_views
     from kdlib.learning.objectives import CrossEntropy, Distillation
     from kdlib.learning.recipe import Recipe
-    from kdlib.learning.sweeps import Sweep, joined
+    from kdlib.learning.sweeps import Sweep, concat_networks
     from kdlib.learning.training import train
     from kdlib.learning.validation import validate
     from kdlib.numerics.streams import Streams
@@ -79,7 +79,7 @@ def pipeline(name):
     labels = CrossEntropy(one_hot, arithmetic)
     options = {"dropout": 0.2, "nesterov": True, "input_dropout": 0.1, "max_norm": 1.4, "views": 4}
     recipe = Recipe((160, 96), learning_rate=0.01, **options, **shared)
-    shown = extended(replace(dataset, image_shape=(10, 20)), Views(1, 4, 0.1, 1.5), 0)
+    shown = with_views(replace(dataset, image_shape=(10, 20)), Views(1, 4, 0.1, 1.5), 0)
     seen = [shown.rows("train", split) for split in range(2)]
     inputs = [shown.inputs(own, split) for split, own in enumerate(seen)]
     of_views = CrossEntropy(np.stack([shown.one_hot(own, split) for split, own in enumerate(seen)]), arithmetic)
@@ -97,8 +97,8 @@ def pipeline(name):
         loss, accuracy = (values.reshape(2, 2, 2) for values in validate(network, validation))
         sweep = Sweep({"learning_rate": (0.01, 0.02)}, loss, accuracy)
         halves = [slice(0, 4), slice(4, 8)]
-        parts = [network.part(own) for own in halves], [{n: v[own] for n, v in curve.items()} for own in halves]
-        stacks[key] = model_file.Model(*joined(*parts, sweep.chosen(), 2), None, sweep)
+        parts = [network.select(own) for own in halves], [{n: v[own] for n, v in curve.items()} for own in halves]
+        stacks[key] = model_file.Model(*concat_networks(*parts, sweep.chosen(), 2), None, sweep)
     images = [sources.Examples(x, y, list("abcde"), examples.feature_names, (10, 20)) for x in signed]
     digests = [build_dataset(image, 0, 1, 0.8, 0.1, None, "minmax", 1.0).digest for image in images]
     digest = hashlib.sha256("".join([dataset.digest, *digests]).encode())

@@ -14,7 +14,17 @@ from hypothesis.extra.numpy import arrays
 from kdlib.backends.arithmetic import EXACT
 from kdlib.backends.dense import ExactDense
 from kdlib.numerics import grids
-from kdlib.numerics.grids import FLOOR, LIMIT, PART, Grid, Mirror, bits_beside, magnitude, product, snap
+from kdlib.numerics.grids import (
+    MAX_MAGNITUDE,
+    MAX_TERMS,
+    MIN_MAGNITUDE,
+    Grid,
+    SnappedWeights,
+    magnitude,
+    product,
+    remaining_bits,
+    snap,
+)
 
 SIZES = st.sampled_from([0.0, -0.0, 1e-45, 1e-39, 1e-30, 1e-12, 1e-6, 1.0, 3e5])
 UNITS = st.floats(-1, 1, width=32)
@@ -37,7 +47,7 @@ def layers(draw):
     return x, draw(floats((replicas, inner, width))), draw(floats((replicas, 1, width))), delta
 
 
-def snapped(x, bits, axis, floor=FLOOR):
+def snapped(x, bits, axis, floor=MIN_MAGNITUDE):
     """By rational numbers: multiples of 2^(e - bits), where the largest magnitude along `axis` is in (2^(e-1), 2^e]."""
 
     def of(line):
@@ -85,7 +95,9 @@ def test_the_unit_at_a_power_of_two(ulps, unit):
     assert Grid(7).anchor_and_unit(largest)[1] == unit
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 2.0**57, np.float32(LIMIT) * np.float32(1 + 2**-23)])
+@pytest.mark.parametrize(
+    "bad", [math.nan, math.inf, -math.inf, 2.0**57, np.float32(MAX_MAGNITUDE) * np.float32(1 + 2**-23)]
+)
 def test_what_is_out_of_range_becomes_nan_in_its_own_row(bad):
     x = np.ones((1, 2, 3), np.float32)
     x[0, 0, 1] = bad
@@ -97,8 +109,8 @@ def test_what_is_out_of_range_becomes_nan_in_its_own_row(bad):
 
 
 def test_the_limit_itself_is_in_range():
-    x = np.full((1, 1, 1), LIMIT, np.float32)
-    assert snap(x, Grid(7).anchor(magnitude(x, -1)), np.empty_like(x)).item() == LIMIT
+    x = np.full((1, 1, 1), MAX_MAGNITUDE, np.float32)
+    assert snap(x, Grid(7).anchor(magnitude(x, -1)), np.empty_like(x)).item() == MAX_MAGNITUDE
 
 
 @given(layers())
@@ -114,12 +126,14 @@ def test_gradients_are_the_exact_products_of_the_operand_and_the_error_on_the_gr
     dense, operand, _, input_bits = make(pair)
     x, weights, biases, delta = pair
     unit = np.vectorize(lambda v: Fraction(float(v)))(unit_of(x, input_bits))
-    bits = bits_beside(x.shape[1], input_bits)
-    error = snapped((delta * unit_of(x, input_bits)), bits, 1, grids.SCALED_FLOOR) / unit
+    bits = remaining_bits(x.shape[1], input_bits)
+    error = snapped((delta * unit_of(x, input_bits)), bits, 1, grids.MIN_SCALED_MAGNITUDE) / unit
     by_weights, by_biases = np.empty_like(weights), np.empty_like(biases)
     dense.gradients(operand, delta, by_weights, by_biases)
     assert np.array_equal(by_weights, exactly(snapped(x, input_bits, -1).transpose(0, 2, 1), error))
-    total = snapped(delta, min(22, bits_beside(x.shape[1])), 1, grids.SCALED_FLOOR).sum(axis=1, keepdims=True)
+    total = snapped(delta, min(22, remaining_bits(x.shape[1])), 1, grids.MIN_SCALED_MAGNITUDE).sum(
+        axis=1, keepdims=True
+    )
     assert np.array_equal(by_biases, total.astype(np.float64).astype(np.float32))
 
 
@@ -127,9 +141,9 @@ def test_gradients_are_the_exact_products_of_the_operand_and_the_error_on_the_gr
 def test_backward_is_the_exact_product_of_the_weights_and_the_error_on_the_grids_of_its_rows(pair):
     dense, _, weight_bits, _ = make(pair)
     x, weights, _, delta = pair
-    unit32 = dense.mirror.unit
+    unit32 = dense.product_weights.unit
     unit = np.vectorize(lambda v: Fraction(float(v)))(unit32)
-    error = snapped(delta * unit32, bits_beside(delta.shape[-1], weight_bits), -1, grids.SCALED_FLOOR) / unit
+    error = snapped(delta * unit32, remaining_bits(delta.shape[-1], weight_bits), -1, grids.MIN_SCALED_MAGNITUDE) / unit
     expected = exactly(error, snapped(weights, weight_bits, 1).transpose(0, 2, 1))
     assert np.array_equal(dense.backward(delta, np.empty_like(x)), expected)
 
@@ -157,15 +171,15 @@ def test_a_pass_is_the_same_in_any_order_of_rows_features_and_units(pair, random
 def test_the_bits_of_all_three_products_are_within_the_bound(inner, width, rows):
     layer = np.zeros((1, inner, 1), np.float32), np.zeros((1, 1, 1), np.float32)
     layer = np.broadcast_to(layer[0], (1, inner, width)), np.broadcast_to(layer[1], (1, 1, width))
-    with mock.patch("kdlib.backends.dense.Mirror"):
+    with mock.patch("kdlib.backends.dense.SnappedWeights"):
         input_bits, weight_bits = ExactDense(layer, rows).bits
-    by_rows, by_width = (bits_beside(n, b) for n, b in ((rows, input_bits), (width, weight_bits)))
+    by_rows, by_width = (remaining_bits(n, b) for n, b in ((rows, input_bits), (width, weight_bits)))
     for terms, bits in (
         (inner, input_bits + weight_bits),
         (rows, input_bits + by_rows),
         (width, weight_bits + by_width),
     ):
-        assert bits + math.ceil(math.log2(min(terms, PART))) <= 24
+        assert bits + math.ceil(math.log2(min(terms, MAX_TERMS))) <= 24
     assert min(input_bits, weight_bits, by_rows, by_width) >= 7
 
 
@@ -179,12 +193,12 @@ def test_a_huge_row_and_a_huge_feature_coarsen_nothing_but_themselves():
     assert same_bits(z[:, others], z_spoilt[:, others])
 
 
-@pytest.mark.parametrize("inner", [1, 32, 128, 784, PART, PART + 1, 1200, 5000])
+@pytest.mark.parametrize("inner", [1, 32, 128, 784, MAX_TERMS, MAX_TERMS + 1, 1200, 5000])
 def test_products_at_the_bound_are_those_of_integers(inner):
     """All entries of the largest magnitude, and random ones; parts are added in their order."""
-    weight_bits = bits_beside(inner) // 2
-    bits = bits_beside(inner, weight_bits), weight_bits
-    parts = -(-inner // PART)
+    weight_bits = remaining_bits(inner) // 2
+    bits = remaining_bits(inner, weight_bits), weight_bits
+    parts = -(-inner // MAX_TERMS)
     assert sum(bits) + math.ceil(math.log2(-(-inner // parts))) <= 24
     random = np.random.default_rng(0)
     for low in (0, -1):
@@ -229,15 +243,15 @@ def test_a_blas_of_fewer_bits_is_found_out(monkeypatch, bits, kind):
 def test_a_mirror_of_blocks_is_the_whole_on_the_grids_of_its_columns(data):
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     weights = random.normal(size=(2, 12, 5)).astype(np.float32)
-    mirror = Mirror(weights, Grid(8))
+    mirror = SnappedWeights(weights, Grid(8))
     for _ in range(3):
         height = data.draw(st.integers(1, 13))
         scale = np.float32(data.draw(st.sampled_from([0.3, 1.0, 1.9, 50.0])))
         for start in range(0, 12, height):
             weights[:, start : start + height] *= scale * random.random((5,)).astype(np.float32)
-            mirror.update(slice(start, start + height))
-        mirror.finish()
-        again = Mirror(weights, Grid(8))
+            mirror.update_rows(slice(start, start + height))
+        mirror.refresh()
+        again = SnappedWeights(weights, Grid(8))
         assert same_bits(mirror.values, again.values)
         assert same_bits(mirror.unit, again.unit)
 

@@ -16,7 +16,7 @@ from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
 from kdlib.learning.validation import validate
-from kdlib.numerics.levels import LEVELS, Levels, to_levels
+from kdlib.numerics.quantization import MAX_INTEGER, FakeQuantizedWeights, to_fixed_point
 from kdlib.numerics.streams import Streams
 
 BITS = [8, 4, 2]
@@ -33,8 +33,8 @@ def random_layers(*sizes, seed=0):
 class TestLevels:
     @pytest.mark.parametrize("bits", BITS)
     def test_no_other_exponent_of_five_has_a_smaller_error(self, bits):
-        x, most = np.random.default_rng(0).normal(size=(50, 40)) * np.exp2(np.arange(-20, 20)), LEVELS[bits]
-        integers, exponents = to_levels(x, -most, most, 0)
+        x, most = np.random.default_rng(0).normal(size=(50, 40)) * np.exp2(np.arange(-20, 20)), MAX_INTEGER[bits]
+        integers, exponents = to_fixed_point(x, -most, most, 0)
         top = np.floor(np.log2(most / np.abs(x).max(axis=0)))
         errors = []
         for e in (top - 1, top, top + 1, top + 2, top + 3):
@@ -44,27 +44,27 @@ class TestLevels:
 
     @pytest.mark.parametrize("bits", BITS)
     def test_what_is_on_levels_stays(self, bits):
-        random, most = np.random.default_rng(1), LEVELS[bits]
+        random, most = np.random.default_rng(1), MAX_INTEGER[bits]
         x = random.integers(-most, most + 1, (9, 30)) * np.exp2(random.integers(-15, 15, 30))
-        integers, exponents = to_levels(x, -most, most, 0)
+        integers, exponents = to_fixed_point(x, -most, most, 0)
         assert np.array_equal(integers / np.exp2(exponents), x)
 
     def test_zeros_and_the_least_and_greatest_numbers(self):
         x = np.array([[0.0, 1e-30, 1e11, -0.0]] * 2, np.float32)
-        integers, exponents = to_levels(x, -127, 127, 0)
+        integers, exponents = to_fixed_point(x, -127, 127, 0)
         assert integers.tolist() == [[0, 0, round(1e11 / 2**30), 0]] * 2
         assert not np.signbit(integers).any()
         assert np.abs(exponents).max() <= 40
 
     def test_inputs_from_zero_have_no_level_below_it(self):
-        integers, exponents = to_levels(np.array([[0.0, 255.0], [255.5, 3.0]]), 0, 255, (0, 1))
+        integers, exponents = to_fixed_point(np.array([[0.0, 255.0], [255.5, 3.0]]), 0, 255, (0, 1))
         assert (integers.min(), integers.max(), exponents.item()) == (0, 255, 0)
 
 
 @pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 101])
 def test_unpacking_undoes_packing(bits, count):
-    values = np.random.default_rng(0).integers(-LEVELS[bits] - 1, LEVELS[bits] + 1, count).astype(np.int8)
+    values = np.random.default_rng(0).integers(-MAX_INTEGER[bits] - 1, MAX_INTEGER[bits] + 1, count).astype(np.int8)
     packed = pack(values, bits)
     assert packed.nbytes == -(-count * bits // 8)
     assert np.array_equal(unpack(packed, bits, count), values)
@@ -145,7 +145,9 @@ class TestIntegerNetwork:
         for bits in BITS:
             layers = random_layers(5, 6, 3)
             for index, (weights, _) in enumerate(layers):
-                integers, exponents = to_levels(weights, -LEVELS[bits], LEVELS[bits], (0, 1) if index else 0)
+                integers, exponents = to_fixed_point(
+                    weights, -MAX_INTEGER[bits], MAX_INTEGER[bits], (0, 1) if index else 0
+                )
                 weights[:] = integers / np.exp2(exponents)
             network = quantize(layers, np.random.default_rng(0).random((50, 5)), bits)
             for (weights, _), (integers, _) in zip(layers, network.layers, strict=True):
@@ -206,14 +208,14 @@ def test_the_gradient_is_that_of_the_levels(arithmetic, bits):
     x = random.normal(size=(2, 8, 6)).astype(np.float32)
     delta = random.normal(size=(2, 8, 3))
     gradients = []
-    for of, given in ((network, bits), (network.on_levels(bits), None)):
+    for of, given in ((network, bits), (network.quantized_copy(bits), None)):
         passes = Backpropagation(of, 8, given)
         logits = passes.forward(passes.dense[0].operand(x), [None])
         passes.backward(delta)
         gradients.append((logits.copy(), passes.gradient))
     for ours, theirs in zip(*gradients, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=0.05 if arithmetic is EXACT else 1e-5)
-    assert not np.array_equal(network.parameters, network.on_levels(bits).parameters)
+    assert not np.array_equal(network.parameters, network.quantized_copy(bits).parameters)
 
 
 def problem():
@@ -232,7 +234,7 @@ class TestTraining:
 
     def test_ends_on_levels(self):
         (network, _), _ = self.train((0, 1))
-        assert np.array_equal(network.on_levels(2).parameters, network.parameters)
+        assert np.array_equal(network.quantized_copy(2).parameters, network.parameters)
         hidden, last = (weights for weights, _ in network.layers)
         assert all(len(np.unique(np.abs(column))) <= 2 for replica in hidden for column in replica.T)
         assert all(len(np.unique(np.abs(replica))) <= 2 for replica in last)
@@ -249,15 +251,15 @@ class TestTraining:
     def test_loses_less_than_rounding_afterwards(self):
         (floats, _), _ = self.train((0, 1, 2), replace(self.recipe, bits=None))
         (levels, _), validation = self.train((0, 1, 2))
-        after = validate(floats.on_levels(2), [validation])[0].mean()
+        after = validate(floats.quantized_copy(2), [validation])[0].mean()
         assert validate(levels, [validation])[0].mean() < after
 
     def test_levels_follow_the_weights(self):
         weights = np.random.default_rng(0).normal(size=(2, 5, 4)).astype(np.float32)
-        levels = Levels(weights, 4, 1)
+        levels = FakeQuantizedWeights(weights, 4, 1)
         weights *= 3
-        levels.update(slice(0, 5))
-        levels.finish()
-        integers, exponents = to_levels(weights, -7, 7, 1)
+        levels.update_rows(slice(0, 5))
+        levels.refresh()
+        integers, exponents = to_fixed_point(weights, -7, 7, 1)
         assert np.array_equal(levels.values, integers / np.exp2(exponents))
         assert np.array_equal(levels.unit, np.exp2(-exponents.astype(float)))

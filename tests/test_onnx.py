@@ -27,7 +27,7 @@ def run(content, feed):
 def both(dataset, network):
     """DeployedModel of floats and of integers, of the same network."""
     integers = student(dataset, network, 8)
-    return DeployedModel.of(FloatNetwork(network.part([0])), integers.card, dataset), integers
+    return DeployedModel.of(FloatNetwork(network.select([0])), integers.card, dataset), integers
 
 
 @pytest.fixture(scope="module", params=["digits", "breast_cancer"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kdlib.backends import numpy_backend
-from kdlib.learning.optimizers import FLUSH, SGD, Adam, AdamW
+from kdlib.learning.optimizers import FLUSH_ANCHOR, SGD, Adam, AdamW
 
 
 def run(optimizer, parameters, gradients, learning_rate=0.1):
@@ -61,7 +61,7 @@ def test_blocks_change_nothing(name, monkeypatch):
     start, gradients = random.normal(size=(3, 41)), random.normal(size=(40, 3, 41))
     whole = run(rule(start, **options), start.copy(), gradients)
     in_blocks = start.copy()
-    monkeypatch.setattr(numpy_backend, "BLOCK", 8)
+    monkeypatch.setattr(numpy_backend, "CACHE_ELEMENTS", 8)
     run(rule(in_blocks, **options), in_blocks, gradients)
     assert np.array_equal(whole, in_blocks)
 
@@ -84,7 +84,7 @@ def test_a_fading_momentum_becomes_zero_and_never_subnormal(momentum, dtype):
 def test_flushing_does_not_move_what_training_sees():
     moment = np.array([1.0, -1e-3, 1e-12, 1e-40])
     kept = moment.copy()
-    numpy_backend.flush_to_zero(moment, FLUSH)
+    numpy_backend.flush_to_zero(moment, FLUSH_ANCHOR)
     assert np.array_equal(moment[:2], kept[:2])
     assert abs(moment[2] - kept[2]) < 1e-35
     assert moment[3] == 0

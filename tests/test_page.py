@@ -23,7 +23,7 @@ from kdlib.learning import losses
 from kdlib.learning.model_file import ensemble_logits, load_model
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import SCHEDULES
-from kdlib.learning.stack import parts
+from kdlib.learning.stack import network_slices
 from kdlib.page import browser_training, page_data
 from kdlib.page.build import PAGE_MODULES, WEB_FOLDER, WORKER_MODULES, build_page
 from kdlib.pipeline.command_line import BASELINE, DATASET, DEPLOYED, PREDICTIONS, STUDENT, TEACHER
@@ -286,7 +286,7 @@ def by_python(folder, row):
     dataset, deployed = Dataset.load(folder / DATASET), load(folder / INTEGERS)
     split, model = deployed.card.split, load_model(folder / TEACHER, dataset)
     sums = np.ldexp(deployed.logits(row[None]), deployed.network.logit_exponent)[0]
-    members = model.network.part(parts(2, model.network.replicas)[split])
+    members = model.network.select(network_slices(2, model.network.replicas)[split])
     logits = ensemble_logits(members.logits((row[None] - dataset.offset[split]) * dataset.scale[split]))
     teacher = losses.softmax(logits.astype(np.float64), EXACT)[0]
     student = deployed.predict_proba(row[None])[0]

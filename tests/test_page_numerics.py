@@ -131,7 +131,9 @@ def test_products_of_inference(run):
     assert same(doubles(run(code, a=a, b=b), (20, 11)), exact.matmul(a[None], b[None].astype(np.float64))[0])
 
 
-@pytest.mark.parametrize(("bits", "floor"), [(8, grids.FLOOR), (17, grids.SCALED_FLOOR), (24, grids.FLOOR)])
+@pytest.mark.parametrize(
+    ("bits", "floor"), [(8, grids.MIN_MAGNITUDE), (17, grids.MIN_SCALED_MAGNITUDE), (24, grids.MIN_MAGNITUDE)]
+)
 def test_grids(run, bits, floor):
     m = np.ldexp(RNG.random(3000), RNG.integers(-149, 100, 3000)).astype(np.float32)
     m = np.concatenate([m, np.ldexp(1.0, np.arange(-149, 60)).astype(np.float32), np.zeros(1, np.float32)])
@@ -253,7 +255,7 @@ def test_training_gives_the_bytes_and_the_curves_of_python(run, name):
     objective = Distillation(one_hot, logits, EXACT, **setting)
     scaled = dataset.scaled(rows)
     assert isinstance(scaled, ScaledRows)
-    network, curve = train(scaled, objective, recipe, validation, Streams(3, "student", (2,)), survive=True)
+    network, curve = train(scaled, objective, recipe, validation, Streams(3, "student", (2,)), allow_divergence=True)
     of_page = {"sizes": network.sizes, "epochs": recipe.epochs, "rate": recipe.learning_rate, "seed": 3, "replica": 2}
     of_page |= {"loss": "kd", "batch": recipe.batch_size, "scaleByT2": setting["scale_by_t2"]}
     of_page |= {k: getattr(recipe, k) for k in ("momentum", "nesterov", "schedule", "warmup")}

@@ -20,21 +20,21 @@ from ranked import over
 from benchmarks.ranks import Run, environments
 from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.backends.context import Context
-from kdlib.backends.ranks import ALONE, Alone, Ranks
+from kdlib.backends.ranks import SINGLE_RANK, Ranks, SingleRank
 from kdlib.io.errors import UserError
-from kdlib.learning.checkpoints import Checkpoint, alike
+from kdlib.learning.checkpoints import Checkpoint, check_same_on_all_ranks
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.training import train
-from kdlib.numerics.grids import PART
+from kdlib.numerics.grids import MAX_TERMS
 from kdlib.numerics.streams import Streams
 
 RANDOM = np.random.default_rng(0)
 # Rows of very different sizes: whoever knows some of them alone would choose another grid.
 X = RANDOM.normal(size=(75, 36)) * np.ldexp(1.0, RANDOM.integers(-8, 8, (75, 1)))
 LABELS = np.eye(3)[RANDOM.integers(0, 3, 75)]
-MANY = RANDOM.normal(size=(3 * PART, 5)), np.eye(3)[RANDOM.integers(0, 3, 3 * PART)]
+MANY = RANDOM.normal(size=(3 * MAX_TERMS, 5)), np.eye(3)[RANDOM.integers(0, 3, 3 * MAX_TERMS)]
 COUNTS = 1, 2, 3, 5, 8, 20
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no process")
@@ -49,7 +49,7 @@ def fit(
     replicas=(0, 1),
     checkpoint=None,
     progress=None,
-    ranks=ALONE,
+    ranks=SINGLE_RANK,
     **options,
 ):
     """Hash of a network that is trained on n rows, the last of which are a batch of two, and of its curve."""
@@ -59,9 +59,11 @@ def fit(
         objective = Distillation(labels, 3 * x.reshape(n, -1)[:, :3], arithmetic, **taught)
     recipe = Recipe((8, 7), **{"epochs": 4, "batch_size": 16} | options)
     held_out = (x[:25], labels[:25]) if n > 50 else (X[50:], LABELS[50:])
-    survive = isinstance(recipe.learning_rate, tuple)
+    allow_divergence = isinstance(recipe.learning_rate, tuple)
     streams = Streams(0, "test", replicas)
-    network, curve = train(x, objective, recipe, held_out, streams, progress, checkpoint, survive, Context(ranks=ranks))
+    network, curve = train(
+        x, objective, recipe, held_out, streams, progress, checkpoint, allow_divergence, Context(ranks=ranks)
+    )
     return hashlib.sha256(network.parameters.tobytes() + b"".join(v.tobytes() for v in curve.values())).hexdigest()
 
 
@@ -76,7 +78,7 @@ FEATURES = {
     },
     "schedules": {"taught": {"temperature": LinearSchedule(1, 4), "alpha": LinearSchedule(0.9, 0.5)}},
     "bits": {"bits": 4},
-    "a batch of several exact sums": {"n": 3 * PART, "shape": (5,), "batch_size": 2 * PART + 8, "epochs": 2},
+    "a batch of several exact sums": {"n": 3 * MAX_TERMS, "shape": (5,), "batch_size": 2 * MAX_TERMS + 8, "epochs": 2},
 }  # fmt: skip
 
 
@@ -93,7 +95,7 @@ def test_any_number_of_ranks_has_the_bits_of_one_process(name):
 
 @forks
 def test_the_splits_of_a_stack_too():
-    def trained(ranks=ALONE):
+    def trained(ranks=SINGLE_RANK):
         splits, labels = [X[:50], X[25:]], np.stack([LABELS[:50], LABELS[25:]])
         validation, streams = [(X[50:], LABELS[50:]), (X[:9], LABELS[:9])], Streams(0, "test", (0, 1, 1000, 1001))
         recipe = Recipe((8,), epochs=3)
@@ -105,9 +107,9 @@ def test_the_splits_of_a_stack_too():
 
 
 @forks
-@pytest.mark.parametrize("what", ["largest", "total"])
+@pytest.mark.parametrize("what", ["allreduce_max", "allreduce_sum"])
 def test_bits_differ_where_ranks_do_not_agree(what, monkeypatch):
-    monkeypatch.setattr(Ranks, what, getattr(Alone, what))
+    monkeypatch.setattr(Ranks, what, getattr(SingleRank, what))
     assert set(over(2, lambda ranks: fit(ranks=ranks))) != {fit()}
 
 
@@ -118,7 +120,7 @@ def test_others_go_on_from_what_the_first_rank_wrote(name, tmp_path):
         if epoch == count - 2:
             raise KeyboardInterrupt
 
-    def resumed(ranks=ALONE):
+    def resumed(ranks=SINGLE_RANK):
         epochs = []
         checkpoint = Checkpoint(path, 1, ranks)
         progress = lambda epoch, *_: epochs.append(epoch)  # noqa: E731
@@ -153,7 +155,7 @@ def test_ranks_of_different_data_do_not_begin(tmp_path):
 @forks
 def test_ranks_of_different_versions_do_not_begin():
     with pytest.raises(AssertionError, match="versions differ: rank 0 has NumPy 0, rank 1 NumPy 1"):
-        over(2, lambda ranks: alike(ranks, "versions", f"NumPy {ranks.rank}"))
+        over(2, lambda ranks: check_same_on_all_ranks(ranks, "versions", f"NumPy {ranks.rank}"))
 
 
 def test_fast_is_refused():

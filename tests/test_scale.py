@@ -12,7 +12,7 @@ import yaml
 from conftest import MAINS, ROOT, files, quick, quick_params
 
 from kdlib.backends import numpy_backend
-from kdlib.backends.ranks import mean_of
+from kdlib.backends.ranks import mean_of_chunks
 from kdlib.data import mapped_rows, parquet, scaled
 from kdlib.data.dataset import Dataset
 from kdlib.evaluation import metrics
@@ -34,9 +34,10 @@ def no_room(monkeypatch, seed=0):
     size = random.Random(seed).randint
     for module, name, value in (
         (npz_reader, "MIN_MAPPED_BYTES", 256), (chunks, "MIN_FILE_BYTES", 1), (chunks, "CHUNK_BYTES", size(40, 4000)),
-        (lazy_targets, "HELD", 0), (lazy_targets, "BLOCK", size(1, 99)), (epoch, "HELD", size(1, 3000)),
-        (epoch, "MANY", 0), (numpy_backend, "HELD", 0),
-        (validation, "ROWS", size(1, 30)), (scaled, "CHUNK_ROWS", size(1, 50)), (metrics, "BLOCK", size(1, 500)),
+        (lazy_targets, "MAX_ARRAY_ELEMENTS", 0), (lazy_targets, "CHUNK_ROWS", size(1, 99)),
+        (epoch, "MAX_BUFFERED_LOGITS", size(1, 3000)),
+        (epoch, "MIN_UINT32_EXAMPLES", 0), (numpy_backend, "MAX_HELD_ELEMENTS", 0),
+        (validation, "CHUNK_ROWS", size(1, 30)), (scaled, "CHUNK_ROWS", size(1, 50)), (metrics, "BLOCK", size(1, 500)),
         (column_warnings, "CHUNK_ELEMENTS", size(1, 300)), (parquet, "BATCH_ROWS", size(1, 60)),
         (scaling, "CHUNK_ELEMENTS", size(1, 900)), (labels, "CHUNK_ROWS", size(1, 60)),
     ):  # fmt: skip
@@ -256,7 +257,7 @@ def test_a_mean_of_pieces_has_the_bits_of_the_mean_of_the_whole(seed):
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(3, 1000)) * np.ldexp(1.0, generator.integers(-40, 40, (3, 1000)))
     cuts = np.sort(generator.integers(0, 1001, 5))
-    assert np.array_equal(mean_of(np.split(x, cuts, axis=1), x.shape[1]), exact.mean(x, axis=1))
+    assert np.array_equal(mean_of_chunks(np.split(x, cuts, axis=1), x.shape[1]), exact.mean(x, axis=1))
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.98])
@@ -298,13 +299,13 @@ def test_a_number_of_rows_may_be_one_of_numpy():
 
 
 def test_a_checkpoint_knows_targets_that_are_not_held(mapped_file, monkeypatch):
-    monkeypatch.setattr(lazy_targets, "HELD", 0)
+    monkeypatch.setattr(lazy_targets, "MAX_ARRAY_ELEMENTS", 0)
     dataset = Dataset.load(mapped_file)
     rows = dataset.rows("train")
 
     def digest(dataset, rows):
         own = lazy_targets.one_hot(dataset, [rows], [0])
-        return checkpoints.digest([dataset.scaled(rows), own])
+        return checkpoints.run_fingerprint([dataset.scaled(rows), own])
 
     assert digest(dataset, rows) == digest(Dataset.load(mapped_file), rows)
     assert digest(dataset, rows) != digest(dataset, rows[1:])

@@ -14,9 +14,9 @@ from kdlib.learning.checkpoints import Checkpoint
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
-from kdlib.learning.stack import each, ordered, parts
+from kdlib.learning.stack import expand_to_networks, network_slices, select_rows
 from kdlib.learning.training import train
-from kdlib.numerics.streams import REPLICAS, Streams
+from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.integers(0, 17, (60, 2, 3)).astype(np.uint8)
@@ -42,14 +42,14 @@ def held_out(split):
 
 def of_split(split, replicas, recipe, objective, **options):
     """Trained on the rows of one split, which are copied."""
-    numbers = tuple(split * REPLICAS + k for k in replicas)
+    numbers = tuple(split * REPLICAS_PER_SPLIT + k for k in replicas)
     x = scaled(split, ROWS[split]).reshape(-1, 2, 3)
     return train(x, objective, recipe, held_out(split), Streams(0, "test", numbers), **options)
 
 
 def of_both(replicas, recipe, objective, **options):
     """Trained as one stack, from one array."""
-    numbers = tuple(split * REPLICAS + k for split in range(2) for k in replicas)
+    numbers = tuple(split * REPLICAS_PER_SPLIT + k for split in range(2) for k in replicas)
     x = [ScaledRows(X, ROWS[split], OFFSET[split], SCALE[split]) for split in range(2)]
     return train(x, objective, recipe, [held_out(0), held_out(1)], Streams(0, "test", numbers), **options)
 
@@ -103,7 +103,7 @@ def test_a_setting_is_the_same_in_a_grid_and_alone(
         alpha=[a for t in temperatures for a in alphas] * 2, **options,
     )  # fmt: skip
     of_grid = replace(RECIPES[recipe], learning_rate=tuple(rate for *_, rate in grid) * 2)
-    stack = of_both([0, 1] * len(grid), of_grid, objective, survive=True)
+    stack = of_both([0, 1] * len(grid), of_grid, objective, allow_divergence=True)
     at = 0
     for split in range(2):
         for temperature, alpha, rate in grid:
@@ -120,7 +120,7 @@ def test_a_setting_is_the_same_in_a_grid_and_alone(
 def test_a_network_that_diverges_is_marked_and_the_others_live_on(patience, tmp_path):
     recipe = replace(RECIPES["adamw"], optimizer="sgd", epochs=6, patience=patience)
     objective = CrossEntropy(ONE_HOT[ROWS], EXACT)
-    stack = of_both((0, 0), replace(recipe, learning_rate=(0.1, 1e200) * 2), objective, survive=True)
+    stack = of_both((0, 0), replace(recipe, learning_rate=(0.1, 1e200) * 2), objective, allow_divergence=True)
     for split in range(2):
         alone = of_split(split, (0,), replace(recipe, learning_rate=0.1), CrossEntropy(ONE_HOT[ROWS[split]], EXACT))
         same(stack, slice(2 * split, 2 * split + 1), alone)
@@ -143,23 +143,28 @@ def test_a_stack_that_was_killed_goes_on_to_the_same_bits(tmp_path):
     objective = CrossEntropy(ONE_HOT[ROWS], EXACT)
     checkpoint = Checkpoint(tmp_path / "out.npz", 2)
     with pytest.raises(KilledError):
-        of_both((0, 0), recipe, objective, survive=True, progress=kill, checkpoint=checkpoint)
+        of_both((0, 0), recipe, objective, allow_divergence=True, progress=kill, checkpoint=checkpoint)
     epochs = []
     again = of_both(
-        (0, 0), recipe, objective, survive=True, progress=lambda epoch, *_: epochs.append(epoch), checkpoint=checkpoint
+        (0, 0),
+        recipe,
+        objective,
+        allow_divergence=True,
+        progress=lambda epoch, *_: epochs.append(epoch),
+        checkpoint=checkpoint,
     )
     assert epochs == [2, 3, 4, 5]
-    whole = of_both((0, 0), recipe, objective, survive=True)
+    whole = of_both((0, 0), recipe, objective, allow_divergence=True)
     assert np.array_equal(again[0].parameters, whole[0].parameters, equal_nan=True)
 
 
 def test_entries_belong_to_neighbours():
-    assert each(np.array([1, 2]), 6).tolist() == [1, 1, 1, 2, 2, 2]
-    assert each(np.array([1]), 6).tolist() == [1]
-    assert parts(2, 6) == [slice(0, 3), slice(3, 6)]
+    assert expand_to_networks(np.array([1, 2]), 6).tolist() == [1, 1, 1, 2, 2, 2]
+    assert expand_to_networks(np.array([1]), 6).tolist() == [1]
+    assert network_slices(2, 6) == [slice(0, 3), slice(3, 6)]
     target, order = RANDOM.normal(size=(2, 5, 3)), RANDOM.integers(0, 5, (6, 4))
     expected = np.stack([target[k // 3][order[k]] for k in range(6)])
-    assert np.array_equal(ordered(target, order), expected)
+    assert np.array_equal(select_rows(target, order), expected)
 
 
 def test_scaled_rows_take_what_a_copy_holds():

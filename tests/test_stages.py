@@ -34,7 +34,7 @@ from stages import distill, evaluate, prepare, train_baseline, train_teacher
 @pytest.mark.parametrize("labeled", [1437, 719, 144, 32, 7])
 def test_a_network_of_the_labelled_takes_as_many_steps(labeled):
     student = quick_params(student={"epochs": 10, "batch_size": 32, "patience": 2}).student.recipe()
-    longer = student.lengthened(1437, labeled)
+    longer = student.with_equal_steps(1437, labeled)
     steps = longer.epochs * -(-labeled // 32)
     assert abs(steps - 10 * 45) <= -(-labeled // 32) / 2
     assert longer.patience == round(2 * longer.epochs / 10)
@@ -43,7 +43,7 @@ def test_a_network_of_the_labelled_takes_as_many_steps(labeled):
 
 def test_with_every_label_the_recipe_is_the_students():
     student = quick_params().student.recipe()
-    assert student.lengthened(120, 120) == student
+    assert student.with_equal_steps(120, 120) == student
 
 
 def test_the_control_without_a_teacher_is_as_long_as_the_baseline(tmp_path, monkeypatch):

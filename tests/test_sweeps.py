@@ -21,7 +21,7 @@ from kdlib.learning.model_file import load_model
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.sweeps import Sweep
 from kdlib.learning.training import train
-from kdlib.numerics.streams import REPLICAS, Streams
+from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
 from kdlib.pipeline.command_line import BASELINE, DATASET, STUDENT, TEACHER
 from kdlib.reporting.report import pooled_measures
 
@@ -127,7 +127,7 @@ def alone(params, split, k, rows, rate):
     dataset = Dataset.load(DATASET)
     x = (dataset.x - dataset.offset[split]) * dataset.scale[split]
     one_hot, held_out = np.eye(3)[dataset.y], dataset.rows("validation", split)
-    recipe, streams = params.student.recipe(), Streams(params.seed, "student", (split * REPLICAS + k,))
+    recipe, streams = params.student.recipe(), Streams(params.seed, "student", (split * REPLICAS_PER_SPLIT + k,))
     validation, objective = (x[held_out], one_hot[held_out]), CrossEntropy(one_hot[rows], EXACT)
     return train(x[rows], objective, replace(recipe, learning_rate=rate), validation, streams)[0].parameters[0]
 
@@ -292,7 +292,7 @@ def test_each_example_is_answered_by_the_first_split_that_tests_on_it(here):
     assert np.array_equal(logits[0], np.concatenate(expected))
     assert pooled_measures(said)["teacher"]["accuracy"] == (logits[0].argmax(axis=-1) == labels).mean()
     student = model(STUDENT).network
-    firsts = [student.part([2 * split]) for split in range(SPLITS)]
+    firsts = [student.select([2 * split]) for split in range(SPLITS)]
     expected = [first.logits(dataset.inputs(dataset.rows("test", split), split)) for split, first in enumerate(firsts)]
     assert np.array_equal(said.pooled("student")[0], np.concatenate(expected, axis=1))
 

@@ -9,7 +9,7 @@ from kdlib.backends import dense
 from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.data.scaled import ScaledRows
 from kdlib.io.errors import UserError
-from kdlib.learning.inputs import outlying
+from kdlib.learning.inputs import find_outlier
 from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
@@ -90,7 +90,7 @@ def test_it_learns(arithmetic):
 
 def test_exact_and_fast_are_one_algorithm(monkeypatch):
     """With 20 bits an operand, which round in sums, exact is float32 to the last bits."""
-    monkeypatch.setattr(dense, "bits_beside", lambda inner, other=0: 40 - other)
+    monkeypatch.setattr(dense, "remaining_bits", lambda inner, other=0: 40 - other)
     exact, fast = (fit(arithmetic=arithmetic, epochs=2)[0].parameters for arithmetic in (EXACT, FAST))
     # 9 steps amplify the rounding to 20 bits, 5e-7, by less than a thousand.
     assert np.abs(exact - fast).max() < 5e-4
@@ -181,12 +181,12 @@ def test_inputs_out_of_range_are_refused():
 
 
 def test_a_feature_that_crowds_out_the_others_is_found():
-    assert outlying(X) is None
-    assert outlying(np.zeros((4, 3))) is None
+    assert find_outlier(X) is None
+    assert find_outlier(np.zeros((4, 3))) is None
     x = X.copy()
     x[7, 3] = -1000.0
-    assert outlying(x) == (3, 1000.0)
-    assert outlying(np.array([[1e-6, 1.0, 1e6]])) == (2, 1e6)
+    assert find_outlier(x) == (3, 1000.0)
+    assert find_outlier(np.array([[1e-6, 1.0, 1e6]])) == (2, 1e6)
 
 
 @pytest.mark.parametrize("arithmetic", [EXACT, FAST])

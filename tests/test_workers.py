@@ -21,7 +21,7 @@ from conftest import MAINS, ROOT, quick, quick_params
 from kdlib.backends.threads import Threads
 from kdlib.io import chunks
 from kdlib.io.errors import UserError
-from kdlib.learning.stack import each
+from kdlib.learning.stack import expand_to_networks
 from kdlib.pipeline import cluster, plan, work_units, workers
 from kdlib.pipeline.command_line import BASELINE, STUDENT, TEACHER
 from kdlib.pipeline.objective_specs import one_per_run
@@ -137,7 +137,7 @@ def test_the_cut_has_every_network_once_and_depends_on_no_number_of_workers():
 @pytest.mark.parametrize("values", [(1,), (1, 1), (1, 2), (1, 1, 2, 2), (1, 2, 1, 2), (1, 1, 2, 2, 1, 1), (1, 2, 2, 2)])
 def test_the_fewest_values_say_the_same(values):
     found = one_per_run(values)
-    assert np.array_equal(np.broadcast_to(each(np.array(found), len(values)), len(values)), values)
+    assert np.array_equal(np.broadcast_to(expand_to_networks(np.array(found), len(values)), len(values)), values)
     shorter = [n for n in range(1, len(found)) if len(values) % n == 0]
     assert all(not np.array_equal(np.repeat(values[:: len(values) // n], len(values) // n), values) for n in shorter)
 
@@ -298,7 +298,7 @@ def test_what_fits_in_parts_is_not_refused_whole(experiment, monkeypatch):
     from kdlib.learning import budget
 
     changes = SMALL | {"student": {"hidden": [2000, 2000], "learning_rate": [0.1, 0.2]}}
-    monkeypatch.setattr(budget, "available", lambda: 200_000_000)
+    monkeypatch.setattr(budget, "available_memory", lambda: 200_000_000)
     with pytest.raises(UserError, match="of memory or more"):
         work_of(**changes)
     assert len(work_of(**changes, execution={"workers": 2})[1]) == 8
@@ -541,7 +541,10 @@ def test_the_data_travel_to_a_worker_once(dask_cluster, experiment, monkeypatch)
 @DASK
 def test_a_worker_with_another_version_is_refused(dask_cluster, experiment, monkeypatch):
     dask_cluster.start(2)
-    for name, patched in (("NumPy", (np, "__version__", "0.1")), ("kdlib", (cluster, "code_digest", lambda: "0.1"))):
+    for name, patched in (
+        ("NumPy", (np, "__version__", "0.1")),
+        ("kdlib", (cluster, "code_fingerprint", lambda: "0.1")),
+    ):
         with monkeypatch.context() as patch:
             cluster.versions.cache_clear()
             patch.setattr(*patched)

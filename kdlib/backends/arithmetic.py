@@ -37,11 +37,11 @@ class Arithmetic:
         """Return the same arithmetic, computed by another back end."""
         return type(self)(backend)
 
-    def shifted(
+    def log_softmax_parts(
         self, logits: np.ndarray, temperature: float | np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the two parts of log-softmax, see `kdlib.backends.numpy_backend.shifted`."""
-        return self.backend.shifted(logits, temperature, self)
+        """Return the two parts of log-softmax, see `kdlib.backends.numpy_backend.log_softmax_parts`."""
+        return self.backend.log_softmax_parts(logits, temperature, self)
 
     def softmax_gradient(
         self, logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None = None
@@ -60,7 +60,7 @@ class Exact(Arithmetic):
     dtype = np.float32
     logits_dtype = np.float64
     threads_matter = False
-    limit = grids.LIMIT
+    max_magnitude = grids.MAX_MAGNITUDE
     dense = dense.ExactDense
     usable = staticmethod(grids.blas_is_exact)  # whether the products here are as the bound assumes
     exp = staticmethod(elementary.exp)
@@ -77,7 +77,7 @@ class Fast(Arithmetic):
     dtype = np.float32
     logits_dtype = np.float32
     threads_matter = True
-    limit = math.inf
+    max_magnitude = math.inf
     dense = dense.FastDense
     exp = staticmethod(np.exp)
     log = staticmethod(np.log)

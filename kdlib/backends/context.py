@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
-from kdlib.backends.ranks import ALONE, Alone
+from kdlib.backends.ranks import SINGLE_RANK, SingleRank
 from kdlib.backends.threads import Threads
 
 log = logging.getLogger("kernels")
@@ -30,13 +30,13 @@ class Context:
         costs to compile.
     threads : int, optional
         The largest number of threads. None: one for each core that the process may use.
-    ranks : Alone or Ranks
+    ranks : SingleRank or Ranks
         The processes that train one network together, see `kdlib.backends.ranks`.
     """
 
     kernels: str = "auto"
     threads: int | None = None
-    ranks: Alone = ALONE
+    ranks: SingleRank = SINGLE_RANK
 
     def backend(
         self,

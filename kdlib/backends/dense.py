@@ -10,7 +10,7 @@ import numpy as np
 
 from kdlib.backends import numpy_backend
 from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
-from kdlib.numerics.grids import SCALED_FLOOR, Grid, Mirror, bits_beside, product
+from kdlib.numerics.grids import MIN_SCALED_MAGNITUDE, Grid, SnappedWeights, product, remaining_bits
 
 Operand = tuple[np.ndarray, np.ndarray | None]
 Layer = tuple[np.ndarray, np.ndarray]  # weights and biases
@@ -31,8 +31,8 @@ class ExactDense:
     Units are powers of two, so multiplying and dividing by them is exact, and the results are the products of a and W
     themselves. So a and W are snapped once, and δ three times: for each of the two products, and for its own sum.
 
-    Range: e <= LIMIT 2^-7 = 2^49, and a unit of e δ is at least SCALED_FLOOR 2^-17 = 2^-77, so that e δ / e has units
-    of at least 2^-126. The same holds for f. No partial sum exceeds PART LIMIT^2 = 2^122.
+    Range: e <= MAX_MAGNITUDE 2^-7 = 2^49, and a unit of e δ is at least MIN_SCALED_MAGNITUDE 2^-17 = 2^-77, so that e δ
+    / e has units of at least 2^-126. The same holds for f. No partial sum exceeds MAX_TERMS MAX_MAGNITUDE^2 = 2^122.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class ExactDense:
     ----------
     bits : (int, int)
         Of the grids of activations and of weights.
-    mirror : Mirror
+    product_weights : SnappedWeights
         The snapped weights.
     grids : tuple of Grid
         Of the activations, the weights, δ for the weights' gradient, δ for the inputs' gradient, δ for the biases'.
@@ -60,17 +60,17 @@ class ExactDense:
         self._backend = backend
         _, inner, width = weights.shape
         # Each operand is in two products, and each product must leave enough bits to both of its operands.
-        input_bits = min(-(-bits_beside(inner) // 2), bits_beside(rows) // 2)
-        weight_bits = min(bits_beside(inner, input_bits), bits_beside(width) // 2)
+        input_bits = min(-(-remaining_bits(inner) // 2), remaining_bits(rows) // 2)
+        weight_bits = min(remaining_bits(inner, input_bits), remaining_bits(width) // 2)
         self.bits = input_bits, weight_bits
-        self.mirror = Mirror(weights, Grid(weight_bits), values)
+        self.product_weights = SnappedWeights(weights, Grid(weight_bits), values)
         self._input_grid = Grid(input_bits)
-        self._weight_gradient_grid = Grid(bits_beside(rows, input_bits), SCALED_FLOOR)
-        self._input_gradient_grid = Grid(bits_beside(width, weight_bits), SCALED_FLOOR)
-        self._bias_gradient_grid = Grid(bits_beside(rows), SCALED_FLOOR)
+        self._weight_gradient_grid = Grid(remaining_bits(rows, input_bits), MIN_SCALED_MAGNITUDE)
+        self._input_gradient_grid = Grid(remaining_bits(width, weight_bits), MIN_SCALED_MAGNITUDE)
+        self._bias_gradient_grid = Grid(remaining_bits(rows), MIN_SCALED_MAGNITUDE)
         self.grids = (
             self._input_grid,
-            self.mirror.grid,
+            self.product_weights.grid,
             self._weight_gradient_grid,
             self._input_gradient_grid,
             self._bias_gradient_grid,
@@ -88,7 +88,7 @@ class ExactDense:
         out = np.empty_like(x)
         return out, self._backend.operand(x, self._input_grid, out)
 
-    def activate(self, z: np.ndarray, biases: np.ndarray, mask: np.ndarray | None, out: np.ndarray) -> Operand:
+    def hidden_forward(self, z: np.ndarray, biases: np.ndarray, mask: np.ndarray | None, out: np.ndarray) -> Operand:
         """Apply z <- ReLU(z + b) * mask in place, and return z as this layer's operand.
 
         Parameters
@@ -102,11 +102,11 @@ class ExactDense:
         out : np.ndarray
             (R, rows, K), where the values of the operand are stored.
         """
-        return out, numpy_backend.activate(z, biases, mask, self._input_grid, out)
+        return out, numpy_backend.hidden_forward(z, biases, mask, self._input_grid, out)
 
     def product(self, operand: Operand, out: np.ndarray) -> np.ndarray:
         """Store a W in `out`, (R, rows, m), and return it."""
-        return product(operand[0], self.mirror.values, out=out)
+        return product(operand[0], self.product_weights.values, out=out)
 
     def gradients(
         self,
@@ -114,7 +114,7 @@ class ExactDense:
         delta: np.ndarray,
         weights: np.ndarray,
         biases: np.ndarray,
-        tops: Sequence[np.ndarray | None] = (None, None),
+        column_maxima: Sequence[np.ndarray | None] = (None, None),
     ) -> None:
         """Compute the gradients with respect to weights and biases.
 
@@ -126,41 +126,42 @@ class ExactDense:
             (R, rows, m), the gradient with respect to a W + b.
         weights, biases : np.ndarray
             (R, K, m) and (R, 1, m), where the gradients are stored.
-        tops : (np.ndarray or None, np.ndarray or None)
+        column_maxima : (np.ndarray or None, np.ndarray or None)
             Largest magnitudes of e δ and of δ, if known: see `numpy_backend.snap_scaled`.
         """
         values, unit = operand
         scaled = self._buffer(delta.shape)
-        numpy_backend.snap_scaled(delta, unit, self._weight_gradient_grid, 1, scaled, tops[0])
+        numpy_backend.snap_scaled(delta, unit, self._weight_gradient_grid, 1, scaled, column_maxima[0])
         product(values.transpose(0, 2, 1), scaled, out=weights)
-        numpy_backend.snap_scaled(delta, None, self._bias_gradient_grid, 1, scaled, tops[1])
+        numpy_backend.snap_scaled(delta, None, self._bias_gradient_grid, 1, scaled, column_maxima[1])
         product(self._ones[:, : delta.shape[1]], scaled, out=biases)
 
     def backward(self, delta: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Store δ Wᵀ, the gradient with respect to the layer's inputs, in `out` (R, rows, K), and return it."""
         scaled = self._buffer(delta.shape)
-        numpy_backend.snap_scaled(delta, self.mirror.unit, self._input_gradient_grid, 2, scaled)
-        return product(scaled, self.mirror.values.transpose(0, 2, 1), out=out)
+        numpy_backend.snap_scaled(delta, self.product_weights.unit, self._input_gradient_grid, 2, scaled)
+        return product(scaled, self.product_weights.values.transpose(0, 2, 1), out=out)
 
     def square_sum(self) -> np.ndarray:
         """Return the sum of squares of each unit's incoming weights, (R, 1, m) float64.
 
         It is exact: 2 bits + log2 K <= 53.
         """
-        return np.einsum("rkm,rkm->rm", self.mirror.values, self.mirror.values, dtype=np.float64)[:, None]
+        values = self.product_weights.values
+        return np.einsum("rkm,rkm->rm", values, values, dtype=np.float64)[:, None]
 
 
-class Same:
-    """The interface of `Mirror` for weights that are not snapped: `values` are the weights themselves."""
+class PlainWeights:
+    """The interface of `SnappedWeights` for weights that are not snapped: `values` are the weights themselves."""
 
     def __init__(self, weights: np.ndarray):
         self.weights = weights
         self.values = weights
 
-    def update(self, rows: slice) -> None:
+    def update_rows(self, rows: slice) -> None:
         """Do nothing."""
 
-    def finish(self) -> None:
+    def refresh(self) -> None:
         """Do nothing."""
 
 
@@ -171,7 +172,7 @@ class FastDense:
 
     def __init__(self, layer: Layer, rows: int, backend: NumpyBackend = NUMPY, values: np.ndarray | None = None):
         weights, self.biases = layer
-        self.mirror = Same(weights)
+        self.product_weights = PlainWeights(weights)
         self._ones = np.ones((1, rows), np.float32)
 
     @staticmethod
@@ -179,21 +180,22 @@ class FastDense:
         return x, None
 
     @staticmethod
-    def activate(z: np.ndarray, biases: np.ndarray, mask: np.ndarray | None, out: np.ndarray) -> Operand:
-        return z, numpy_backend.activate(z, biases, mask, None, None)
+    def hidden_forward(z: np.ndarray, biases: np.ndarray, mask: np.ndarray | None, out: np.ndarray) -> Operand:
+        return z, numpy_backend.hidden_forward(z, biases, mask, None, None)
 
     def product(self, operand: Operand, out: np.ndarray) -> np.ndarray:
-        return np.matmul(operand[0], self.mirror.values, out=out)
+        return np.matmul(operand[0], self.product_weights.values, out=out)
 
     def gradients(self, operand: Operand, delta: np.ndarray, weights: np.ndarray, biases: np.ndarray) -> None:
         np.matmul(operand[0].transpose(0, 2, 1), delta, out=weights)
         np.matmul(self._ones[:, : delta.shape[1]], delta, out=biases)
 
     def backward(self, delta: np.ndarray, out: np.ndarray) -> np.ndarray:
-        return np.matmul(delta, self.mirror.values.transpose(0, 2, 1), out=out)
+        return np.matmul(delta, self.product_weights.values.transpose(0, 2, 1), out=out)
 
     def square_sum(self) -> np.ndarray:
-        return np.einsum("rkm,rkm->rm", self.mirror.values, self.mirror.values)[:, None]
+        values = self.product_weights.values
+        return np.einsum("rkm,rkm->rm", values, values)[:, None]
 
 
 def layer_views(flat: np.ndarray, sizes: Sequence[int]) -> list[Layer]:
@@ -242,7 +244,7 @@ class Layers:
     ----------
     gradient : np.ndarray
         Of the shape of `parameters`.
-    mirrored : np.ndarray
+    flat_product_weights : np.ndarray
         What the products use as weights: their snapped values, or `parameters` itself in plain float32.
     dense : list of ExactDense or FastDense
         One for each layer.
@@ -262,8 +264,10 @@ class Layers:
         self.parameters = parameters
         self.backend = backend
         self.gradient = np.zeros_like(parameters)
-        self.mirrored = np.zeros_like(parameters) if dense is ExactDense else parameters
+        self.flat_product_weights = np.zeros_like(parameters) if dense is ExactDense else parameters
         views = layer_views(parameters, sizes)
-        mirrored = layer_views(self.mirrored, sizes)
-        self.dense = [dense(view, rows, backend, values) for view, (values, _) in zip(views, mirrored, strict=True)]
+        product_views = layer_views(self.flat_product_weights, sizes)
+        self.dense = [
+            dense(view, rows, backend, values) for view, (values, _) in zip(views, product_views, strict=True)
+        ]
         self.gradients = layer_views(self.gradient, sizes)

@@ -10,7 +10,7 @@ import numpy as np
 
 from kdlib.numerics.grids import Grid, magnitude, product, snap
 
-BLOCK = 65536  # elements of a block: its arrays stay in the cache while all passes of an update go over them
+CACHE_ELEMENTS = 65536  # elements of a block: its arrays stay in the cache while all passes of an update go over them
 
 
 def flush_to_zero(moment: np.ndarray, anchor: float) -> None:
@@ -20,18 +20,18 @@ def flush_to_zero(moment: np.ndarray, anchor: float) -> None:
 
 
 def _cache_blocks(layers):
-    """Yield (columns, mirror, rows) of blocks of about BLOCK elements: whole rows of weights, the biases with the last.
+    """Yield (columns, product_weights, rows) of blocks of about CACHE_ELEMENTS: whole rows, the biases with the last.
 
     columns: of the flat arrays. rows: of the layer's weights.
     """
     start = 0
     for dense in layers.dense:
-        replicas, fan_in, fan_out = dense.mirror.weights.shape
-        height = max(1, BLOCK // (replicas * fan_out))
+        replicas, fan_in, fan_out = dense.product_weights.weights.shape
+        height = max(1, CACHE_ELEMENTS // (replicas * fan_out))
         for top in range(0, fan_in, height):
             bottom = min(top + height, fan_in)
             end = start + (bottom - top + (bottom == fan_in)) * fan_out
-            yield slice(start, end), dense.mirror, slice(top, bottom)
+            yield slice(start, end), dense.product_weights, slice(top, bottom)
             start = end
 
 
@@ -55,22 +55,22 @@ def update(
     arrays : mapping
         {name: (R, P)}: p, g and the moments, in the order of the rule. They change in place; g is overwritten.
     layers : Layers, optional
-        Whose mirrors are refreshed.
+        Whose snapped weights are refreshed.
     flush : float, optional
         The anchor for `flush_to_zero` of the moments.
     """
     arrays = list(arrays.values())
-    whole = not layers or arrays[0].size <= BLOCK
-    for columns, mirror, rows in [(slice(None), None, None)] if whole else _cache_blocks(layers):
+    whole = not layers or arrays[0].size <= CACHE_ELEMENTS
+    for columns, product_weights, rows in [(slice(None), None, None)] if whole else _cache_blocks(layers):
         block = [array[:, columns] for array in arrays]
         rule(*block, *constants.values())
         if flush is not None:
             for moment in block[2:]:
                 flush_to_zero(moment, flush)
-        if mirror:
-            mirror.update(rows)
+        if product_weights:
+            product_weights.update_rows(rows)
     for dense in layers.dense if layers else ():
-        dense.mirror.finish()
+        dense.product_weights.refresh()
 
 
 def constrain(layers, max_norm: float) -> None:
@@ -78,9 +78,9 @@ def constrain(layers, max_norm: float) -> None:
     for dense in layers.dense:
         factor = max_norm / np.sqrt(dense.square_sum())
         if (factor < 1).any():
-            weights = dense.mirror.weights
+            weights = dense.product_weights.weights
             weights *= np.minimum(factor, 1)
-            dense.mirror.finish()
+            dense.product_weights.refresh()
 
 
 def operand(x: np.ndarray, grid: Grid, out: np.ndarray, nonnegative: bool = False) -> np.ndarray:
@@ -137,7 +137,7 @@ def gather(
         unit[...] = operand(out, grid, out)
 
 
-def activate(
+def hidden_forward(
     z: np.ndarray, biases: np.ndarray, mask: np.ndarray | None, grid: Grid | None, out: np.ndarray | None
 ) -> np.ndarray | None:
     """Apply z <- ReLU(z + b) * mask in place, where a mask of None is 1. Then return `operand` of z with the grid.
@@ -151,17 +151,17 @@ def activate(
     return None if grid is None else operand(z, grid, out, nonnegative=True)
 
 
-def pass_on(delta: np.ndarray, z: np.ndarray) -> None:
+def relu_backward(delta: np.ndarray, z: np.ndarray) -> None:
     """Apply the backward pass of ReLU in place: delta <- delta * (z > 0).
 
-    delta is the gradient with respect to the result z of `activate`. The result is the gradient with respect to its
-    input, but for the factors of the mask. A unit that is off or dropped has z = 0, and its gradient is zero.
+    delta is the gradient with respect to the result z of `hidden_forward`. The result is the gradient with respect to
+    its input, but for the factors of the mask. A unit that is off or dropped has z = 0, and its gradient is zero.
     """
     delta *= z > 0
 
 
 def snap_scaled(
-    x: np.ndarray, unit: np.ndarray | None, grid: Grid, axis: int, out: np.ndarray, top: np.ndarray | None = None
+    x: np.ndarray, unit: np.ndarray | None, grid: Grid, axis: int, out: np.ndarray, largest: np.ndarray | None = None
 ) -> None:
     """Multiply x by units, snap the products to grids along `axis`, and divide them by the units again.
 
@@ -175,11 +175,11 @@ def snap_scaled(
     axis : int
     out : np.ndarray
         (R, n, m), where the result is stored.
-    top : np.ndarray, optional
+    largest : np.ndarray, optional
         The largest magnitudes of x * unit along `axis`, if they are known.
     """
     scaled = x if unit is None else np.multiply(x, unit, out=out)
-    snap(scaled, grid.anchor(magnitude(scaled, axis=axis) if top is None else top), out)
+    snap(scaled, grid.anchor(magnitude(scaled, axis=axis) if largest is None else largest), out)
     if unit is not None:
         out *= 1 / unit
 
@@ -192,7 +192,9 @@ def _shifted_logits(logits, temperature):
     return result
 
 
-def shifted(logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic) -> tuple[np.ndarray, np.ndarray]:
+def log_softmax_parts(
+    logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the two parts of log-softmax = shifted - log(total).
 
     Parameters
@@ -215,7 +217,7 @@ def shifted(logits: np.ndarray, temperature: float | np.ndarray | None, arithmet
 
 
 def softmax(logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic) -> np.ndarray:
-    """Return softmax(logits / T), (..., classes). The parameters are those of `shifted`."""
+    """Return softmax(logits / T), (..., classes). The parameters are those of `log_softmax_parts`."""
     exponentials = arithmetic.exp(_shifted_logits(logits, temperature))
     exponentials /= arithmetic.unit_sum(exponentials)
     return exponentials
@@ -224,7 +226,7 @@ def softmax(logits: np.ndarray, temperature: float | np.ndarray | None, arithmet
 def softmax_gradient(
     logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None, arithmetic
 ) -> np.ndarray:
-    """Return (softmax(logits / T) - targets) / T, (R, n, classes). The parameters are those of `shifted`."""
+    """Return (softmax(logits / T) - targets) / T, (R, n, classes). The parameters are those of `log_softmax_parts`."""
     gradient = softmax(logits, temperature, arithmetic)
     gradient -= targets
     if temperature is not None:
@@ -249,7 +251,7 @@ class NumpyBackend:
     gather = staticmethod(gather)
     operand = staticmethod(operand)
     product = staticmethod(product)
-    shifted = staticmethod(shifted)
+    log_softmax_parts = staticmethod(log_softmax_parts)
     softmax_gradient = staticmethod(softmax_gradient)
     update = staticmethod(update)
 

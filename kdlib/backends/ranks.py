@@ -11,10 +11,10 @@ import numpy as np
 
 from kdlib.numerics.sums import Sums
 
-MAX_TEXT_BYTES = 120  # of a text in `Alone.texts`
+MAX_TEXT_BYTES = 120  # of a text in `SingleRank.allgather`
 
 
-class Alone:
+class SingleRank:
     """A single process, which has all rows. `Ranks` has the same interface."""
 
     rank = 0
@@ -57,24 +57,24 @@ class Alone:
             batches.append((count, share, slice(begin, end)))
         return slice(None) if self.size == 1 else np.concatenate(indices), batches
 
-    def largest(self, magnitudes: np.ndarray) -> np.ndarray:
+    def allreduce_max(self, magnitudes: np.ndarray) -> np.ndarray:
         """Return the elementwise maximum over the ranks, of floats >= 0. NaN counts as larger than all numbers."""
         return magnitudes
 
-    def total(self, terms: np.ndarray) -> np.ndarray:
+    def allreduce_sum(self, terms: np.ndarray) -> np.ndarray:
         """Return the elementwise sum over the ranks, in place. No partial sum may round."""
         return terms
 
-    def told(self, array: np.ndarray) -> np.ndarray:
+    def broadcast(self, array: np.ndarray) -> np.ndarray:
         """Return the first rank's array (broadcast). All ranks give arrays of one shape and dtype, C-contiguous."""
         return array
 
-    def texts(self, text: str) -> list[str]:
+    def allgather(self, text: str) -> list[str]:
         """Return the texts of all ranks, each cut to MAX_TEXT_BYTES."""
         return [text]
 
 
-class Ranks(Alone):
+class Ranks(SingleRank):
     """One of several ranks.
 
     Parameters
@@ -91,23 +91,23 @@ class Ranks(Alone):
         self.size = size
         self._reduce = reduce
 
-    def largest(self, magnitudes: np.ndarray) -> np.ndarray:
+    def allreduce_max(self, magnitudes: np.ndarray) -> np.ndarray:
         bits = np.abs(magnitudes).view(f"i{magnitudes.itemsize}")  # of positive floats in their order, NaN at the end
         self._reduce(bits, "max")
         return bits.view(magnitudes.dtype)
 
-    def total(self, terms: np.ndarray) -> np.ndarray:
+    def allreduce_sum(self, terms: np.ndarray) -> np.ndarray:
         self._reduce(terms, "sum")
         return terms
 
-    def told(self, array: np.ndarray) -> np.ndarray:
+    def broadcast(self, array: np.ndarray) -> np.ndarray:
         content = array.view(np.uint8)
         if not self.first:
             content[...] = 0
         self._reduce(content, "sum")
         return array
 
-    def texts(self, text: str) -> list[str]:
+    def allgather(self, text: str) -> list[str]:
         shown = np.zeros((self.size, MAX_TEXT_BYTES), np.uint8)
         content = text.encode()[:MAX_TEXT_BYTES]
         shown[self.rank, : len(content)] = np.frombuffer(content, np.uint8)
@@ -115,24 +115,24 @@ class Ranks(Alone):
         return [bytes(row).rstrip(b"\0").decode(errors="replace") for row in shown]
 
 
-ALONE = Alone()
+SINGLE_RANK = SingleRank()
 
 
-def mean_of(pieces: Sequence[np.ndarray], n: int, ranks: Alone = ALONE) -> np.ndarray:
-    """Return `exact.mean` over the last axis of an array that is given in pieces, without a copy of the whole.
+def mean_of_chunks(chunks: Sequence[np.ndarray], n: int, ranks: SingleRank = SINGLE_RANK) -> np.ndarray:
+    """Return `exact.mean` over the last axis of an array that is given in chunks, without a copy of the whole.
 
     Parameters
     ----------
-    pieces : sequence of np.ndarray
+    chunks : sequence of np.ndarray
         (..., k) each: this rank's terms.
     n : int
         The number of terms of all ranks.
-    ranks : Alone or Ranks
+    ranks : SingleRank or Ranks
         They share the terms.
     """
-    largest = [np.max(np.abs(piece), axis=-1, keepdims=True, initial=0.0) for piece in pieces]
-    sums = Sums(ranks.largest(np.maximum.reduce(largest)), n)
-    for piece in pieces:
-        sums.add(piece)
-    mean = sums.total(ranks.total) / n
+    largest = [np.max(np.abs(chunk), axis=-1, keepdims=True, initial=0.0) for chunk in chunks]
+    sums = Sums(ranks.allreduce_max(np.maximum.reduce(largest)), n)
+    for chunk in chunks:
+        sums.add(chunk)
+    mean = sums.total(ranks.allreduce_sum) / n
     return np.where(np.isnan(mean), np.nan, mean)  # NaN has many bits, and the order of a sum decides which

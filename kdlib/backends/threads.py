@@ -8,8 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-SMALL = 1 << 19  # elements for which waking a thread costs more than it saves
-FEW = 1 << 20  # products for which a second thread costs more: 64-128-10, batch 32, takes 3/4 of the time without it
+MIN_PARALLEL_ELEMENTS = 1 << 19  # elements for which waking a thread costs more than it saves
+MIN_PARALLEL_PRODUCTS = (
+    1 << 20
+)  # below it a second thread costs more: 64-128-10, batch 32, takes 3/4 of the time without it
 
 
 class Threads:
@@ -23,7 +25,7 @@ class Threads:
 
     def __init__(self, limit: int | None = None):
         self._limit = limit
-        self._chosen = None  # the number that `paced` has set
+        self._chosen = None  # the number that `tune_threads` has set
         self._executor = (None, None)  # the process and its workers: a fork has none of its parent's threads
 
     def available(self) -> int:
@@ -31,19 +33,19 @@ class Threads:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         return self._limit or cores or 1
 
-    def parts(self, n: int, elements: int) -> list[tuple[int, int]]:
+    def ranges(self, n: int, elements: int) -> list[tuple[int, int]]:
         """Cut range(n) into parts (first, last), one for each thread.
 
         Parameters
         ----------
         n : int
         elements : int
-            The elements to process, in all. If there are fewer than SMALL, there is one part.
+            The elements to process, in all. If there are fewer than MIN_PARALLEL_ELEMENTS, there is one part.
         """
-        count = min(self._chosen or self.available() if elements >= SMALL else 1, n)
+        count = min(self._chosen or self.available() if elements >= MIN_PARALLEL_ELEMENTS else 1, n)
         return [(n * k // count, n * (k + 1) // count) for k in range(count)]
 
-    def together(self, function: Callable, calls: Sequence[tuple]) -> None:
+    def run(self, function: Callable, calls: Sequence[tuple]) -> None:
         """Call function(*arguments) for each tuple of arguments in `calls`, in threads. It must release the GIL.
 
         Returns when all calls have returned.
@@ -58,16 +60,16 @@ class Threads:
             for future in waiting:
                 future.result()
 
-    def spread(self, function: Callable, n: int, elements: int, *arguments: object) -> None:
-        """Call function(*arguments, first, last) for each of the `parts` of range(n), in threads."""
-        if elements < SMALL:
+    def parallel_for(self, function: Callable, n: int, elements: int, *arguments: object) -> None:
+        """Call function(*arguments, first, last) for each of the `ranges` of range(n), in threads."""
+        if elements < MIN_PARALLEL_ELEMENTS:
             function(*arguments, 0, n)
             return
-        self.together(function, [(*arguments, *part) for part in self.parts(n, elements)])
+        self.run(function, [(*arguments, *part) for part in self.ranges(n, elements)])
 
     @contextlib.contextmanager
     def limited(self) -> Iterator[None]:
-        """Run a block with at most `available` threads in each loaded library of BLAS and OpenMP.
+        """Run a block with at most `available_threads` threads in each loaded library of BLAS and OpenMP.
 
         This is for models of other packages. Without threadpoolctl the libraries keep their threads.
         """
@@ -82,7 +84,7 @@ class Threads:
                 library.set_num_threads(count)
 
     @contextlib.contextmanager
-    def paced(self, products: int, fixed: bool = False) -> Iterator[Callable[[], None]]:
+    def tuned(self, products: int, fixed: bool = False) -> Iterator[Callable[[], None]]:
         """Choose the number of threads of a training inside a `with` block.
 
         Without threadpoolctl the BLAS keeps its threads.
@@ -90,9 +92,10 @@ class Threads:
         Parameters
         ----------
         products : int
-            Multiply-adds of a step. If there are fewer than FEW, one thread is used; else `Pace` chooses.
+            Multiply-adds of a step. If there are fewer than MIN_PARALLEL_PRODUCTS, one thread is used; else
+            `ThreadTuner` chooses.
         fixed : bool
-            Use all threads in place of `Pace`: plain float32 is repeatable only with a fixed number.
+            Use all threads in place of `ThreadTuner`: plain float32 is repeatable only with a fixed number.
 
         Yields
         ------
@@ -107,11 +110,11 @@ class Threads:
             use_blas([threads] * len(before))
 
         try:
-            if products < FEW or count == 1 or fixed:
-                use(1 if products < FEW else count)
+            if products < MIN_PARALLEL_PRODUCTS or count == 1 or fixed:
+                use(1 if products < MIN_PARALLEL_PRODUCTS else count)
                 yield lambda: None
             else:
-                yield Pace(use, count)
+                yield ThreadTuner(use, count)
         finally:
             self._chosen = None
             use_blas(before)
@@ -120,7 +123,7 @@ class Threads:
 CORES = Threads()  # one thread for each core that the process may use
 
 
-class Pace:
+class ThreadTuner:
     """Choose between one thread and all threads by measuring the steps of a training.
 
     With other load on the machine, several threads wait for each other, and no fixed rule can predict when. So a trial

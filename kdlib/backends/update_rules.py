@@ -47,7 +47,8 @@ def sgd(nesterov: bool, decays: bool) -> Callable:
 def adam(decoupled: bool, decays: bool) -> Callable:
     """Return the rule of `kdlib.learning.optimizers.Adam` or `AdamW`.
 
-    It is p <- p - rate mean / (sqrt(square) + floor). Its constants contain the corrections for the moments' bias.
+    It is p <- p - rate first_moment / (sqrt(second_moment) + scaled_epsilon).
+    Its constants contain the corrections for the moments' bias.
 
     Parameters
     ----------
@@ -59,26 +60,29 @@ def adam(decoupled: bool, decays: bool) -> Callable:
     Returns
     -------
     callable
-        rule(p, g, mean, square, rate, floor, beta_1, rest_1, beta_2, rest_2, decay) -> (p, mean, square), where rest is
-        1 - beta. With `decoupled`, `decay` is learning_rate * weight_decay. If g is an array, it is overwritten.
+        rule(p, g, first_moment, second_moment, rate, scaled_epsilon, beta1, one_minus_beta1, beta2,
+        one_minus_beta2, decay) -> (p, first_moment, second_moment). With `decoupled`, `decay` is
+        learning_rate * weight_decay. If g is an array, it is overwritten.
     """
 
-    def rule(p, g, mean, square, rate, floor, beta_1, rest_1, beta_2, rest_2, decay):
+    def rule(
+        p, g, first_moment, second_moment, rate, scaled_epsilon, beta1, one_minus_beta1, beta2, one_minus_beta2, decay
+    ):
         if decays and decoupled:
             p -= p * decay
         elif decays:
             g += p * decay
-        mean *= beta_1
-        mean += g * rest_1
-        square *= beta_2
+        first_moment *= beta1
+        first_moment += g * one_minus_beta1
+        second_moment *= beta2
         g *= g
-        g *= rest_2
-        square += g
-        root = np.sqrt(square)
-        root += floor
-        step = mean / root
+        g *= one_minus_beta2
+        second_moment += g
+        root = np.sqrt(second_moment)
+        root += scaled_epsilon
+        step = first_moment / root
         step *= rate
         p -= step
-        return p, mean, square
+        return p, first_moment, second_moment
 
     return rule

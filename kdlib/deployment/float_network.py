@@ -6,7 +6,7 @@ import numpy as np
 
 from kdlib.backends.arithmetic import EXACT
 from kdlib.learning.network import Network
-from kdlib.numerics.exact import Right
+from kdlib.numerics.exact import SnappedMatrix
 
 
 class FloatNetwork:
@@ -24,7 +24,7 @@ class FloatNetwork:
     def __init__(self, network: Network):
         self.network = network
         self.sizes = network.sizes
-        self._layers = [(Right(weights[0]), biases[0].astype(np.float64)) for weights, biases in network.layers]
+        self._layers = [(SnappedMatrix(weights[0]), biases[0].astype(np.float64)) for weights, biases in network.layers]
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Return the logits (n, classes) float64 of scaled features x (n, features) float64.

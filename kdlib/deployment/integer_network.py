@@ -22,7 +22,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from kdlib.numerics.levels import LEVELS, rounded
+from kdlib.numerics.quantization import MAX_INTEGER, round_and_clip
 
 HIGHEST = 255  # the largest activation
 SUMS = 2**30  # above all magnitudes of sums: a shift by 31 then gives zero
@@ -60,7 +60,7 @@ class IntegerNetwork:
         for weights, biases in self.layers:
             magnitudes = np.abs(weights.astype(np.int64))
             largest = np.max(HIGHEST * magnitudes.sum(axis=0) + np.abs(biases.astype(np.int64)))  # integers
-            if magnitudes.max() > LEVELS[self.bits] or largest >= SUMS:
+            if magnitudes.max() > MAX_INTEGER[self.bits] or largest >= SUMS:
                 raise ValueError(f"weights of up to {magnitudes.max()} in {self.bits} bits, sums of up to {largest:,}")
         if any(shifts.max(initial=0) > SHIFTS for shifts in self.shifts):
             raise ValueError(f"shifts of more than {SHIFTS}")
@@ -82,14 +82,14 @@ class IntegerNetwork:
     def inputs(self, x: np.ndarray) -> np.ndarray:
         """Return the integers 0 to 255 (float64) of scaled features x (n, features) float64."""
         low = -self.zero_point
-        return rounded(x, math.ldexp(1, self.input_exponent), low, low + HIGHEST) - low
+        return round_and_clip(x, math.ldexp(1, self.input_exponent), low, low + HIGHEST) - low
 
     def sums(self, x: np.ndarray) -> np.ndarray:
         """Return the integer logits (n, classes), held in float64, of scaled features x (n, features) float64."""
         activations = self.inputs(x)
         for weights, biases, factors in self._float_layers:
             sums = np.matmul(activations, weights) + biases  # integers
-            activations = sums if factors is None else rounded(sums, factors, 0, HIGHEST)
+            activations = sums if factors is None else round_and_clip(sums, factors, 0, HIGHEST)
         return activations
 
     def logits(self, x: np.ndarray) -> np.ndarray:
@@ -119,7 +119,7 @@ class IntegerNetwork:
         """
         bits = settings["bits"]
         sizes = settings["sizes"]
-        if bits not in LEVELS:
+        if bits not in MAX_INTEGER:
             raise ValueError(f"weights of {bits} bits")
         layers = []
         for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):

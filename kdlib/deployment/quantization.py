@@ -7,7 +7,7 @@ import numpy as np
 
 from kdlib.deployment.integer_network import HIGHEST, SHIFTS, SUMS, IntegerNetwork
 from kdlib.numerics import exact
-from kdlib.numerics.levels import LEVELS, rounded, to_levels
+from kdlib.numerics.quantization import MAX_INTEGER, round_and_clip, to_fixed_point
 
 if TYPE_CHECKING:
     from kdlib.data.dataset import Dataset
@@ -44,7 +44,7 @@ def quantized(network: "Network", dataset: "Dataset", split: int, bits: int) -> 
 def quantize(layers: Sequence[tuple[np.ndarray, np.ndarray]], x: np.ndarray, bits: int) -> IntegerNetwork:
     """Quantize one network.
 
-    The exponents are chosen by `kdlib.numerics.levels` for the values that occur on these rows. The biases are
+    The exponents are chosen by `kdlib.numerics.quantization` for the values that occur on these rows. The biases are
     corrected by the mean error that rounded weights and activations cause there.
 
     Parameters
@@ -61,7 +61,7 @@ def quantize(layers: Sequence[tuple[np.ndarray, np.ndarray]], x: np.ndarray, bit
     Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), section 4.2.
     """
     zero_point = 128 if np.min(x) < 0 else 0
-    activations, exponent = to_levels(x, -zero_point, HIGHEST - zero_point, axis=(0, 1))
+    activations, exponent = to_fixed_point(x, -zero_point, HIGHEST - zero_point, axis=(0, 1))
     input_exponent = exponent.item()
     integer_layers = []
     shifts = []
@@ -69,18 +69,18 @@ def quantize(layers: Sequence[tuple[np.ndarray, np.ndarray]], x: np.ndarray, bit
         last = index == len(layers) - 1
         integers, sum_exponents = _quantized_weights(weights, biases, bits, exponent, last)
         products = np.matmul(activations, integers)  # integers
-        x = exact.Right(weights.astype(np.float64)).product(x) + biases
+        x = exact.SnappedMatrix(weights.astype(np.float64)).product(x) + biases
         mean_error = exact.mean(x - products * np.ldexp(1.0, -sum_exponents), axis=0)
-        integer_biases = rounded(mean_error, np.ldexp(1.0, sum_exponents[0]), -MAX_BIAS, MAX_BIAS)
+        integer_biases = round_and_clip(mean_error, np.ldexp(1.0, sum_exponents[0]), -MAX_BIAS, MAX_BIAS)
         of_zero_point = zero_point * integers.sum(axis=0) if index == 0 else 0  # integers
         integer_layers.append((integers.astype(np.int8), (integer_biases - of_zero_point).astype(np.int32)))
         if not last:
             x = np.maximum(x, 0)
             sums = np.maximum(products + integer_biases, 0)
-            held = to_levels(sums * np.ldexp(1.0, -sum_exponents), 0, HIGHEST, axis=(0, 1))[1]
+            held = to_fixed_point(sums * np.ldexp(1.0, -sum_exponents), 0, HIGHEST, axis=(0, 1))[1]
             exponent = np.minimum(held, sum_exponents.min())
             shifts.append(np.minimum(sum_exponents - exponent, SHIFTS)[0].astype(np.uint8))
-            activations = rounded(sums, np.ldexp(1.0, -shifts[-1].astype(np.int32)), 0, HIGHEST)
+            activations = round_and_clip(sums, np.ldexp(1.0, -shifts[-1].astype(np.int32)), 0, HIGHEST)
     return IntegerNetwork(bits, integer_layers, shifts, input_exponent, zero_point, sum_exponents.item(0))
 
 
@@ -89,11 +89,11 @@ def _quantized_weights(weights, biases, bits, input_exponent, last):
 
     last: whether this is the last layer, whose units share one exponent.
     """
-    most = LEVELS[bits]
+    most = MAX_INTEGER[bits]
     shared = np.min if last else lambda values: values
-    integers, exponents = to_levels(weights, -most, most, (0, 1) if last else 0)
+    integers, exponents = to_fixed_point(weights, -most, most, (0, 1) if last else 0)
     bias_limit = np.frexp(float(MAX_BIAS))[1] - 1 - np.frexp(biases)[1] - input_exponent
     excess = np.frexp(HIGHEST * np.abs(integers).sum(axis=0) / MAX_PRODUCTS)[1]  # integers
     exponents = np.minimum(exponents, shared(np.minimum(bias_limit, exponents - np.maximum(excess, 0))))
-    integers = rounded(weights.astype(np.float64), np.ldexp(1.0, exponents), -most, most)
+    integers = round_and_clip(weights.astype(np.float64), np.ldexp(1.0, exponents), -most, most)
     return integers, np.broadcast_to(input_exponent + exponents, (1, len(biases)))

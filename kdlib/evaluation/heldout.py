@@ -10,7 +10,7 @@ from kdlib.data.scaled import row_chunks
 from kdlib.io.chunks import all_finite, zeros_or_tempfile
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model
-from kdlib.learning.stack import parts
+from kdlib.learning.stack import network_slices
 
 NETWORKS = ("teacher", "baseline", "student")
 EVALUATED = ("validation", "test")
@@ -130,14 +130,14 @@ def predict_heldout(
             logits["teacher"][subset].append(_in_blocks(own, lambda some, of=from_file: of[some][None]))
             for name in NETWORKS[1:]:
                 network = models[name].network
-                stack = network.part(parts(dataset.splits, network.replicas)[split])
+                stack = network.select(network_slices(dataset.splits, network.replicas)[split])
                 with np.errstate(all="ignore"):
                     computed = _in_blocks(own, _of_rows(dataset, split, stack.logits))
                 if not all_finite(computed):
                     raise UserError(f"the {name}'s logits on the {subset} split are not finite: train it again")
                 logits[name][subset].append(computed)
             if quantized:
-                stack = quantized[parts(dataset.splits, len(quantized))[split]]
+                stack = quantized[network_slices(dataset.splits, len(quantized))[split]]
                 of_rows = _of_rows(dataset, split, lambda x, stack=stack: np.stack([one.logits(x) for one in stack]))
                 logits["quantized"][subset].append(_in_blocks(own, of_rows))
     labels = {subset: [dataset.y[own] for own in of_splits] for subset, of_splits in rows.items()}

@@ -74,17 +74,17 @@ class Several:
     ----------
     of : tuple of constraints
         Each item must be allowed by one of them.
-    least : int
+    min_size : int
         Least number of items.
     """
 
     of: tuple
-    least: int = 1
+    min_size: int = 1
 
     def holds(self, value: object) -> bool:
         """Tell whether the value is an allowed sequence."""
         listed = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1)
-        return listed and len(value) >= self.least and all(any(one.holds(item) for one in self.of) for item in value)
+        return listed and len(value) >= self.min_size and all(any(one.holds(item) for one in self.of) for item in value)
 
     def __str__(self) -> str:
         return f"a sequence, of which each is {' or '.join(map(str, self.of))}"
@@ -93,13 +93,13 @@ class Several:
 COUNT = Interval(1, math.inf, "[)", whole=True)
 POSITIVE = Interval(0, math.inf, "()")
 NON_NEGATIVE = Interval(0, math.inf, "[)")
-SHARE = Interval(0, 1)
+FRACTION = Interval(0, 1)
 BELOW_ONE = Interval(0, 1, "[)")
-TRUTH = Options((True, False))
+BOOLEAN = Options((True, False))
 NONE = Options((None,))
 
 
-def check(constraints: Mapping, values: Mapping) -> None:
+def check_arguments(constraints: Mapping, values: Mapping) -> None:
     """Check that each argument is allowed by one of its constraints.
 
     Parameters

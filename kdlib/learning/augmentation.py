@@ -15,12 +15,12 @@ from kdlib.data.dataset import Dataset
 from kdlib.data.scaled import row_chunks
 from kdlib.io.artifacts import array_digest
 from kdlib.io.chunks import zeros_or_tempfile
-from kdlib.learning.warping import PIXEL, viewed
+from kdlib.learning.warping import UNITS_PER_PIXEL, warp_bilinear
 from kdlib.numerics.streams import stream
 
-ENTRY = 1 << 16  # entries of a linear map are integers in units of 1 / ENTRY
-WEIGHT = 1 << 10  # a spline's weights are integers in units of 1 / WEIGHT
-CELLS = 4  # along the longer side, of the grid whose corners are moved
+UNITS_PER_ENTRY = 1 << 16  # entries of a linear map are integers in units of 1 / UNITS_PER_ENTRY
+UNITS_PER_WEIGHT = 1 << 10  # a spline's weights are integers in units of 1 / UNITS_PER_WEIGHT
+SPLINE_CELLS = 4  # along the longer side, of the grid whose corners are moved
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Views:
     affine : float
         Largest change of each entry of the linear map about the centre (0.1: about 10 % in size, or 6 degrees).
     elastic : float
-        Largest shift of the corners of a grid of CELLS cells, in pixels; between the corners the displacements are
-        cubic B-splines.
+        Largest shift of the corners of a grid of SPLINE_CELLS cells, in pixels; between the corners the displacements
+        are cubic B-splines.
 
     References
     ----------
@@ -60,7 +60,9 @@ class Views:
     def __len__(self) -> int:
         return self.number if self.random else (2 * self.shift + 1) * (2 * self.shift + 1)
 
-    def moves(self, view: int, generator: np.random.Generator, shown: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    def displacements(
+        self, view: int, generator: np.random.Generator, shown: np.ndarray, shape: tuple[int, int]
+    ) -> np.ndarray:
         """Compute the displacement (dy, dx) of every pixel.
 
         Parameters
@@ -77,24 +79,27 @@ class Views:
         Returns
         -------
         ndarray of int32, shape (m, 2, height, width)
-            In units of 1 / PIXEL (1/256) pixel. (1, 2, 1, 1) if all pixels of all images have the same displacement.
+            In units of 1 / UNITS_PER_PIXEL (1/256) pixel. (1, 2, 1, 1) if all pixels of all images have the same
+            displacement.
         """
         if not self.random:
             shifts = np.stack(np.divmod(np.arange(len(self)), 2 * self.shift + 1), axis=1) - self.shift
             nearest = shifts[np.argsort((shifts * shifts).sum(axis=1), kind="stable")]  # integers
-            return nearest[view].reshape(1, 2, 1, 1).astype(np.int32) * PIXEL
+            return nearest[view].reshape(1, 2, 1, 1).astype(np.int32) * UNITS_PER_PIXEL
         splines = [_spline(side, max(shape)) for side in shape]
         corner_shape = [weights.shape[1] for weights in splines]
         cuts = np.cumsum([2, 4, 2 * corner_shape[0] * corner_shape[1]])  # integers
         draws = 2 * generator.random((len(shown), int(cuts[-1])))[shown] - 1
         shift, linear, corners = np.split(draws, cuts[:-1], axis=1)
-        found = _as_integers(shift, self.shift * PIXEL).reshape(-1, 2, 1, 1)
+        found = _as_integers(shift, self.shift * UNITS_PER_PIXEL).reshape(-1, 2, 1, 1)
         if self.affine:
-            found = found + _linear_moves(_as_integers(linear, self.affine * ENTRY).reshape(-1, 2, 2, 1, 1), shape)
+            found = found + _linear_displacements(
+                _as_integers(linear, self.affine * UNITS_PER_ENTRY).reshape(-1, 2, 2, 1, 1), shape
+            )
         if self.elastic:
-            bent = _as_integers(corners, self.elastic * PIXEL).reshape(-1, 2, *corner_shape)
-            bent = _divide(bent @ splines[1].T, WEIGHT)  # integers
-            found = found + _divide(splines[0] @ bent, WEIGHT)  # integers
+            bent = _as_integers(corners, self.elastic * UNITS_PER_PIXEL).reshape(-1, 2, *corner_shape)
+            bent = _divide(bent @ splines[1].T, UNITS_PER_WEIGHT)  # integers
+            found = found + _divide(splines[0] @ bent, UNITS_PER_WEIGHT)  # integers
         return np.broadcast_to(found, (len(draws), 2, *shape))
 
 
@@ -108,29 +113,29 @@ def _divide(integers, by):
     return (integers + by // 2) // by
 
 
-def _linear_moves(entries, shape):
+def _linear_displacements(entries, shape):
     """Return the displacements (rows, 2, height, width) of linear maps about the centre.
 
-    The entries of the maps are (rows, 2, 2, 1, 1), in units of 1 / ENTRY.
+    The entries of the maps are (rows, 2, 2, 1, 1), in units of 1 / UNITS_PER_ENTRY.
     """
     down, across = (2 * np.arange(side, dtype=np.int32) - (side - 1) for side in shape)  # half pixels from the centre
-    return _divide(entries[:, :, 0] * down[:, None] + entries[:, :, 1] * across, 2 * ENTRY // PIXEL)
+    return _divide(entries[:, :, 0] * down[:, None] + entries[:, :, 1] * across, 2 * UNITS_PER_ENTRY // UNITS_PER_PIXEL)
 
 
 def _spline(side, longer):
-    """Return a cubic B-spline's weights of the four corners around each pixel: (side, corners) int32, in 1 / WEIGHT."""
-    cell = -(-longer // CELLS)
+    """Return a cubic B-spline's weights of the corners around each pixel, (side, corners), in 1 / UNITS_PER_WEIGHT."""
+    cell = -(-longer // SPLINE_CELLS)
     pixels = np.arange(side)
     weights = np.zeros((side, (side - 1) // cell + 4), np.int32)
     t = (pixels % cell) / cell
     s = 1 - t
     basis = (s * s * s / 6, (4 - 3 * t * t * (2 - t)) / 6, (4 - 3 * s * s * (2 - s)) / 6, t * t * t / 6)
     for k, values in enumerate(basis):
-        weights[pixels, pixels // cell + k] = np.rint(values * WEIGHT)
+        weights[pixels, pixels // cell + k] = np.rint(values * UNITS_PER_WEIGHT)
     return weights
 
 
-def extended(dataset: Dataset, views: Views, seed: int, threads: Threads = CORES) -> Dataset:
+def with_views(dataset: Dataset, views: Views, seed: int, threads: Threads = CORES) -> Dataset:
     """Append the views of the training rows to a dataset, one view after another.
 
     A training subset of n rows becomes one of n len(views) rows, in which row v n + i is view v of row i. Rows that are
@@ -171,9 +176,9 @@ def extended(dataset: Dataset, views: Views, seed: int, threads: Threads = CORES
             first = start
             for rows in row_chunks(n):
                 shown_here = shown_rows[rows]
-                moves = views.moves(view, generator, shown_here, shape)
+                displacements = views.displacements(view, generator, shown_here, shape)
                 images = dataset.x[rows[shown_here]]
-                warped = viewed(images.reshape(len(images), *shape), moves, background, threads)
+                warped = warp_bilinear(images.reshape(len(images), *shape), displacements, background, threads)
                 x[start : start + len(images)] = warped.reshape(images.shape)
                 start += len(images)
             assignment[~splits, first:start] = ABSENT

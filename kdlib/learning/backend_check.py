@@ -9,14 +9,14 @@ from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
 from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.losses import log_softmax
 from kdlib.learning.network import Network
-from kdlib.learning.optimizers import factors, optimizer
+from kdlib.learning.optimizers import constants_of_steps, optimizer
 from kdlib.learning.recipe import Recipe
-from kdlib.numerics.grids import LIMIT, blas_is_exact
+from kdlib.numerics.grids import MAX_MAGNITUDE, blas_is_exact
 
 SIZES = (33, 17, 9, 5)  # widths of the layers
 SPECIAL = (  # values for each of the two networks
     [1e-45, -1e-39, 4e-13, 0.0, -0.0, 1.0, -1.0],
-    [3e38, -LIMIT, 2 * LIMIT, np.inf, -np.inf, np.nan],
+    [3e38, -MAX_MAGNITUDE, 2 * MAX_MAGNITUDE, np.inf, -np.inf, np.nan],
 )
 
 
@@ -87,7 +87,7 @@ def results(
             update.step(network.parameters, passes.gradient, rate, passes.layers)
             if recipe.max_norm:
                 passes.constrain(recipe.max_norm)
-        found |= {"parameters": network.parameters, "weights": passes.layers.mirrored, **update.moments}
+        found |= {"parameters": network.parameters, "weights": passes.layers.flat_product_weights, **update.moments}
     return found
 
 
@@ -113,7 +113,9 @@ def results_in_steps(
         update = optimizer(network.parameters, recipe)
         if backend.has_steps:
             steps = backend.steps(passes.layers, 3, update.rule, tuple(update.moments.values()), np.float64)
-            steps(data, (logits, targets, temperatures, weights), *factors(update, rates, network.parameters))
+            steps(
+                data, (logits, targets, temperatures, weights), *constants_of_steps(update, rates, network.parameters)
+            )
         else:
             for rows, rate in zip((slice(0, 3), slice(3, 6)), rates, strict=True):
                 snapped = np.empty((2, 3, SIZES[0]), np.float32)
@@ -127,11 +129,16 @@ def results_in_steps(
                 ]
                 passes.backward((errors[0] + errors[1]) / 3)
                 update.step(network.parameters, passes.gradient, rate, passes.layers)
-    found = {"logits": logits, "parameters": network.parameters, "weights": passes.layers.mirrored, **update.moments}
+    found = {
+        "logits": logits,
+        "parameters": network.parameters,
+        "weights": passes.layers.flat_product_weights,
+        **update.moments,
+    }
     return {f"{name} in steps": array for name, array in found.items()}
 
 
-def disagreement(backend: NumpyBackend, recipe: Recipe, seeds: Sequence[int] = (0, 1)) -> str:
+def differences(backend: NumpyBackend, recipe: Recipe, seeds: Sequence[int] = (0, 1)) -> str:
     """Compare a back end with NumPy.
 
     Parameters
@@ -151,8 +158,8 @@ def disagreement(backend: NumpyBackend, recipe: Recipe, seeds: Sequence[int] = (
         return "products"
     for seed in seeds:
         expected, found = (
-            results(each, recipe, *example(seed)) | results_in_steps(each, recipe, *example(seed))
-            for each in (NUMPY, backend)
+            results(tried, recipe, *example(seed)) | results_in_steps(tried, recipe, *example(seed))
+            for tried in (NUMPY, backend)
         )
         different = [name for name in expected if not same_bits(expected[name], found[name])]
         if different:

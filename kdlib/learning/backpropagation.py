@@ -7,16 +7,16 @@ import numpy as np
 from kdlib.backends import numpy_backend, rank_gradient
 from kdlib.backends.dense import Layers
 from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
-from kdlib.backends.ranks import ALONE, Alone
+from kdlib.backends.ranks import SINGLE_RANK, SingleRank
 from kdlib.learning.network import Network
-from kdlib.numerics.levels import mirrors
+from kdlib.numerics.quantization import fake_quantized_layers
 
 
 class Backpropagation:
     """Run forward and backward passes, in buffers that are allocated once for each batch size.
 
     Products use snapped copies of the weights. `Optimizer.step(..., layers=...)` keeps the copies current. If you
-    change the parameters in any other way, call `mirror`.
+    change the parameters in any other way, call `refresh_product_weights`.
 
     Parameters
     ----------
@@ -25,10 +25,10 @@ class Backpropagation:
     rows : int
         Rows of the largest batch.
     bits : int, optional
-        Products use weights on levels of this many bits, see `kdlib.numerics.levels`.
+        Products use weights on levels of this many bits, see `kdlib.numerics.quantization`.
     backend : NumpyBackend
         It computes.
-    ranks : Alone or Ranks
+    ranks : SingleRank or Ranks
         They share the rows of each batch.
 
     Attributes
@@ -47,15 +47,15 @@ class Backpropagation:
         rows: int,
         bits: int | None = None,
         backend: NumpyBackend = NUMPY,
-        ranks: Alone = ALONE,
+        ranks: SingleRank = SINGLE_RANK,
     ):
         self.network = network
         self.layers = Layers(network.arithmetic.dense, network.sizes, network.parameters, rows, backend)
         self.dense = self.layers.dense
         self.gradient = self.layers.gradient
         if bits:
-            for dense, levels in zip(self.dense, mirrors(network.layers, bits), strict=True):
-                dense.mirror = levels
+            for dense, quantized in zip(self.dense, fake_quantized_layers(network.layers, bits), strict=True):
+                dense.product_weights = quantized
         self._buffers = {}  # by rows
         self._compiled = {}  # by rows
         self._ranks = ranks
@@ -103,7 +103,7 @@ class Backpropagation:
             dense.product(self._operands[-1], out=z)
             if index < len(self._masks):
                 next_dense = self.dense[index + 1]
-                self._operands.append(next_dense.activate(z, dense.biases, self._masks[index], snapped))
+                self._operands.append(next_dense.hidden_forward(z, dense.biases, self._masks[index], snapped))
         z += dense.biases
         return z
 
@@ -129,17 +129,17 @@ class Backpropagation:
             if index > 0:
                 z, _, delta_below = buffers[index - 1]
                 self.dense[index].backward(deltas[0], out=delta_below)
-                numpy_backend.pass_on(delta_below, z)
+                numpy_backend.relu_backward(delta_below, z)
                 if self._masks[index - 1] is not None:
                     delta_below *= self._masks[index - 1]
                 deltas.insert(0, delta_below)
         if several_ranks:
             rank_gradient.gradient(self._ranks, self.layers, self._operands, deltas, rows)
 
-    def mirror(self) -> None:
+    def refresh_product_weights(self) -> None:
         """Snap the weights anew, after a change of the parameters that no optimizer made."""
         for dense in self.dense:
-            dense.mirror.finish()
+            dense.product_weights.refresh()
 
     def constrain(self, max_norm: float) -> None:
         """Scale down the incoming weights of each unit whose L2 norm is above `max_norm`, so that it is `max_norm`.

@@ -1,7 +1,8 @@
-"""The memory that a training needs at least; a training that cannot fit is refused.
+"""The memory and time that a training needs at least; a training that cannot fit or cannot end is refused.
 
-The rule: a training is refused if it holds more bytes at once than this process may have. The number is a lower bound:
-it counts only what is certainly held. So no training is refused that would fit.
+The rule: a training is refused if it holds more bytes at once than this process may have, or if it takes more than a
+year at MULTIPLY_ADDS_PER_SECOND. Both numbers are lower bounds: they count only what is certainly held and done. So no
+training is refused that would fit.
 """
 
 import contextlib
@@ -12,16 +13,22 @@ from pathlib import Path
 
 from kdlib.backends.arithmetic import Arithmetic
 from kdlib.io.errors import UserError
-from kdlib.learning.epoch import rows_held
-from kdlib.learning.network import parameter_count
+from kdlib.learning.epoch import buffer_rows
+from kdlib.learning.network import multiply_adds, parameter_count
 from kdlib.learning.optimizers import OPTIMIZERS
 from kdlib.learning.recipe import Recipe
 
+MULTIPLY_ADDS_PER_SECOND = 10**12  # more than a server of 64 cores does in a training
+SECONDS_PER_LAYER = 1e-5  # of a layer in a step, however small
+YEAR = 365 * 24 * 3600  # seconds
 MEMORY_UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6))
-MIN_PRINTED_BYTES = 1e9  # the bound is far below the truth: a smaller one tells a user nothing
+TIME_UNITS = (("years", YEAR), ("days", 86400), ("hours", 3600), ("minutes", 60))
+# The bounds are far below the truth: smaller ones tell a user nothing and are not printed.
+MIN_PRINTED_BYTES = 1e9
+MIN_PRINTED_SECONDS = 600
 
 
-def available() -> int | None:
+def available_memory() -> int | None:
     """Return the number of bytes that this process may have, or None if the system does not report it."""
     limits = []
     with contextlib.suppress(AttributeError, OSError, ValueError):
@@ -59,14 +66,25 @@ def memory_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples:
     copies = 2 + len(OPTIMIZERS[recipe.optimizer].moment_names) + (recipe.patience is not None)  # with the gradient
     batch = min(recipe.batch_size, examples)
     network_bytes = parameter_bytes * (copies * parameter_count(sizes) + batch * sum(sizes))  # integers
-    output_bytes = 2 * logit_bytes * sizes[-1] * rows_held(networks, sizes[-1], recipe.batch_size, examples)
+    output_bytes = 2 * logit_bytes * sizes[-1] * buffer_rows(networks, sizes[-1], recipe.batch_size, examples)
     return networks * (network_bytes + 24 * recipe.epochs + (4 + logit_bytes) * examples + output_bytes)
 
 
-def _words(count):
-    """Write a number of bytes in words, rounded down."""
-    name, size = next((unit for unit in MEMORY_UNITS if count >= unit[1]), MEMORY_UNITS[-1])
-    count /= size
+def time_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples: int) -> float:
+    """Compute the seconds that a training takes at least; the parameters are those of `memory_needed`.
+
+    Counted are the forward pass and the backward pass, which goes to the weights of every layer and to the inputs of
+    every layer but the first.
+    """
+    products = networks * examples * recipe.epochs * (3 * multiply_adds(sizes) - sizes[0] * sizes[1])
+    overhead = SECONDS_PER_LAYER * recipe.epochs * recipe.steps(examples) * (len(sizes) - 1)
+    return max(products / MULTIPLY_ADDS_PER_SECOND, overhead)
+
+
+def _words(value, units):
+    """Write a lower bound in words, rounded down."""
+    name, size = next((unit for unit in units if value >= unit[1]), units[-1])
+    count = value / size
     if count >= 1e6:
         return f"{count:.2g} {name}"
     return f"{math.floor(count):,} {name}" if count >= 10 else f"{math.floor(10 * count) / 10:g} {name}"
@@ -94,15 +112,19 @@ def estimate(
     Raises
     ------
     UserError
-        If the training cannot fit.
+        If the training cannot fit, or would take more than a year.
     """
     needed = memory_needed(recipe, sizes, networks, examples, (arithmetic.dtype, arithmetic.logits_dtype))
-    limit = available()
-    memory = f"{_words(needed)} of memory"
+    limit = available_memory()
+    seconds = time_needed(recipe, sizes, networks, examples)
+    memory = f"{_words(needed, MEMORY_UNITS)} of memory"
+    time = _words(seconds, TIME_UNITS)
+    lower = f"lower {section}.hidden or epochs, replicas, prepare.splits or the settings"
     if limit is not None and needed > limit:
-        raise UserError(
-            f"{section}: {networks} networks need {memory} or more, and there are {_words(limit)}; lower"
-            f" {section}.hidden or epochs, replicas, prepare.splits or the settings"
-        )
-    need = f" need at least {memory}" if needed >= MIN_PRINTED_BYTES else ""
+        allowed = _words(limit, MEMORY_UNITS)
+        raise UserError(f"{section}: {networks} networks need {memory} or more, and there are {allowed}; {lower}")
+    if seconds > YEAR:
+        raise UserError(f"{section}: {networks} networks need {time} or more; {lower}")
+    printed = [memory] * (needed >= MIN_PRINTED_BYTES) + [time] * (seconds >= MIN_PRINTED_SECONDS)
+    need = f" need at least {' and '.join(printed)}" if printed else ""
     return f"{networks} networks of {parameter_count(sizes):,} parameters{need}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kdlib.backends.ranks import ALONE, Alone
+from kdlib.backends.ranks import SINGLE_RANK, SingleRank
 from kdlib.io import artifacts
 from kdlib.io.atomic import file_lock
 from kdlib.io.errors import UserError
@@ -20,7 +20,7 @@ log = logging.getLogger("checkpoint")
 MAX_STATE_CHARACTERS = 256  # of one generator, in JSON
 # The whole library, and the stages as they are installed beside it. A list of the modules that train would be wrong
 # one day.
-CODE = Path(__file__).parents[1], Path(__file__).parents[2] / "stages"
+CODE_FOLDERS = Path(__file__).parents[1], Path(__file__).parents[2] / "stages"
 
 
 class Checkpoint:
@@ -37,14 +37,14 @@ class Checkpoint:
         The output of the training; ".checkpoint" is appended for the file.
     every : int or None
         Save after each `every` epochs. 0 or None: never.
-    ranks : Alone or Ranks
+    ranks : SingleRank or Ranks
         They resume together.
     """
 
-    def __init__(self, path: Path | str, every: int | None, ranks: Alone = ALONE):
+    def __init__(self, path: Path | str, every: int | None, ranks: SingleRank = SINGLE_RANK):
         self.path = Path(f"{path}.checkpoint")
         self.every = every
-        self._digest = None
+        self._fingerprint = None
         self._ranks = ranks
 
     def resume(self, arguments: Any, state: dict[str, np.ndarray], generators: list[np.random.Generator]) -> int:
@@ -69,8 +69,8 @@ class Checkpoint:
         UserError
             If the ranks have different arguments or different code.
         """
-        self._digest = digest(arguments)
-        alike(self._ranks, "digests of parameters, data and code", self._digest)
+        self._fingerprint = run_fingerprint(arguments)
+        check_same_on_all_ranks(self._ranks, "digests of parameters, data and code", self._fingerprint)
         epochs = self._read(state, generators) if self._ranks.first else 0
         if self._ranks.size > 1:
             epochs = _broadcast(self._ranks, epochs, state, generators)
@@ -97,7 +97,7 @@ class Checkpoint:
         stored = artifacts.read_npz(self.path, ["content", "digest", "epochs", "generators", *state])
         if str(stored.pop("content")) != artifacts.array_digest(stored):
             raise UserError(f"{self.path}: its content does not have the digest that it names")
-        if str(stored["digest"]) != self._digest:
+        if str(stored["digest"]) != self._fingerprint:
             raise UserError(f"{self.path} belongs to other parameters, data or code")
         try:
             epochs = int(stored["epochs"])
@@ -114,7 +114,7 @@ class Checkpoint:
     def after_epoch(self, epochs: int, state: dict[str, np.ndarray], generators: list[np.random.Generator]) -> None:
         """Write the file if the number of epochs that are done is a multiple of `every`."""
         if self.every and epochs % self.every == 0 and self._ranks.first:
-            content = {"digest": self._digest, "epochs": epochs, "generators": _states_as_json(generators)}
+            content = {"digest": self._fingerprint, "epochs": epochs, "generators": _states_as_json(generators)}
             arrays = state | {name: np.array(value) for name, value in content.items()}
             artifacts.write_npz(self.path, arrays | {"content": np.array(artifacts.array_digest(arrays))})
 
@@ -124,13 +124,13 @@ class Checkpoint:
             self.path.unlink(missing_ok=True)
 
 
-def alike(ranks: Alone, what: str, text: str) -> None:
+def check_same_on_all_ranks(ranks: SingleRank, subject: str, text: str) -> None:
     """Check that all ranks have the same text.
 
     Parameters
     ----------
-    ranks : Alone or Ranks
-    what : str
+    ranks : SingleRank or Ranks
+    subject : str
         Subject of the error message.
     text : str
         The text of this rank.
@@ -140,21 +140,23 @@ def alike(ranks: Alone, what: str, text: str) -> None:
     UserError
         If the texts differ.
     """
-    texts = ranks.texts(text)
+    texts = ranks.allgather(text)
     for rank, other in enumerate(texts):
         if other != texts[0]:
-            raise UserError(f"{what} differ: rank 0 has {texts[0]}, rank {rank} {other}; they must be the same on all")
+            raise UserError(
+                f"{subject} differ: rank 0 has {texts[0]}, rank {rank} {other}; they must be the same on all"
+            )
 
 
 def _broadcast(ranks, epochs, state, generators):
     """Copy what the first rank has read to all ranks; return the epochs."""
-    epochs = int(ranks.told(np.array([epochs]))[0])
+    epochs = int(ranks.broadcast(np.array([epochs]))[0])
     if epochs:
         for _, array in sorted(state.items()):
-            ranks.told(array)
+            ranks.broadcast(array)
         text = _states_as_json(generators).encode().ljust(MAX_STATE_CHARACTERS * len(generators))
         content = np.frombuffer(text, np.uint8).copy()
-        states = json.loads(bytes(ranks.told(content)))
+        states = json.loads(bytes(ranks.broadcast(content)))
         for generator, generator_state in zip(generators, states, strict=True):
             generator.bit_generator.state = generator_state
     return epochs
@@ -164,7 +166,7 @@ def _states_as_json(generators):
     return json.dumps([generator.bit_generator.state for generator in generators])
 
 
-def digest(arguments: Any) -> str:
+def run_fingerprint(arguments: Any) -> str:
     """Compute a fingerprint of everything that a training depends on: its arguments and the code.
 
     Parameters
@@ -199,12 +201,12 @@ def digest(arguments: Any) -> str:
         result.update(b"\n")
 
     add(arguments)
-    result.update(code_digest(CODE).encode())
+    result.update(code_fingerprint(CODE_FOLDERS).encode())
     return result.hexdigest()
 
 
 @functools.cache
-def code_digest(folders: Sequence[Path] = CODE) -> str:
+def code_fingerprint(folders: Sequence[Path] = CODE_FOLDERS) -> str:
     """Compute the SHA-256, in hex, of the Python files in these folders and below.
 
     The files are read at the first call only: later changes do not matter to a running process.

@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kdlib.backends.ranks import ALONE, Alone, mean_of
-from kdlib.learning.stack import ordered
-from kdlib.learning.validation import losses_of
+from kdlib.backends.ranks import SINGLE_RANK, SingleRank, mean_of_chunks
+from kdlib.learning.stack import select_rows
+from kdlib.learning.validation import example_losses
 from kdlib.numerics.streams import permutation
 
 if TYPE_CHECKING:
     from kdlib.learning.objectives import Objective
 
-HELD = 1 << 20  # logits in the buffer
-MANY = 1 << 22  # examples from which on an order has 4 bytes for each, not 8
+MAX_BUFFERED_LOGITS = 1 << 20  # logits in the buffer
+MIN_UINT32_EXAMPLES = 1 << 22  # examples from which on an order has 4 bytes for each, not 8
 
 
-def orders(
-    generators: Sequence[np.random.Generator], n: int, choices: Sequence[np.random.Generator], views: int = 1
+def draw_orders(
+    generators: Sequence[np.random.Generator], n: int, view_generators: Sequence[np.random.Generator], views: int = 1
 ) -> np.ndarray:
     """Draw a random order of the examples for each network.
 
@@ -28,7 +28,7 @@ def orders(
         They draw the orders.
     n : int
         Number of examples.
-    choices : sequence of R numpy.random.Generator
+    view_generators : sequence of R numpy.random.Generator
         They draw the view of each example, if there are several views.
     views : int
         Views of each example. The rows of view v are v n to (v + 1) n - 1, and an epoch shows one view of each example.
@@ -36,22 +36,22 @@ def orders(
     Returns
     -------
     array (R, n)
-        Row indices: int64, or uint32 if n is at least MANY, which halves the memory.
+        Row indices: int64, or uint32 if n is at least MIN_UINT32_EXAMPLES, which halves the memory.
     """
-    result = np.empty((len(generators), n), np.int64 if n < MANY else np.uint32)
-    for row, generator, choice in zip(result, generators, choices, strict=True):
+    result = np.empty((len(generators), n), np.int64 if n < MIN_UINT32_EXAMPLES else np.uint32)
+    for row, generator, choice in zip(result, generators, view_generators, strict=True):
         row[:] = permutation(generator, n)
         if views > 1:  # the product with the largest draw, 1 - 2^-53, is below the number of views also if rounded
             row += (choice.random(n) * views).astype(row.dtype) * row.dtype.type(n)
     return result
 
 
-def rows_held(networks: int, classes: int, batch_size: int, examples: int) -> int:
-    """Return the rows of the buffer of logits: whole batches of at most HELD logits, or one batch, or all examples."""
-    return min(examples, max(1, HELD // (networks * classes * batch_size)) * batch_size)
+def buffer_rows(networks: int, classes: int, batch_size: int, examples: int) -> int:
+    """Return the buffer's rows: whole batches of at most MAX_BUFFERED_LOGITS logits, or one batch, or all."""
+    return min(examples, max(1, MAX_BUFFERED_LOGITS // (networks * classes * batch_size)) * batch_size)
 
 
-class Epoch:
+class EpochTargets:
     """Iterate once over this rank's examples.
 
     The losses of all examples are kept, (R, n), because the exact mean needs their maximum first.
@@ -66,11 +66,13 @@ class Epoch:
         A buffer for the logits of `rows` examples.
     n : int
         Number of examples of all ranks.
-    ranks : Alone or Ranks
+    ranks : SingleRank or Ranks
         They share the examples.
     """
 
-    def __init__(self, objective: "Objective", order: np.ndarray, logits: np.ndarray, n: int, ranks: Alone = ALONE):
+    def __init__(
+        self, objective: "Objective", order: np.ndarray, logits: np.ndarray, n: int, ranks: SingleRank = SINGLE_RANK
+    ):
         self._objective = objective
         self._order = order
         self._buffer = logits
@@ -101,7 +103,7 @@ class Epoch:
             self._piece_start = start
             self._piece_stop = min(start + self._buffer.shape[1], self._order.shape[1])
             piece = self._order[:, self._piece_start : self._piece_stop]
-            self._targets = [ordered(target, piece) for target in self._objective.targets]
+            self._targets = [select_rows(target, piece) for target in self._objective.targets]
         self._rows_done = stop - self._piece_start
         rows = slice(start - self._piece_start, self._rows_done)
         return self._buffer[:, rows], [target[:, rows] for target in self._targets]
@@ -111,9 +113,9 @@ class Epoch:
         if self._piece_stop >= 0:
             logits = self._buffer[:, : self._rows_done]
             targets = [target[:, : self._rows_done] for target in self._targets]
-            self._losses += losses_of(self._objective, logits, targets)
+            self._losses += example_losses(self._objective, logits, targets)
 
-    def loss(self) -> np.ndarray:
+    def mean_loss(self) -> np.ndarray:
         """Return the mean loss over the examples of all ranks, (R,), in nats."""
         self._finish_piece()
-        return mean_of(self._losses, self._n, self._ranks)
+        return mean_of_chunks(self._losses, self._n, self._ranks)

@@ -12,17 +12,17 @@ from kdlib.data import scaled
 from kdlib.data.scaled import ScaledRows
 from kdlib.io.chunks import advise_access
 from kdlib.io.errors import UserError
-from kdlib.learning.stack import parts
+from kdlib.learning.stack import network_slices
 
 if TYPE_CHECKING:
     from kdlib.backends.dense import ExactDense, FastDense
     from kdlib.learning.network import Network
 
 COMPILED_DTYPES = np.uint8, np.float32, np.float64  # in the byte order of this machine
-CROWDING = 128  # the grid of a row's inputs has at least 7 bits below its largest magnitude
+MAX_OUTLIER_RATIO = 128  # the grid of a row's inputs has at least 7 bits below its largest magnitude
 
 
-def largest(x: np.ndarray | ScaledRows) -> np.ndarray:
+def feature_maxima(x: np.ndarray | ScaledRows) -> np.ndarray:
     """Return the largest magnitude of each feature, (features,), of an array (n, ...) or of `ScaledRows` rows."""
     if isinstance(x, ScaledRows):
         return x.max_magnitudes
@@ -31,7 +31,7 @@ def largest(x: np.ndarray | ScaledRows) -> np.ndarray:
     return np.maximum.reduce([np.max(np.abs(flat[start : start + scaled.CHUNK_ROWS]), axis=0) for start in starts])
 
 
-def outlying(x: np.ndarray | ScaledRows) -> tuple[int, float] | None:
+def find_outlier(x: np.ndarray | ScaledRows) -> tuple[int, float] | None:
     """Find a value so large that exact arithmetic loses the other features of its row.
 
     The rule: a magnitude is too large if it is above 128 times the median, over the features, of the features' largest
@@ -48,10 +48,10 @@ def outlying(x: np.ndarray | ScaledRows) -> tuple[int, float] | None:
     (int, float) or None
         Feature and magnitude of the largest value if it is too large, else None.
     """
-    magnitudes = largest(x)
+    magnitudes = feature_maxima(x)
     feature = int(np.argmax(magnitudes))
     typical = np.sort(magnitudes)[(len(magnitudes) - 1) // 2]
-    return (feature, float(magnitudes[feature])) if 0 < CROWDING * typical < magnitudes[feature] else None
+    return (feature, float(magnitudes[feature])) if 0 < MAX_OUTLIER_RATIO * typical < magnitudes[feature] else None
 
 
 def _row_reader(x):
@@ -97,10 +97,10 @@ class Inputs:
         self._operand = dense.operand
         self._grid = dense.grids[0] if dense.grids else None
         self._dtype = network.parameters.dtype
-        self._networks = parts(len(splits), network.replicas)
+        self._networks = network_slices(len(splits), network.replicas)
         self._readers = []
         for x in splits:
-            _check_magnitudes(largest(x), network.arithmetic.limit)
+            _check_magnitudes(feature_maxima(x), network.arithmetic.max_magnitude)
             self._readers.append(_row_reader(x))
         self._splits = splits
         self._all_scaled = all(isinstance(x, ScaledRows) for x in splits)
@@ -148,7 +148,7 @@ class Inputs:
         x = np.concatenate([read_rows(indices[own]) for read_rows, own in pairs]).astype(self._dtype)
         return self._operand(x if mask is None else (x * mask).astype(self._dtype))
 
-    def source(self) -> Sequence[ScaledRows] | None:
+    def scaled_splits(self) -> Sequence[ScaledRows] | None:
         """Return the splits as `ScaledRows` rows of one array, or None if compiled loops cannot read them."""
         splits = self._splits
         if len(splits) == 1 and not isinstance(splits[0], ScaledRows):
@@ -169,11 +169,11 @@ class Inputs:
         return values, unit
 
 
-def _check_magnitudes(magnitudes, limit):
-    within = magnitudes <= limit
+def _check_magnitudes(magnitudes, max_magnitude):
+    within = magnitudes <= max_magnitude
     if not within.all():
         feature = int(np.argmin(within))
         raise UserError(
             f"feature {feature} of the inputs: got a magnitude of {magnitudes[feature]:g}; exact arithmetic trains on"
-            f" magnitudes up to {limit:g}: scale the feature, or mend the value"
+            f" magnitudes up to {max_magnitude:g}: scale the feature, or mend the value"
         )

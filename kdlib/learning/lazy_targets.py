@@ -1,7 +1,8 @@
 """Targets that are computed for the requested rows only, where an array of all of them would not fit into memory.
 
-A `Targets` object takes the place of an array (G, n, classes). `ordered` behaves like `kdlib.learning.stack.ordered` on
-the full array. `Entry` slices the rows of one entry. `identity` is hashed into the fingerprint of a checkpoint.
+A `LazyTargets` object takes the place of an array (G, n, classes). `select_rows` behaves like
+`kdlib.learning.stack.select_rows` on the full array. `LazyRows` slices the rows of one entry. `identity` is hashed into
+the fingerprint of a checkpoint.
 """
 
 import math
@@ -13,11 +14,11 @@ import numpy as np
 if TYPE_CHECKING:
     from kdlib.data.dataset import Dataset
 
-HELD = 1 << 20  # elements up to which targets become an array
-BLOCK = 1 << 16  # rows that are computed at once where all are needed
+MAX_ARRAY_ELEMENTS = 1 << 20  # elements up to which targets become an array
+CHUNK_ROWS = 1 << 16  # rows that are computed at once where all are needed
 
 
-class Targets:
+class LazyTargets:
     """Compute targets on request.
 
     Parameters
@@ -27,7 +28,7 @@ class Targets:
     make : callable
         `make(g, rows)` returns the targets (m, classes) of entry g for m row indices.
     identity : object
-        What the targets depend on, see `kdlib.learning.checkpoints.digest`.
+        What the targets depend on, see `kdlib.learning.checkpoints.run_fingerprint`.
     """
 
     def __init__(
@@ -40,11 +41,11 @@ class Targets:
     def __len__(self):
         return self.shape[0]
 
-    def whole(self) -> np.ndarray:
+    def to_array(self) -> np.ndarray:
         """Compute all targets, (G, n, classes)."""
         return np.stack([self._make(g, np.arange(self.shape[1])) for g in range(len(self))])
 
-    def ordered(self, entries: Sequence[int], order: np.ndarray) -> np.ndarray:
+    def select_rows(self, entries: Sequence[int], order: np.ndarray) -> np.ndarray:
         """Compute rows of the targets for each network.
 
         Parameters
@@ -62,7 +63,7 @@ class Targets:
 
     def mapped(
         self, function: Callable[[int, np.ndarray], np.ndarray], identity: Any, entries: int | None = None
-    ) -> "Targets":
+    ) -> "LazyTargets":
         """Return targets that apply a function to these.
 
         Parameters
@@ -79,19 +80,19 @@ class Targets:
         def make(g, rows):
             return function(g, self._make(g * len(self) // entries, rows))
 
-        return Targets((entries, *self.shape[1:]), make, [self.identity, identity])
+        return LazyTargets((entries, *self.shape[1:]), make, [self.identity, identity])
 
 
-class Entry:
+class LazyRows:
     """Give the rows of the first entry by slices, as validation reads them; shape (n, classes).
 
     Parameters
     ----------
-    targets : Targets
+    targets : LazyTargets
         Targets with G = 1.
     """
 
-    def __init__(self, targets: Targets):
+    def __init__(self, targets: LazyTargets):
         self.shape = targets.shape[1:]
         self.identity = targets.identity
         self._targets = targets
@@ -101,23 +102,23 @@ class Entry:
 
     def __getitem__(self, key: slice) -> np.ndarray:
         rows = np.arange(*key.indices(len(self)))
-        return self._targets.ordered([0], rows[None])[0]
+        return self._targets.select_rows([0], rows[None])[0]
 
 
-def held(targets: np.ndarray | Targets) -> np.ndarray | Targets:
-    """Return the targets as an array if they have at most HELD elements, else as they are."""
-    small = not isinstance(targets, np.ndarray) and math.prod(targets.shape) <= HELD  # integers
-    return targets.whole() if small else targets
+def array_if_small(targets: np.ndarray | LazyTargets) -> np.ndarray | LazyTargets:
+    """Return the targets as an array if they have at most MAX_ARRAY_ELEMENTS elements, else as they are."""
+    small = not isinstance(targets, np.ndarray) and math.prod(targets.shape) <= MAX_ARRAY_ELEMENTS  # integers
+    return targets.to_array() if small else targets
 
 
-def each(
-    targets: np.ndarray | Targets, function: Callable[[np.ndarray], np.ndarray], identity: Any
-) -> np.ndarray | Targets:
+def map_rows(
+    targets: np.ndarray | LazyTargets, function: Callable[[np.ndarray], np.ndarray], identity: Any
+) -> np.ndarray | LazyTargets:
     """Apply a function to the targets.
 
     Parameters
     ----------
-    targets : array (G, n, classes) or Targets
+    targets : array (G, n, classes) or LazyTargets
         The targets.
     function : callable
         It takes (m, classes) and returns (m, k), and computes each row from that row only.
@@ -126,35 +127,35 @@ def each(
 
     Returns
     -------
-    array (G, n, k) or Targets
+    array (G, n, k) or LazyTargets
     """
     if isinstance(targets, np.ndarray):
         return function(targets)
     return targets.mapped(lambda g, values: function(values), identity)
 
 
-def anywhere(targets: np.ndarray | Targets) -> bool:
+def any_true(targets: np.ndarray | LazyTargets) -> bool:
     """Return whether any element is true."""
     if isinstance(targets, np.ndarray):
         return bool(targets.any())
     n = targets.shape[1]
     for g in range(len(targets)):
-        for start in range(0, n, BLOCK):
-            rows = np.arange(start, min(start + BLOCK, n))
-            if targets.ordered([g], rows[None]).any():
+        for start in range(0, n, CHUNK_ROWS):
+            rows = np.arange(start, min(start + CHUNK_ROWS, n))
+            if targets.select_rows([g], rows[None]).any():
                 return True
     return False
 
 
-def of_rows(dataset: "Dataset", rows: np.ndarray, split: int) -> np.ndarray | Entry:
+def one_hot_of_split(dataset: "Dataset", rows: np.ndarray, split: int) -> np.ndarray | LazyRows:
     """Return the one-hot labels of rows of one split, (n, classes), as `train` takes them for validation."""
     targets = one_hot(dataset, {split: rows}, [split])
-    return targets[0] if isinstance(targets, np.ndarray) else Entry(targets)
+    return targets[0] if isinstance(targets, np.ndarray) else LazyRows(targets)
 
 
 def one_hot(
     dataset: "Dataset", rows: Mapping[int, np.ndarray] | Sequence[np.ndarray], splits: Sequence[int]
-) -> np.ndarray | Targets:
+) -> np.ndarray | LazyTargets:
     """Return the one-hot labels of rows in several splits.
 
     Parameters
@@ -168,8 +169,8 @@ def one_hot(
 
     Returns
     -------
-    array (splits, n, classes) or Targets
-        float64. A row is zero where the split hides the label. An array if it has at most HELD elements.
+    array (splits, n, classes) or LazyTargets
+        float64. A row is zero where the split hides the label. An array if it has at most MAX_ARRAY_ELEMENTS elements.
     """
     shape = (len(splits), len(rows[splits[0]]), len(dataset.class_names))
 
@@ -177,12 +178,12 @@ def one_hot(
         split = splits[g]
         return dataset.one_hot(rows[split][indices], split)
 
-    return held(Targets(shape, make, [dataset.digest, splits, [rows[split] for split in splits]]))
+    return array_if_small(LazyTargets(shape, make, [dataset.digest, splits, [rows[split] for split in splits]]))
 
 
-def taught(
+def teacher_targets(
     logits: np.ndarray, rows: Mapping[int, np.ndarray] | Sequence[np.ndarray], splits: Sequence[int], digest: str
-) -> np.ndarray | Targets:
+) -> np.ndarray | LazyTargets:
     """Return the teacher's logits for rows in several splits.
 
     Parameters
@@ -198,8 +199,8 @@ def taught(
 
     Returns
     -------
-    array (splits, n, classes) or Targets
-        An array if it has at most HELD elements.
+    array (splits, n, classes) or LazyTargets
+        An array if it has at most MAX_ARRAY_ELEMENTS elements.
     """
     shape = (len(splits), len(rows[splits[0]]), logits.shape[-1])
 
@@ -207,4 +208,4 @@ def taught(
         split = splits[g]
         return logits[split, rows[split][indices]]
 
-    return held(Targets(shape, make, [digest, splits, [rows[split] for split in splits]]))
+    return array_if_small(LazyTargets(shape, make, [digest, splits, [rows[split] for split in splits]]))

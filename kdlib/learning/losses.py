@@ -45,7 +45,7 @@ def softmax(logits: np.ndarray, arithmetic: Arithmetic, temperature: Temperature
 
 def log_softmax(logits: np.ndarray, arithmetic: Arithmetic, temperature: Temperature | None = None) -> np.ndarray:
     """Compute log(softmax(logits / T)) without overflow; the parameters are those of `softmax`."""
-    shifted, total = arithmetic.shifted(logits, temperature)
+    shifted, total = arithmetic.log_softmax_parts(logits, temperature)
     return shifted - arithmetic.log(total)
 
 

@@ -16,7 +16,7 @@ from kdlib.io.chunks import advise_access, all_finite, zeros_or_tempfile
 from kdlib.io.errors import UserError
 from kdlib.learning import losses
 from kdlib.learning.network import Network
-from kdlib.learning.stack import parts
+from kdlib.learning.stack import network_slices
 from kdlib.learning.sweeps import Sweep
 from kdlib.learning.training import CURVES
 
@@ -115,9 +115,9 @@ def split_logits(
     """
     advise_access(dataset.x, random=False)
     result = zeros_or_tempfile((dataset.splits, len(dataset.y), network.sizes[-1]), np.float32)
-    for split, members in enumerate(parts(dataset.splits, network.replicas)):
+    for split, members in enumerate(network_slices(dataset.splits, network.replicas)):
         for rows in row_chunks(dataset.present(split)):
-            result[split, rows] = ensemble_logits(network.part(members).logits(dataset.inputs(rows, split)))
+            result[split, rows] = ensemble_logits(network.select(members).logits(dataset.inputs(rows, split)))
             progress(len(rows))
     return result
 
@@ -143,7 +143,7 @@ def _is_origin(found):
     return typed and found["model"].isprintable() and found.get("bytes", 1) > 0
 
 
-def load_model(path: Path | str, dataset: Dataset, teaches: bool = False) -> Model:
+def load_model(path: Path | str, dataset: Dataset, needs_logits: bool = False) -> Model:
     """Read the file of a `Model`.
 
     Any model can be a teacher: if the file has no weights, `network` is None and `curve` is empty.
@@ -153,7 +153,7 @@ def load_model(path: Path | str, dataset: Dataset, teaches: bool = False) -> Mod
     path : Path or str
     dataset : Dataset
         The model must have been trained on it.
-    teaches : bool
+    needs_logits : bool
         Whether the logits are required.
 
     Returns
@@ -175,7 +175,7 @@ def load_model(path: Path | str, dataset: Dataset, teaches: bool = False) -> Mod
     shape = (dataset.splits, len(dataset.y), len(dataset.class_names))
     if logits is not None and (logits.shape != shape or logits.dtype.kind != "f" or not all_finite(logits)):
         raise UserError(f"{path}: logits are {logits.dtype} {logits.shape}, not finite floats {shape}")
-    if teaches and logits is None:
+    if needs_logits and logits is None:
         raise UserError(f"{path}: lacks logits; a teacher needs its logits on every example")
     curve = {name: arrays[name] for name in CURVES if name in arrays}
     for name, array in curve.items():

@@ -9,7 +9,7 @@ import numpy as np
 from kdlib.backends.arithmetic import Arithmetic
 from kdlib.backends.dense import layer_views
 from kdlib.data.scaled import ScaledRows, row_chunks
-from kdlib.numerics.levels import mirrors
+from kdlib.numerics.quantization import fake_quantized_layers
 
 INFERENCE_ROWS = 1024  # rows whose logits are computed at once
 
@@ -60,7 +60,7 @@ class Network:
         """R, the number of networks."""
         return len(self.parameters)
 
-    def part(self, networks: slice | Sequence[int] | np.ndarray) -> "Network":
+    def select(self, networks: slice | Sequence[int] | np.ndarray) -> "Network":
         """Return some networks of the stack as a stack.
 
         Parameters
@@ -68,18 +68,18 @@ class Network:
         networks : slice, or array of indices or bool
             Which networks. A slice gives a view of the parameters; indices or a mask give a copy.
         """
-        part = Network(self.sizes, 0, self.arithmetic)
-        part.parameters = self.parameters[networks]
-        part.layers = layer_views(part.parameters, self.sizes)
-        return part
+        selected = Network(self.sizes, 0, self.arithmetic)
+        selected.parameters = self.parameters[networks]
+        selected.layers = layer_views(selected.parameters, self.sizes)
+        return selected
 
-    def on_levels(self, bits: int | None) -> "Network":
-        """Return a copy whose weights are on levels of this many bits (`kdlib.numerics.levels`); itself for None."""
+    def quantized_copy(self, bits: int | None) -> "Network":
+        """Return a copy with weights of this many bits (`kdlib.numerics.quantization`); itself for None."""
         if bits is None:
             return self
-        result = self.part(np.arange(self.replicas))
-        for (weights, _), levels in zip(result.layers, mirrors(self.layers, bits), strict=True):
-            weights[:] = levels.values
+        result = self.select(np.arange(self.replicas))
+        for (weights, _), quantized in zip(result.layers, fake_quantized_layers(self.layers, bits), strict=True):
+            weights[:] = quantized.values
         return result
 
     def initialize(self, generators: Sequence[np.random.Generator]) -> None:

@@ -15,20 +15,20 @@ from kdlib.backends.arithmetic import EXACT, Arithmetic
 from kdlib.backends.numpy_backend import NumpyBackend
 from kdlib.io.errors import UserError
 from kdlib.learning import lazy_targets, losses, schedules, standardization
-from kdlib.learning.arguments import NON_NEGATIVE, POSITIVE, SHARE, TRUTH, Options, Several, check
+from kdlib.learning.arguments import BOOLEAN, FRACTION, NON_NEGATIVE, POSITIVE, Options, Several, check_arguments
 from kdlib.learning.labels import one_hot
-from kdlib.learning.lazy_targets import Targets
+from kdlib.learning.lazy_targets import LazyTargets
 from kdlib.learning.losses import LOSSES
 from kdlib.learning.schedules import LinearSchedule, Scheduled
-from kdlib.learning.stack import each
+from kdlib.learning.stack import expand_to_networks
 
 ONE = np.ones((1, 1, 1))
-SETTING = {"temperature": (POSITIVE, Scheduled(POSITIVE)), "alpha": (SHARE, Scheduled(SHARE))}
-CONSTRAINTS = {name: (*allowed, Several(allowed)) for name, allowed in SETTING.items()} | {
+SETTING_CONSTRAINTS = {"temperature": (POSITIVE, Scheduled(POSITIVE)), "alpha": (FRACTION, Scheduled(FRACTION))}
+CONSTRAINTS = {name: (*allowed, Several(allowed)) for name, allowed in SETTING_CONSTRAINTS.items()} | {
     "loss": (Options(LOSSES),),
-    "scale_by_t2": (TRUTH,),
+    "scale_by_t2": (BOOLEAN,),
     "beta": (NON_NEGATIVE,),
-    "standardize_logits": (TRUTH,),
+    "standardize_logits": (BOOLEAN,),
 }
 
 
@@ -40,15 +40,15 @@ def _stacked(name, targets, arithmetic):
         raise UserError(f"{name}: got the shape {targets.shape}; needs (n, classes), or (G, n, classes)")
     if isinstance(targets, np.ndarray):
         targets = targets.reshape(-1, *targets.shape[-2:])
-    return lazy_targets.each(targets, lambda values: values.astype(arithmetic.logits_dtype), "")
+    return lazy_targets.map_rows(targets, lambda values: values.astype(arithmetic.logits_dtype), "")
 
 
-def as_rows(labels: np.ndarray | Targets, classes: int | None = None) -> np.ndarray | Targets:
+def as_rows(labels: np.ndarray | LazyTargets, classes: int | None = None) -> np.ndarray | LazyTargets:
     """Return class numbers (n,) as one-hot rows, and anything else as it is.
 
     Parameters
     ----------
-    labels : ndarray or Targets, shape (n,), (n, classes) or (G, n, classes)
+    labels : ndarray or LazyTargets, shape (n,), (n, classes) or (G, n, classes)
     classes : int, optional
         Default: one more than the largest number.
     """
@@ -72,7 +72,7 @@ class Objective:
     ----------
     arithmetic : Arithmetic
         `EXACT` or `FAST` of `kdlib.backends.arithmetic`. The network is trained in it too.
-    targets : tuple of ndarray or Targets, each of shape (G, n, ...)
+    targets : tuple of ndarray or LazyTargets, each of shape (G, n, ...)
         Targets of the n training examples, in the order of `kdlib.learning.stack`.
     """
 
@@ -119,7 +119,7 @@ class Objective:
         """Compute the gradient of `value` with respect to the logits, shape (R, n, classes)."""
         raise NotImplementedError
 
-    def terms(self, networks: int) -> list[tuple[int, np.ndarray, np.ndarray]] | None:
+    def as_softmax_terms(self, networks: int) -> list[tuple[int, np.ndarray, np.ndarray]] | None:
         """Describe the gradient as a sum of terms weight (softmax(z / T) - targets) / T.
 
         A back end can compute such a sum without a call of `gradient`.
@@ -150,7 +150,7 @@ class CrossEntropy(Objective):
 
     Parameters
     ----------
-    labels : ndarray or Targets, shape (n,), (n, classes) or (G, n, classes)
+    labels : ndarray or LazyTargets, shape (n,), (n, classes) or (G, n, classes)
         Class numbers, or distributions: one-hot rows, or a teacher's probabilities.
     arithmetic : Arithmetic
         `EXACT` or `FAST` of `kdlib.backends.arithmetic`.
@@ -165,7 +165,7 @@ class CrossEntropy(Objective):
     >>> objective = CrossEntropy(np.array([0, 1]))  # two examples: one of each class
     """
 
-    labels: np.ndarray | Targets
+    labels: np.ndarray | LazyTargets
     arithmetic: Arithmetic = EXACT
 
     def __post_init__(self):
@@ -177,7 +177,7 @@ class CrossEntropy(Objective):
     def gradient(self, logits: np.ndarray, one_hot: np.ndarray) -> np.ndarray:
         return losses.cross_entropy_gradient(logits, one_hot, self.arithmetic)
 
-    def terms(self, networks: int) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    def as_softmax_terms(self, networks: int) -> list[tuple[int, np.ndarray, np.ndarray]]:
         return [(0, ONE, ONE)]
 
 
@@ -190,10 +190,10 @@ class Distillation(Objective):
 
     Parameters
     ----------
-    labels : ndarray or Targets, shape (n,), (n, classes) or (S, n, classes)
+    labels : ndarray or LazyTargets, shape (n,), (n, classes) or (S, n, classes)
         Class numbers, -1 for an example without a label; or one-hot rows, a row of zeros for one without. One array
         for each of S splits if they differ.
-    logits_teacher : ndarray or Targets, shape (n, classes) or (S, n, classes)
+    logits_teacher : ndarray or LazyTargets, shape (n, classes) or (S, n, classes)
         The teacher's logits for the same examples.
     arithmetic : Arithmetic
         `EXACT` or `FAST` of `kdlib.backends.arithmetic`.
@@ -223,8 +223,8 @@ class Distillation(Objective):
     >>> objective = Distillation(labels, logits_teacher, temperature=4.0, alpha=0.9)
     """
 
-    labels: np.ndarray | Targets
-    logits_teacher: np.ndarray | Targets
+    labels: np.ndarray | LazyTargets
+    logits_teacher: np.ndarray | LazyTargets
     arithmetic: Arithmetic = EXACT
     loss: str = "kd"
     temperature: float | LinearSchedule | Sequence = 4.0
@@ -234,7 +234,7 @@ class Distillation(Objective):
     standardize_logits: bool = False
 
     def __post_init__(self):
-        check(CONSTRAINTS, vars(self))
+        check_arguments(CONSTRAINTS, vars(self))
         arithmetic = self.arithmetic
         logits = _stacked("logits_teacher", self.logits_teacher, arithmetic)
         one_hot = _stacked("labels", as_rows(self.labels, logits.shape[-1]), arithmetic)
@@ -248,17 +248,19 @@ class Distillation(Objective):
                 " the network says; needs three classes or more, or false"
             )
         if self.standardize_logits:
-            logits = lazy_targets.each(
+            logits = lazy_targets.map_rows(
                 logits, lambda values: standardization.standardize(values, arithmetic)[0], "standardized"
             )
         kind = LOSSES[self.loss]
         options = fields(kind) if is_dataclass(kind) else ()
         soft_loss = kind(**{field.name: getattr(self, field.name) for field in options})
-        is_unlabeled = lazy_targets.each(one_hot, lambda values: values.max(axis=-1, keepdims=True) == 0, "unlabeled")
-        unlabeled = (is_unlabeled,) if lazy_targets.anywhere(is_unlabeled) else ()
+        is_unlabeled = lazy_targets.map_rows(
+            one_hot, lambda values: values.max(axis=-1, keepdims=True) == 0, "unlabeled"
+        )
+        unlabeled = (is_unlabeled,) if lazy_targets.any_true(is_unlabeled) else ()
         if unlabeled and soft_loss.needs_labels:
             raise UserError(f"loss: got {self.loss!r}, and {self.loss} needs a label for each example; label all rows")
-        settings = {name: _as_tuple(getattr(self, name)) for name in SETTING}
+        settings = {name: _as_tuple(getattr(self, name)) for name in SETTING_CONSTRAINTS}
         # The class is frozen: vars(self) is the way to set attributes.
         vars(self).update(_soft_loss=soft_loss, _raw_targets=(one_hot, logits, *unlabeled), **settings)
         if not self._has_schedule():
@@ -282,14 +284,14 @@ class Distillation(Objective):
         if not self._has_schedule():
             return self
         result = copy.copy(self)
-        vars(result).update({name: schedules.at(getattr(self, name), epoch, epochs) for name in SETTING})
+        vars(result).update({name: schedules.at(getattr(self, name), epoch, epochs) for name in SETTING_CONSTRAINTS})
         result._prepare_targets()
         return result
 
     def _soften(self, logits):
         """Compute the teacher's softmax at each temperature."""
         entries = max(len(logits), len(self._temperature))
-        temperature = each(self._temperature, entries).astype(self.arithmetic.logits_dtype)
+        temperature = expand_to_networks(self._temperature, entries).astype(self.arithmetic.logits_dtype)
         if isinstance(logits, np.ndarray):
             logits = np.repeat(logits, entries // len(logits), axis=0)
             return losses.softmax(logits, self.arithmetic, temperature)
@@ -304,12 +306,12 @@ class Distillation(Objective):
 
         Each is (R, 1, 1), or (R, n, 1) where it depends on the example; 1 may stand in place of R.
         """
-        alpha = each(self._alpha, networks)
+        alpha = expand_to_networks(self._alpha, networks)
         if unlabeled is not None:
             alpha = np.where(unlabeled, 1, alpha)
-        soft_weight = alpha * each(self._scale, networks)
+        soft_weight = alpha * expand_to_networks(self._scale, networks)
         hard_weight = 1 - alpha
-        factors = (each(self._temperature, networks), soft_weight, hard_weight)
+        factors = (expand_to_networks(self._temperature, networks), soft_weight, hard_weight)
         return [factor.astype(self.arithmetic.logits_dtype) for factor in factors]
 
     def value(
@@ -321,7 +323,7 @@ class Distillation(Objective):
         hard = losses.cross_entropy(logits, one_hot, self.arithmetic)
         return soft_weight[..., 0] * soft + hard_weight[..., 0] * hard
 
-    def terms(self, networks: int) -> list[tuple[int, np.ndarray, np.ndarray]] | None:
+    def as_softmax_terms(self, networks: int) -> list[tuple[int, np.ndarray, np.ndarray]] | None:
         if not self._soft_loss.softens or self.standardize_logits or len(self.targets) > 2:
             return None
         if not self._alpha.any():

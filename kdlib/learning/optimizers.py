@@ -16,11 +16,11 @@ from kdlib.backends.numpy_backend import NUMPY
 
 # Subnormal numbers are slow, and some libraries switch them off for the whole process. With this anchor a moment is
 # rounded to multiples of 2^-100 in float32, so that magnitudes below half of that become zero.
-FLUSH = math.ldexp(1.5, -77)
+FLUSH_ANCHOR = math.ldexp(1.5, -77)
 # If a moment that is not zero keeps at least this share until the next flush, it stays above the subnormal numbers,
 # which are below 2^-126.
 MIN_DECAY = math.ldexp(1.0, -26)
-MAX_PERIOD = 1024  # steps between two flushes, at most
+MAX_FLUSH_PERIOD = 1024  # steps between two flushes, at most
 
 
 class Optimizer:
@@ -34,7 +34,7 @@ class Optimizer:
         The moments get its shape and dtype.
     decay : float
         Smallest factor by which a moment decays in a step.
-    powers : sequence of float
+    power_bases : sequence of float
         Bases of the powers base^t that the rule needs, t the number of the step.
 
     Attributes
@@ -50,17 +50,17 @@ class Optimizer:
     moment_names: tuple[str, ...]
     options: tuple[str, ...] = ("weight_decay",)
 
-    def __init__(self, parameters: np.ndarray, decay: float, powers: Sequence[float] = ()):
+    def __init__(self, parameters: np.ndarray, decay: float, power_bases: Sequence[float] = ()):
         self.moments = {name: np.zeros_like(parameters) for name in self.moment_names}
-        self._bases = np.array(powers)
-        self._powers = np.ones(len(powers))
+        self._bases = np.array(power_bases)
+        self._powers = np.ones(len(power_bases))
         self._steps = np.zeros(1, dtype=np.int64)
         self.state = {f"moment_{k}": moment for k, moment in enumerate(self.moments.values())}
         self.state["powers"] = self._powers
         self.state["steps"] = self._steps
         self._period = 1  # steps between two flushes
         decayed = decay
-        while decayed * decay > MIN_DECAY and self._period < MAX_PERIOD:
+        while decayed * decay > MIN_DECAY and self._period < MAX_FLUSH_PERIOD:
             self._period += 1
             decayed *= decay
 
@@ -84,12 +84,12 @@ class Optimizer:
         layers : Layers, optional
             Its snapped copies of the weights are updated too, by its back end.
         """
-        constants, anchor = self.next(learning_rate, parameters.dtype)
+        constants, anchor = self.next_constants(learning_rate, parameters.dtype)
         arrays = {"p": parameters, "g": gradient} | self.moments
         backend = layers.backend if layers else NUMPY
         backend.update(self.rule, constants, arrays, layers, anchor)
 
-    def next(
+    def next_constants(
         self, learning_rate: float | np.ndarray, dtype: np.dtype
     ) -> tuple[dict[str, float | np.ndarray], np.floating | None]:
         """Count the next step as taken, and return its numbers.
@@ -103,7 +103,7 @@ class Optimizer:
         """
         self._steps += 1
         self._powers *= self._bases
-        anchor = dtype.type(FLUSH) if self._steps.item() % self._period == 0 else None
+        anchor = dtype.type(FLUSH_ANCHOR) if self._steps.item() % self._period == 0 else None
         return self._constants(learning_rate, dtype), anchor
 
 
@@ -183,7 +183,7 @@ class Adam(Optimizer):
     Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
     """
 
-    moment_names = ("mean", "square")
+    moment_names = ("first_moment", "second_moment")
     decoupled = False
 
     def __init__(
@@ -194,7 +194,7 @@ class Adam(Optimizer):
         epsilon: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(parameters, min(beta_1, beta_2), powers=(beta_1, beta_2))
+        super().__init__(parameters, min(beta_1, beta_2), power_bases=(beta_1, beta_2))
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
@@ -203,15 +203,15 @@ class Adam(Optimizer):
 
     def _constants(self, learning_rate, dtype):
         beta_1_power, beta_2_power = self._powers.tolist()
-        # learning_rate m^ / (sqrt(v^) + epsilon) = rate m / (sqrt(v) + floor)
+        # learning_rate m^ / (sqrt(v^) + epsilon) = rate m / (sqrt(v) + scaled_epsilon)
         correction = math.sqrt(1 - beta_2_power)
         return {
             "rate": as_factor(learning_rate * correction / (1 - beta_1_power), dtype),
-            "floor": self.epsilon * correction,
-            "beta_1": self.beta_1,
-            "rest_1": 1 - self.beta_1,
-            "beta_2": self.beta_2,
-            "rest_2": 1 - self.beta_2,
+            "scaled_epsilon": self.epsilon * correction,
+            "beta1": self.beta_1,
+            "one_minus_beta1": 1 - self.beta_1,
+            "beta2": self.beta_2,
+            "one_minus_beta2": 1 - self.beta_2,
             "decay": as_factor(learning_rate * self.weight_decay, dtype) if self.decoupled else self.weight_decay,
         }
 
@@ -246,7 +246,7 @@ def optimizer(parameters: np.ndarray, recipe: Any) -> Optimizer:
     return kind(parameters, **{name: getattr(recipe, name) for name in kind.options})
 
 
-def factors(
+def constants_of_steps(
     update: Optimizer, rates: Sequence[float | np.ndarray], parameters: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count several next steps as taken, and return their numbers as arrays.
@@ -267,7 +267,7 @@ def factors(
     anchors : array (steps,)
         The anchors that flush the moments; 0 in a step that does not flush.
     """
-    taken = [update.next(rate, parameters.dtype) for rate in rates]
+    taken = [update.next_constants(rate, parameters.dtype) for rate in rates]
     names = list(taken[0][0])
     numbers = np.empty((len(taken), len(names), len(parameters)), parameters.dtype)
     for k, name in enumerate(names):

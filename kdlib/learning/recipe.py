@@ -4,20 +4,30 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kdlib.learning.arguments import BELOW_ONE, COUNT, NON_NEGATIVE, NONE, POSITIVE, TRUTH, Options, Several, check
+from kdlib.learning.arguments import (
+    BELOW_ONE,
+    BOOLEAN,
+    COUNT,
+    NON_NEGATIVE,
+    NONE,
+    POSITIVE,
+    Options,
+    Several,
+    check_arguments,
+)
 from kdlib.learning.optimizers import OPTIMIZERS
 from kdlib.learning.schedules import SCHEDULES
-from kdlib.learning.stack import each
-from kdlib.numerics.levels import LEVELS
+from kdlib.learning.stack import expand_to_networks
+from kdlib.numerics.quantization import MAX_INTEGER
 
 CONSTRAINTS = {
-    "hidden": (Several((COUNT,), least=0),),
+    "hidden": (Several((COUNT,), min_size=0),),
     "epochs": (COUNT,),
     "learning_rate": (POSITIVE, Several((POSITIVE,))),
     "batch_size": (COUNT,),
     "optimizer": (Options(OPTIMIZERS),),
     "momentum": (BELOW_ONE,),
-    "nesterov": (TRUTH,),
+    "nesterov": (BOOLEAN,),
     "weight_decay": (NON_NEGATIVE,),
     "schedule": (Options(SCHEDULES),),
     "warmup": (BELOW_ONE,),
@@ -26,7 +36,7 @@ CONSTRAINTS = {
     "max_norm": (POSITIVE, NONE),
     "views": (COUNT,),
     "patience": (COUNT, NONE),
-    "bits": (Options(LEVELS), NONE),
+    "bits": (Options(MAX_INTEGER), NONE),
 }
 
 
@@ -67,7 +77,7 @@ class Recipe:
     patience : int, optional
         A replica stops after this many epochs without a lower validation loss, and its best epoch is kept.
     bits : int, optional
-        The trained weights are on levels of this many bits, see `kdlib.numerics.levels`.
+        The trained weights are on levels of this many bits, see `kdlib.numerics.quantization`.
 
     Raises
     ------
@@ -99,7 +109,7 @@ class Recipe:
     bits: int | None = None
 
     def __post_init__(self) -> None:
-        check(CONSTRAINTS, vars(self))
+        check_arguments(CONSTRAINTS, vars(self))
         for name in ("hidden", "learning_rate"):
             if isinstance(getattr(self, name), list | np.ndarray):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -131,12 +141,12 @@ class Recipe:
         """
         rate = self.learning_rate
         if isinstance(rate, tuple):
-            rate = each(np.array(rate)[:, None], networks)
+            rate = expand_to_networks(np.array(rate)[:, None], networks)
         rate = rate * SCHEDULES[self.schedule](step / steps)
         warmup_steps = self.warmup * steps
         return rate * ((step + 1) / warmup_steps) if step + 1 < warmup_steps else rate
 
-    def lengthened(self, examples: int, labeled: int) -> "Recipe":
+    def with_equal_steps(self, examples: int, labeled: int) -> "Recipe":
         """Return the recipe for a training on the labelled examples only, with about as many steps as on all.
 
         It has more epochs, by the factor by which an epoch has fewer steps. So a baseline that learns from the labels

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from kdlib.learning.arguments import Interval, check
+from kdlib.learning.arguments import Interval, check_arguments
 
 FINITE = Interval(-math.inf, math.inf, "()")
 
@@ -47,7 +47,7 @@ class LinearSchedule:
     end: float
 
     def __post_init__(self):
-        check({"start": (FINITE,), "end": (FINITE,)}, vars(self))
+        check_arguments({"start": (FINITE,), "end": (FINITE,)}, vars(self))
 
     def at(self, epoch: int, epochs: int) -> float:
         """Return the number of one of `epochs` epochs; 0 is the first."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from kdlib.learning.lazy_targets import Targets
+    from kdlib.learning.lazy_targets import LazyTargets
 
 
-def each(values: np.ndarray, networks: int) -> np.ndarray:
+def expand_to_networks(values: np.ndarray, networks: int) -> np.ndarray:
     """Repeat shared values so that each network has one.
 
     Parameters
@@ -32,12 +32,12 @@ def each(values: np.ndarray, networks: int) -> np.ndarray:
     return values if len(values) in (1, networks) else np.repeat(values, networks // len(values), axis=0)
 
 
-def ordered(target: "np.ndarray | Targets", order: np.ndarray) -> np.ndarray:
+def select_rows(target: "np.ndarray | LazyTargets", order: np.ndarray) -> np.ndarray:
     """Select rows of the targets for each network.
 
     Parameters
     ----------
-    target : array (G, n, ...) or `kdlib.learning.lazy_targets.Targets`
+    target : array (G, n, ...) or `kdlib.learning.lazy_targets.LazyTargets`
         Targets of n examples.
     order : array (R, m)
         Row indices for each network.
@@ -47,15 +47,15 @@ def ordered(target: "np.ndarray | Targets", order: np.ndarray) -> np.ndarray:
     array (R, m, ...)
     """
     entry = np.arange(len(order)) * len(target) // len(order)
-    return target[entry[:, None], order] if isinstance(target, np.ndarray) else target.ordered(entry, order)
+    return target[entry[:, None], order] if isinstance(target, np.ndarray) else target.select_rows(entry, order)
 
 
-def parts(count: int, networks: int) -> list[slice]:
+def network_slices(count: int, networks: int) -> list[slice]:
     """Return the slice of the stack that belongs to each of `count` entries.
 
     Example
     -------
-    >>> parts(2, 6)
+    >>> network_slices(2, 6)
     [slice(0, 3, None), slice(3, 6, None)]
     """
     size = networks // count

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kdlib.backends.threads import FEW
+from kdlib.backends.threads import MIN_PARALLEL_PRODUCTS
 from kdlib.data.scaled import ScaledRows
 from kdlib.learning.network import multiply_adds
-from kdlib.learning.optimizers import factors
-from kdlib.learning.stack import parts
+from kdlib.learning.optimizers import constants_of_steps
+from kdlib.learning.stack import network_slices
 
 if TYPE_CHECKING:
-    from kdlib.learning.epoch import Epoch
+    from kdlib.learning.epoch import EpochTargets
     from kdlib.learning.inputs import Inputs
     from kdlib.learning.objectives import Objective
 
@@ -21,7 +21,7 @@ def compiled_steps(run: Any, objective: "Objective", inputs: "Inputs") -> "Compi
 
     Parameters
     ----------
-    run : kdlib.learning.training.Run
+    run : kdlib.learning.training.TrainingState
         The training.
     objective : Objective
         Its objective.
@@ -35,10 +35,10 @@ def compiled_steps(run: Any, objective: "Objective", inputs: "Inputs") -> "Compi
         norm, or if the objective or the examples are of a kind that compiled steps do not support.
     """
     recipe = run.recipe
-    plain = not (any(run.rates) or recipe.max_norm)
-    small = recipe.batch_size * multiply_adds(run.network.sizes) < FEW
-    terms = objective.at(0, recipe.epochs).terms(run.network.replicas)
-    splits = inputs.source()
+    plain = not (any(run.dropout_rates) or recipe.max_norm)
+    small = recipe.batch_size * multiply_adds(run.network.sizes) < MIN_PARALLEL_PRODUCTS
+    terms = objective.at(0, recipe.epochs).as_softmax_terms(run.network.replicas)
+    splits = inputs.scaled_splits()
     if run.backend.has_steps and plain and small and terms and splits:
         return CompiledSteps(run, splits)
     return None
@@ -49,10 +49,10 @@ class CompiledSteps:
 
     Parameters
     ----------
-    run : kdlib.learning.training.Run
+    run : kdlib.learning.training.TrainingState
         The training.
     splits : list of ScaledRows
-        The examples, see `kdlib.learning.inputs.Inputs.source`.
+        The examples, see `kdlib.learning.inputs.Inputs.scaled_splits`.
     """
 
     def __init__(self, run: Any, splits: list[ScaledRows]):
@@ -63,32 +63,32 @@ class CompiledSteps:
         self._offset = np.stack([split.offset for split in splits])
         self._scale = np.stack([split.scale for split in splits])
 
-    def __call__(self, objective: "Objective", order: np.ndarray, pieces: "Epoch", first: int) -> None:
+    def __call__(self, objective: "Objective", order: np.ndarray, epoch_targets: "EpochTargets", first: int) -> None:
         """Take all steps of one epoch.
 
         Parameters
         ----------
         objective : Objective
-            The objective of this epoch; the gradient is the sum of its `terms`.
+            The objective of this epoch; the gradient is the sum of its `as_softmax_terms`.
         order : array (R, n)
             Row indices in the order of training.
-        pieces : Epoch
+        epoch_targets : EpochTargets
             The targets, and the buffer for the logits.
         first : int
             Number of the epoch's first step in the training.
         """
         networks = self._run.network.replicas
         dtype = self._run.logits.dtype
-        indices, temperatures, weights = zip(*objective.terms(networks), strict=True)
+        indices, temperatures, weights = zip(*objective.as_softmax_terms(networks), strict=True)
         temperatures = _columns(temperatures, networks, dtype)
         weights = _columns(weights, networks, dtype)
-        networks_of_splits = parts(len(self._splits), len(order))
+        networks_of_splits = network_slices(len(self._splits), len(order))
         rows_held = self._run.logits.shape[1]
         batch_size = self._run.recipe.batch_size
         n = order.shape[1]
         for start in range(0, n, rows_held):
             stop = min(start + rows_held, n)
-            logits, targets = pieces.batch(start, stop)
+            logits, targets = epoch_targets.batch(start, stop)
             targets = [targets[index] for index in indices]
             pairs = zip(self._splits, networks_of_splits, strict=True)
             rows_of_x = np.concatenate([split.rows.take(order[own, start:stop]) for split, own in pairs])
@@ -101,7 +101,7 @@ class CompiledSteps:
                     loss = logits[:, a:b], [target[:, a:b] for target in targets], temperatures, weights
                     rates = self._rates(first, (b - a) // rows)
                     take_steps = self._steps_of(rows)
-                    take_steps(data, loss, *factors(self._run.update, rates, self._run.network.parameters))
+                    take_steps(data, loss, *constants_of_steps(self._run.update, rates, self._run.network.parameters))
                     first += len(rates)
 
     def _steps_of(self, rows):

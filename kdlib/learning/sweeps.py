@@ -8,9 +8,9 @@ import numpy as np
 
 from kdlib.io.errors import UserError
 from kdlib.learning.network import Network
-from kdlib.learning.objectives import SETTING
+from kdlib.learning.objectives import SETTING_CONSTRAINTS
 from kdlib.learning.schedules import LinearSchedule
-from kdlib.learning.stack import parts
+from kdlib.learning.stack import network_slices
 from kdlib.learning.training import CURVES
 from kdlib.numerics import exact
 
@@ -78,7 +78,7 @@ class Sweep:
     def deployed_network(self) -> tuple[int, int, int]:
         """Return (setting, split, replica) of the network to deploy.
 
-        It has the least validation loss of all networks with the `deployed` setting. This loss does not estimate its
+        It has the least validation loss of all networks with the `deploy_setting`. This loss does not estimate its
         quality, because each split has its own validation rows and some are easier than others; the estimate is the
         mean over the splits.
         """
@@ -134,7 +134,7 @@ def _numbers(values):
 
 def _has_valid_shape(name, array):
     """Tell whether `_numbers` can give an array of this shape for this setting."""
-    return array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 2 and name in SETTING)
+    return array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 2 and name in SETTING_CONSTRAINTS)
 
 
 def _settings(array):
@@ -144,7 +144,7 @@ def _settings(array):
     return tuple(start if start == end else LinearSchedule(start, end) for start, end in array.tolist())
 
 
-def joined(
+def concat_networks(
     networks: Sequence[Network], curves: Sequence[Mapping[str, np.ndarray]], chosen: Sequence[int], replicas: int
 ) -> tuple[Network, dict[str, np.ndarray]]:
     """Join the networks of each split's chosen setting into one stack.
@@ -171,7 +171,7 @@ def joined(
     network = Network(first.sizes, len(networks) * replicas, first.arithmetic)
     epochs = max(curve[CURVES[0]].shape[1] for curve in curves)
     joined_curve = {name: np.full((network.replicas, epochs), np.nan) for name in CURVES}
-    for split, (own, setting) in enumerate(zip(parts(len(networks), network.replicas), chosen, strict=True)):
+    for split, (own, setting) in enumerate(zip(network_slices(len(networks), network.replicas), chosen, strict=True)):
         source = slice(setting * replicas, (setting + 1) * replicas)
         network.parameters[own] = networks[split].parameters[source]
         for name, values in curves[split].items():

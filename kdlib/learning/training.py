@@ -12,10 +12,10 @@ from kdlib.backends.numpy_backend import NUMPY
 from kdlib.backends.threads import Threads
 from kdlib.data.scaled import ScaledRows
 from kdlib.io.errors import UserError
-from kdlib.learning.backend_check import disagreement
+from kdlib.learning.backend_check import differences
 from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.dropout import dropout_masks
-from kdlib.learning.epoch import Epoch, orders, rows_held
+from kdlib.learning.epoch import EpochTargets, buffer_rows, draw_orders
 from kdlib.learning.inputs import Inputs
 from kdlib.learning.network import Network, multiply_adds
 from kdlib.learning.objectives import as_rows
@@ -24,7 +24,7 @@ from kdlib.learning.recipe import Recipe
 from kdlib.learning.steps import compiled_steps
 from kdlib.learning.stopping import EarlyStopping
 from kdlib.learning.validation import mean_of_finite, validate
-from kdlib.numerics.streams import REPLICAS, Streams
+from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
 
 if TYPE_CHECKING:
     from kdlib.learning.checkpoints import Checkpoint
@@ -41,7 +41,7 @@ def train(
     streams: Streams = Streams(),
     progress: Callable[[int, float, float], None] | None = None,
     checkpoint: "Checkpoint | None" = None,
-    survive: bool = False,
+    allow_divergence: bool = False,
     context: Context = Context(),
 ) -> tuple[Network, dict[str, np.ndarray]]:
     """Train a stack of networks, one for each replica of `streams`.
@@ -68,7 +68,7 @@ def train(
         It is called after each epoch with (epoch, mean training loss, mean validation accuracy).
     checkpoint : Checkpoint, optional
         The state is saved in it. If an earlier call with the same arguments was interrupted, training resumes there.
-    survive : bool
+    allow_divergence : bool
         Whether training continues after the loss of a network becomes NaN or infinite. That network ends with NaN
         parameters; the other networks are not affected.
     context : Context
@@ -85,8 +85,8 @@ def train(
     Raises
     ------
     UserError
-        If a loss becomes NaN or infinite and `survive` is false; if x or validation has another form; if the recipe
-        has a patience and there is no validation.
+        If a loss becomes NaN or infinite and `allow_divergence` is false; if x or validation has another form; if the
+        recipe has a patience and there is no validation.
 
     Examples
     --------
@@ -98,27 +98,27 @@ def train(
     x, validation = _as_lists(x, validation)
     if recipe.patience and not validation:
         raise UserError(f"recipe.patience: got {recipe.patience}, and there is no validation; give it, or set None")
-    run = Run(x, objective, recipe, streams, context)
+    run = TrainingState(x, objective, recipe, streams, context)
     network = run.network
     stopping = run.stopping
     validation = [(rows, as_rows(labels, network.sizes[-1])) for rows, labels in validation]
     epochs_done = 0
     if checkpoint:
-        content = [x, validation, recipe, streams, objective, survive]
+        content = [x, validation, recipe, streams, objective, allow_divergence]
         epochs_done = checkpoint.resume(content, run.state, run.generators)
-        run.backpropagation.mirror()
+        run.backpropagation.refresh_product_weights()
     objective = objective.on(run.backend)
-    paced = run.threads.paced(recipe.batch_size * multiply_adds(network.sizes), objective.arithmetic.threads_matter)
-    with np.errstate(all="ignore"), paced as after_step:  # `run.check` finds what overflows
+    tuned = run.threads.tuned(recipe.batch_size * multiply_adds(network.sizes), objective.arithmetic.threads_matter)
+    with np.errstate(all="ignore"), tuned as after_step:  # `run.mark_diverged` finds what overflows
         inputs = Inputs(x, network, run.backpropagation.dense[0], run.backend)
         take_steps = compiled_steps(run, objective, inputs) or LayerSteps(run, inputs, after_step)
         for epoch in range(epochs_done, recipe.epochs):
-            order = orders(run.orders, run.n, run.choices, recipe.views)[:, run.own]
+            order = draw_orders(run.order_generators, run.n, run.view_generators, recipe.views)[:, run.own_rows]
             current = objective.at(epoch, recipe.epochs)
-            pieces = Epoch(current, order, run.logits, run.n, context.ranks)
-            take_steps(current, order, pieces, epoch * len(run.batches))
-            loss = pieces.loss()
-            run.check(np.where(stopping.running, loss, 0), epoch, survive)
+            epoch_targets = EpochTargets(current, order, run.logits, run.n, context.ranks)
+            take_steps(current, order, epoch_targets, epoch * len(run.batches))
+            loss = epoch_targets.mean_loss()
+            run.mark_diverged(np.where(stopping.running, loss, 0), epoch, allow_divergence)
             validation_loss, accuracy = run.validate(validation)
             for name, values in zip(CURVES, (loss, validation_loss, accuracy), strict=True):
                 run.curve[name][:, epoch] = stopping.mask(values)
@@ -131,8 +131,8 @@ def train(
         stopping.restore()
         network.parameters[:] = network.parameters.astype(np.float32)
         # The last loss was computed before the last step, so only the parameters show whether that step overflowed.
-        run.check(np.max(np.abs(network.parameters), axis=1), recipe.epochs - 1, survive)
-        network.parameters[:] = network.on_levels(recipe.bits).parameters
+        run.mark_diverged(np.max(np.abs(network.parameters), axis=1), recipe.epochs - 1, allow_divergence)
+        network.parameters[:] = network.quantized_copy(recipe.bits).parameters
         network.parameters[run.diverged] = np.nan
     return network, run.curve
 
@@ -142,7 +142,7 @@ class LayerSteps:
 
     Parameters
     ----------
-    run : Run
+    run : TrainingState
         The training.
     inputs : Inputs
         Its examples.
@@ -150,12 +150,12 @@ class LayerSteps:
         It is called after each step.
     """
 
-    def __init__(self, run: "Run", inputs: Inputs, after_step: Callable[[], None]):
+    def __init__(self, run: "TrainingState", inputs: Inputs, after_step: Callable[[], None]):
         self._run = run
         self._inputs = inputs
         self._after_step = after_step
 
-    def __call__(self, objective: "Objective", order: np.ndarray, pieces: Epoch, first: int) -> None:
+    def __call__(self, objective: "Objective", order: np.ndarray, pieces: EpochTargets, first: int) -> None:
         """Take all steps of one epoch.
 
         Parameters
@@ -164,7 +164,7 @@ class LayerSteps:
             The objective of this epoch.
         order : array (R, n)
             Row indices of this rank's examples, in the order of training.
-        pieces : Epoch
+        pieces : EpochTargets
             The targets, and the buffer for the logits.
         first : int
             Number of the epoch's first step in the training.
@@ -174,7 +174,9 @@ class LayerSteps:
         network = run.network
         backpropagation = run.backpropagation
         for step, (rows, share, batch) in enumerate(run.batches, first):
-            input_mask, *masks = dropout_masks(run.drops, rows, network.sizes[:-1], run.rates, share)
+            input_mask, *masks = dropout_masks(
+                run.dropout_generators, rows, network.sizes[:-1], run.dropout_rates, share
+            )
             operand = self._inputs(order[:, batch], input_mask)
             logits, targets = pieces.batch(batch.start, batch.stop)
             logits[...] = backpropagation.forward(operand, masks)
@@ -210,7 +212,7 @@ def _as_lists(x, validation):
     return x, validation
 
 
-class Run:
+class TrainingState:
     """Hold the state of one training: the network, its passes, its update rule and its random generators.
 
     Parameters
@@ -236,10 +238,10 @@ class Run:
         Number of examples, without their further views.
     ranks, threads, backend
         They compute, see `kdlib.backends.context.Context`.
-    own : slice or array of int
+    own_rows : slice or array of int
         The examples of this rank.
     batches : list of (rows, share, batch)
-        See `kdlib.backends.ranks.Alone.batches`.
+        See `kdlib.backends.ranks.SingleRank.batches`.
     steps : int
         Number of steps of the whole training.
     curve : dict of arrays (R, epochs)
@@ -277,23 +279,23 @@ class Run:
         self.network.initialize(streams.generators("weights"))
         self.update = optimizer(self.network.parameters, recipe)
         self.ranks = context.ranks
-        self.own, self.batches = self.ranks.batches(self.n, recipe.batch_size)
+        self.own_rows, self.batches = self.ranks.batches(self.n, recipe.batch_size)
         self.steps = recipe.epochs * len(self.batches)
         self.threads = Threads(context.threads)
         self.backend = self._choose_backend(context)
         rows = min(recipe.batch_size, self.n)
         self.backpropagation = Backpropagation(self.network, rows, recipe.bits, self.backend, self.ranks)
         self.stopping = EarlyStopping(self.network, recipe.patience)
-        self.orders = streams.generators("batches")
-        self.drops = streams.generators("dropout")
-        self.choices = streams.generators("views")
-        self.rates = [recipe.input_dropout] + [recipe.dropout] * len(recipe.hidden)
+        self.order_generators = streams.generators("batches")
+        self.dropout_generators = streams.generators("dropout")
+        self.view_generators = streams.generators("views")
+        self.dropout_rates = [recipe.input_dropout] + [recipe.dropout] * len(recipe.hidden)
         self.logits = self._logits_buffer(classes)
         self.curve = {name: np.full((self.network.replicas, recipe.epochs), np.nan) for name in CURVES}
         self.diverged = np.zeros(self.network.replicas, bool)
         self.state = {"parameters": self.network.parameters, **self.update.state, **self.stopping.state, **self.curve}
         self.state["diverged"] = self.diverged
-        self.generators = [*self.orders, *self.drops, *self.choices]
+        self.generators = [*self.order_generators, *self.dropout_generators, *self.view_generators]
 
     def _choose_backend(self, context):
         """Return numba if it pays; NumPy trains on levels, which numba lacks."""
@@ -305,23 +307,23 @@ class Run:
             self.update.rule,
             bool(self.recipe.max_norm),
             saved_seconds(self.steps, network.parameters.size, network.arithmetic.name),
-            lambda backend: disagreement(backend, self.recipe),
+            lambda backend: differences(backend, self.recipe),
         )
 
     def _logits_buffer(self, classes):
         """Allocate the logits of as many of this rank's rows as are held at once, (R, rows, classes)."""
         largest_batch = -(-self.recipe.batch_size // self.ranks.size)
         examples = self.batches[-1][-1].stop
-        rows = rows_held(self.network.replicas, classes, largest_batch, examples)
+        rows = buffer_rows(self.network.replicas, classes, largest_batch, examples)
         return np.empty((self.network.replicas, rows, classes), dtype=self.network.arithmetic.logits_dtype)
 
     def validate(self, validation: list[tuple]) -> tuple[np.ndarray, np.ndarray]:
         """Return loss and accuracy (R,) of the networks on the validation rows; NaN if there are none."""
         if not validation:
             return np.full(self.network.replicas, np.nan), np.full(self.network.replicas, np.nan)
-        return validate(self.network.on_levels(self.recipe.bits), validation, self.ranks, EXACT.on(self.backend))
+        return validate(self.network.quantized_copy(self.recipe.bits), validation, self.ranks, EXACT.on(self.backend))
 
-    def check(self, values: np.ndarray, epoch: int, survive: bool) -> None:
+    def mark_diverged(self, values: np.ndarray, epoch: int, allow_divergence: bool) -> None:
         """Mark the networks that have diverged.
 
         Parameters
@@ -330,18 +332,18 @@ class Run:
             The mean loss, or the largest parameter, of each network. NaN or infinite: the network has diverged.
         epoch : int
             For the message; 0 is the first.
-        survive : bool
+        allow_divergence : bool
             Whether a diverged network is no error.
 
         Raises
         ------
         UserError
-            If a network has diverged and `survive` is false.
+            If a network has diverged and `allow_divergence` is false.
         """
         self.diverged |= ~np.isfinite(values)
-        if self.diverged.any() and not survive:
+        if self.diverged.any() and not allow_divergence:
             first = int(np.argmax(self.diverged))
-            split, replica = divmod(self.streams.replicas[first], REPLICAS)
+            split, replica = divmod(self.streams.replicas[first], REPLICAS_PER_SPLIT)
             rate = np.ravel(self.recipe.learning_rate_at(0, 1, len(values)))
             raise UserError(
                 f"training diverged: the loss of replica {replica}{f' of split {split}' if split else ''} became"

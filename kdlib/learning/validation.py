@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kdlib.backends.arithmetic import EXACT, Arithmetic
-from kdlib.backends.ranks import ALONE, Alone, mean_of
+from kdlib.backends.ranks import SINGLE_RANK, SingleRank, mean_of_chunks
 from kdlib.learning import losses
 from kdlib.learning.network import Network
-from kdlib.learning.stack import parts
+from kdlib.learning.stack import network_slices
 from kdlib.numerics import exact
 
 if TYPE_CHECKING:
     from kdlib.learning.objectives import Objective
 
 CHUNK_LOSSES = 8192  # losses that are computed at once: their arrays stay in the cache
-ROWS = 8192  # examples that are validated at once
+CHUNK_ROWS = 8192  # examples that are validated at once
 
 
-def losses_of(objective: "Objective", logits: np.ndarray, targets: Sequence[np.ndarray]) -> list[np.ndarray]:
+def example_losses(objective: "Objective", logits: np.ndarray, targets: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Compute the loss of each example, in chunks.
 
     Parameters
@@ -52,7 +52,7 @@ def mean_of_finite(values: np.ndarray) -> float:
 
 
 def validate(
-    network: Network, validation: Sequence[tuple], ranks: Alone = ALONE, arithmetic: Arithmetic = EXACT
+    network: Network, validation: Sequence[tuple], ranks: SingleRank = SINGLE_RANK, arithmetic: Arithmetic = EXACT
 ) -> tuple[np.ndarray, np.ndarray]:
     """Evaluate each network on the validation subset of its split.
 
@@ -62,7 +62,7 @@ def validate(
         A stack of R networks.
     validation : sequence of tuples (x, one_hot)
         One for each split.
-    ranks : Alone or Ranks
+    ranks : SingleRank or Ranks
         They share the rows.
     arithmetic : Arithmetic
         Its back end computes the cross-entropy.
@@ -75,17 +75,17 @@ def validate(
         Fraction of correct rows.
     """
     found = []
-    for (x, one_hot), own in zip(validation, parts(len(validation), network.replicas), strict=True):
-        stack = network.part(own)
+    for (x, one_hot), own in zip(validation, network_slices(len(validation), network.replicas), strict=True):
+        stack = network.select(own)
         share = ranks.share(len(x))
         chunks = []
         correct = np.zeros(stack.replicas)
-        for start in range(share.start, max(share.start + 1, share.stop), ROWS):
-            rows = slice(start, min(start + ROWS, share.stop))
+        for start in range(share.start, max(share.start + 1, share.stop), CHUNK_ROWS):
+            rows = slice(start, min(start + CHUNK_ROWS, share.stop))
             logits = stack.logits(x[rows]).astype(np.float64)
             targets = one_hot[rows]
             correct += np.count_nonzero(np.argmax(logits, axis=-1) == np.argmax(targets, axis=-1), axis=1)
             chunks.append(losses.cross_entropy(logits, targets, arithmetic))
-        found.append((mean_of(chunks, len(x), ranks), ranks.total(correct) / len(x)))
+        found.append((mean_of_chunks(chunks, len(x), ranks), ranks.allreduce_sum(correct) / len(x)))
     loss, accuracy = (np.concatenate(values) for values in zip(*found, strict=True))
     return loss, accuracy

@@ -4,10 +4,12 @@ import numpy as np
 
 from kdlib.backends.threads import CORES, Threads
 
-PIXEL = 256  # displacements are integers in units of 1 / PIXEL pixel
+UNITS_PER_PIXEL = 256  # displacements are integers in units of 1 / UNITS_PER_PIXEL pixel
 
 
-def viewed(images: np.ndarray, moves: np.ndarray, background: float, threads: Threads = CORES) -> np.ndarray:
+def warp_bilinear(
+    images: np.ndarray, displacements: np.ndarray, background: float, threads: Threads = CORES
+) -> np.ndarray:
     """Warp images, with bilinear interpolation between four pixels.
 
     For bytes the weights and sums are exact in float32, which has 24 bits.
@@ -15,8 +17,8 @@ def viewed(images: np.ndarray, moves: np.ndarray, background: float, threads: Th
     Parameters
     ----------
     images : ndarray, shape (m, height, width)
-    moves : ndarray of int32, shape (m, 2, height, width) or (1, 2, 1, 1)
-        Displacements in units of 1 / PIXEL pixel. With the displacement (dy, dx), a pixel shows the point
+    displacements : ndarray of int32, shape (m, 2, height, width) or (1, 2, 1, 1)
+        Displacements in units of 1 / UNITS_PER_PIXEL pixel. With the displacement (dy, dx), a pixel shows the point
         of the image that lies dy below and dx to the right of it.
     background : float
         The value outside of the image.
@@ -29,14 +31,14 @@ def viewed(images: np.ndarray, moves: np.ndarray, background: float, threads: Th
         Of the images' dtype.
     """
     result = np.empty(images.shape, images.dtype)
-    fill = _shift if moves.shape[2:] == (1, 1) else _interpolate
-    threads.spread(fill, len(images), images.size, result, images, moves, background)
+    fill = _shift if displacements.shape[2:] == (1, 1) else _interpolate
+    threads.parallel_for(fill, len(images), images.size, result, images, displacements, background)
     return result
 
 
-def _shift(result, images, moves, background, first, last):
+def _shift(result, images, displacements, background, first, last):
     """Shift all images by the same whole number of pixels."""
-    down, across = (int(move) // PIXEL for move in moves.ravel())
+    down, across = (int(move) // UNITS_PER_PIXEL for move in displacements.ravel())
     height, width = images.shape[1:]
     source = [slice(max(0, by), min(side, side + by)) for by, side in ((down, height), (across, width))]
     target = [slice(max(0, -by), min(side, side - by)) for by, side in ((down, height), (across, width))]
@@ -44,7 +46,7 @@ def _shift(result, images, moves, background, first, last):
     result[first:last, target[0], target[1]] = images[first:last, source[0], source[1]]
 
 
-def _interpolate(result, images, moves, background, first, last):
+def _interpolate(result, images, displacements, background, first, last):
     rows = last - first
     height, width = images.shape[1:]
     float_type = np.float32 if images.dtype == np.uint8 else np.float64
@@ -53,10 +55,10 @@ def _interpolate(result, images, moves, background, first, last):
     framed_size = (height + 4) * stride
     framed = np.full((rows, height + 4, width + 4), background, float_type)
     framed[:, 2:-2, 2:-2] = images[first:last]
-    y = moves[first:last, 0] + PIXEL * np.arange(height, dtype=np.int32)[:, None]
-    x = moves[first:last, 1] + PIXEL * np.arange(width, dtype=np.int32)
-    weight_y, weight_x = ((at % PIXEL).astype(float_type) * float_type(1 / PIXEL) for at in (y, x))
-    corner = np.clip(y // PIXEL, -2, height) * stride + np.clip(x // PIXEL, -2, width)
+    y = displacements[first:last, 0] + UNITS_PER_PIXEL * np.arange(height, dtype=np.int32)[:, None]
+    x = displacements[first:last, 1] + UNITS_PER_PIXEL * np.arange(width, dtype=np.int32)
+    weight_y, weight_x = ((at % UNITS_PER_PIXEL).astype(float_type) * float_type(1 / UNITS_PER_PIXEL) for at in (y, x))
+    corner = np.clip(y // UNITS_PER_PIXEL, -2, height) * stride + np.clip(x // UNITS_PER_PIXEL, -2, width)
     corner += np.arange(rows, dtype=np.int64)[:, None, None] * framed_size + 2 * stride + 2
 
     def pixel(step):

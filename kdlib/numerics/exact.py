@@ -137,7 +137,7 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return scale(total, shift_p + shift_q)
 
 
-class Right:
+class SnappedMatrix:
     """Snap a right operand of `matmul` once, for many left operands.
 
     `product` returns the bits of `matmul` with far fewer NumPy calls.

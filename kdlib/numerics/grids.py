@@ -1,15 +1,15 @@
 """Float32 numbers on grids of powers of two, one for each row or each column, on which a product cannot round.
 
 The bound. On a grid of b bits an entry is an integer of at most 2^b units of its row or column. With b1 bits for the
-rows of the left operand and b2 for the columns of the right one, each partial sum of K products, in any order, with
-or without fused multiply-adds, is an integer of at most K 2^(b1 + b2) units of that row and column. Float32 holds every
+rows of the left operand and b2 for the columns of the right one, each partial sum of K products, in any order, with or
+without fused multiply-adds, is an integer of at most K 2^(b1 + b2) units of that row and column. Float32 holds every
 integer up to 2^24. Hence nothing rounds if b1 + b2 + ceil(log2 K) <= 24. Units of different rows or columns never meet
-in a sum: an outlying row coarsens only its own grid. Sums of more than PART terms are cut into parts; the parts are
-added in their order.
+in a sum: an outlying row coarsens only its own grid. Sums of more than MAX_TERMS terms are cut into parts; the parts
+are added in their order.
 
-The range. The smallest magnitude that sets a grid is FLOOR, or SCALED_FLOOR for errors that have been multiplied by the
-units of the other operand. A magnitude above LIMIT becomes NaN: training has diverged. So no unit of an operand or of a
-product is subnormal, and no partial sum overflows. See `kdlib.backends.dense`.
+The range. The smallest magnitude that sets a grid is MIN_MAGNITUDE, or MIN_SCALED_MAGNITUDE for errors that have been
+multiplied by the units of the other operand. A magnitude above MAX_MAGNITUDE becomes NaN: training has diverged. So no
+unit of an operand or of a product is subnormal, and no partial sum overflows. See `kdlib.backends.dense`.
 """
 
 import functools
@@ -22,13 +22,13 @@ import numpy as np
 from kdlib.numerics.exact import ceil_log2
 
 SIGNIFICAND_BITS = 24
-PART = 1024  # terms of the longest sum that is not cut: 7 bits for each operand
-FLOOR = math.ldexp(1, -40)
-SCALED_FLOOR = math.ldexp(1, -60)
-LIMIT = math.ldexp(1, 56)
+MAX_TERMS = 1024  # terms of the longest sum that is not cut: 7 bits for each operand
+MIN_MAGNITUDE = math.ldexp(1, -40)
+MIN_SCALED_MAGNITUDE = math.ldexp(1, -60)
+MAX_MAGNITUDE = math.ldexp(1, 56)
 
 
-def bits_beside(inner_length: int, other: int = 0) -> int:
+def remaining_bits(inner_length: int, other: int = 0) -> int:
     """Return the bits that remain for an operand of a product summed over `inner_length` terms.
 
     Parameters
@@ -37,7 +37,7 @@ def bits_beside(inner_length: int, other: int = 0) -> int:
     other : int
         Bits of the other operand.
     """
-    return SIGNIFICAND_BITS - other - ceil_log2(min(inner_length, PART))
+    return SIGNIFICAND_BITS - other - ceil_log2(min(inner_length, MAX_TERMS))
 
 
 def magnitude(x: np.ndarray, axis: int) -> np.ndarray:
@@ -58,13 +58,14 @@ class Grid:
         Smallest magnitude that sets a grid.
     """
 
-    def __init__(self, bits: int, floor: float = FLOOR):
+    def __init__(self, bits: int, floor: float = MIN_MAGNITUDE):
         half = np.ldexp(1.0, np.arange(-127, 130))  # 2^(e - 1), by the exponent field of the float before m
         half[-1] = 0.0  # the field of -1, m = 0
         half = np.maximum(half, floor / 2)
         bits = min(bits, SIGNIFICAND_BITS - 2)
-        self.units = np.ldexp(np.minimum(half, LIMIT), 1 - bits).astype(np.float32)
-        self.anchors = np.where(half < LIMIT, np.ldexp(1.5 * half, SIGNIFICAND_BITS - bits), np.inf).astype(np.float32)
+        self.units = np.ldexp(np.minimum(half, MAX_MAGNITUDE), 1 - bits).astype(np.float32)
+        anchors = np.where(half < MAX_MAGNITUDE, np.ldexp(1.5 * half, SIGNIFICAND_BITS - bits), np.inf)
+        self.anchors = anchors.astype(np.float32)
 
     def anchor(self, largest: np.ndarray) -> np.ndarray:
         """Return the anchors for `snap`.
@@ -77,7 +78,7 @@ class Grid:
         Returns
         -------
         float32 array, the shape of `largest`
-            Infinite where a magnitude is above LIMIT.
+            Infinite where a magnitude is above MAX_MAGNITUDE.
         """
         return self.anchors.take(_exponent_field(largest))
 
@@ -118,14 +119,14 @@ def snap(x: np.ndarray, anchor: np.ndarray, out: np.ndarray) -> np.ndarray:
     return out
 
 
-def edges(inner: int) -> list[int]:
+def sum_edges(inner: int) -> list[int]:
     """Return where the parts of a sum of `inner` terms begin and end, from 0 to `inner`."""
-    parts = -(-inner // PART)
+    parts = -(-inner // MAX_TERMS)
     return [inner * k // parts for k in range(parts + 1)]
 
 
 def product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """Multiply two stacks of snapped matrices; parts of at most PART terms are added in their order.
+    """Multiply two stacks of snapped matrices; parts of at most MAX_TERMS terms are added in their order.
 
     Parameters
     ----------
@@ -138,9 +139,9 @@ def product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.n
     float32 array, shape (R, n, m)
     """
     inner = a.shape[-1]
-    if inner <= PART:
+    if inner <= MAX_TERMS:
         return np.matmul(a, b, out=out)
-    ends = edges(inner)
+    ends = sum_edges(inner)
     first = ends[1]
     out = np.matmul(a[..., :first], b[:, :first], out=out)
     for start, end in pairwise(ends[1:]):
@@ -167,10 +168,10 @@ def blas_is_exact(multiply: Callable = product) -> bool:
     return bool((found == np.einsum("ik,kj->ij", a, b)).all())
 
 
-class Mirror:
+class SnappedWeights:
     """Keep a snapped copy of weights, one grid for each column, while an optimizer changes the weights.
 
-    Call `update` after each block of rows has changed, then `finish`. A column's grid follows from its largest
+    Call `update_rows` after each block of rows has changed, then `refresh`. A column's grid follows from its largest
     magnitude, which is known only after the last block of rows. But this magnitude seldom leaves its binade. So each
     block is snapped to the grid of the last round while it is in cache, and only columns whose grid has changed are
     snapped again.
@@ -196,16 +197,16 @@ class Mirror:
         self.values = np.empty_like(weights) if values is None else values
         self._magnitudes = []
         self.anchor, self.unit = np.zeros((2, len(weights), 1, weights.shape[2]), np.float32)
-        self.finish()
+        self.refresh()
 
-    def update(self, rows: slice) -> None:
+    def update_rows(self, rows: slice) -> None:
         """Snap these rows, which have changed, to the last grids, and note their magnitudes."""
         block = self.weights[:, rows]
         self._magnitudes.append(magnitude(block, axis=1))
         snap(block, self.anchor, self.values[:, rows])
 
-    def finish(self) -> None:
-        """Set the grids anew, after `update` of all rows, or of none if the weights have changed in another way."""
+    def refresh(self) -> None:
+        """Set the grids anew, after `update_rows` of all rows, or of none after another change."""
         magnitudes = self._magnitudes or [magnitude(self.weights, axis=1)]
         anchor, unit = self.grid.anchor_and_unit(functools.reduce(np.maximum, magnitudes))
         self.unit[:] = unit

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-REPLICAS = 1000  # limit on the replicas of a split: replica k of split s has the number s * REPLICAS + k
+REPLICAS_PER_SPLIT = 1000  # at most: replica k of split s has the number s * REPLICAS_PER_SPLIT + k
 
 
 def stream(seed: int, purpose: str, replica: int = 0) -> np.random.Generator:
@@ -35,7 +35,7 @@ class Streams:
     purpose : str
         For example "student".
     replicas : tuple of int
-        One number for each network, see REPLICAS.
+        One number for each network, see REPLICAS_PER_SPLIT.
     """
 
     seed: int = 0

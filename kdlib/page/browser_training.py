@@ -14,8 +14,8 @@ from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.training import train
-from kdlib.numerics.grids import PART
-from kdlib.numerics.streams import REPLICAS, Streams
+from kdlib.numerics.grids import MAX_TERMS
+from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
 
 # All that the page's JavaScript implements, by keys of params.yaml: these with any value, but with no schedule, ...
 ANY_VALUE = {
@@ -70,7 +70,7 @@ class BrowserTraining:
     def _train(self, dataset, rows, objective, recipe):
         held_out = dataset.inputs(self.validation, self.split), dataset.one_hot(self.validation, self.split)
         x = dataset.scaled(rows, self.split)
-        return train(x, objective, recipe, held_out, self.streams, survive=True, context=self.context)
+        return train(x, objective, recipe, held_out, self.streams, allow_divergence=True, context=self.context)
 
     def student(self, dataset: Dataset, logits: np.ndarray) -> tuple[Network, dict[str, np.ndarray]]:
         """Train the student; return network and curves as `kdlib.learning.training.train` does.
@@ -121,7 +121,7 @@ def why_untrained(dataset: Dataset, models: dict[str, Model], recipe: Recipe, di
     """
     features = dataset.x.shape[1]
     classes = len(dataset.class_names)
-    if max(features, classes) > PART or max_examples < 2:
+    if max(features, classes) > MAX_TERMS or max_examples < 2:
         return "This dataset’s rows are too large for a page to train on."
     used = {f"student.{'augment' if name == 'views' else name}": value for name, value in vars(recipe).items()}
     setting, _ = _deployed_setting(models)
@@ -130,10 +130,10 @@ def why_untrained(dataset: Dataset, models: dict[str, Model], recipe: Recipe, di
     if missing:
         return f"This page cannot train the student: its program does not implement {', '.join(missing)}."
     sizes = features, *recipe.hidden, classes
-    if multiply_adds(sizes) > MAX_MULTIPLY_ADDS or max(*sizes, recipe.batch_size) > PART:
+    if multiply_adds(sizes) > MAX_MULTIPLY_ADDS or max(*sizes, recipe.batch_size) > MAX_TERMS:
         return (
             f"This page cannot train the student {'-'.join(map(str, sizes))} in batches of {recipe.batch_size}: it"
-            f" allows {MAX_MULTIPLY_ADDS} multiply-adds an example, and layers and batches of {PART}."
+            f" allows {MAX_MULTIPLY_ADDS} multiply-adds an example, and layers and batches of {MAX_TERMS}."
         )
     return ""
 
@@ -164,10 +164,10 @@ def plan_browser_training(
     objective = {name: setting[name] for name in ("temperature", "alpha")}
     objective |= {name: distill[name] for name in ("loss", "scale_by_t2")}
     rows, labeled, validation = _thinned(dataset, split, transfer_classes, max_examples)
-    numbers = tuple(split * REPLICAS + k for k in range(min(replicas, MAX_REPLICAS)))
+    numbers = tuple(split * REPLICAS_PER_SPLIT + k for k in range(min(replicas, MAX_REPLICAS)))
     return BrowserTraining(
         rows, labeled, validation, replace(recipe, learning_rate=setting["learning_rate"]),
-        control.lengthened(len(rows), len(labeled)), objective, split, Streams(seed, "student", numbers),
+        control.with_equal_steps(len(rows), len(labeled)), objective, split, Streams(seed, "student", numbers),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from kdlib.evaluation.heldout import NETWORKS
 from kdlib.io.chunks import canonical_chunks, positive_zeros
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model
-from kdlib.learning.stack import parts
+from kdlib.learning.stack import network_slices
 from kdlib.page.browser_training import BrowserTraining
 from kdlib.reporting.table import column_names, sentences, table_rows
 
@@ -162,7 +162,7 @@ def _integers(deployed):
 
 def _teacher(model, splits, split):
     """Encode the weights of a split's members, (R, parameters) float32; None if there are none, or too large ones."""
-    own = model.network.part(parts(splits, model.network.replicas)[split]) if model.network else None
+    own = model.network.select(network_slices(splits, model.network.replicas)[split]) if model.network else None
     if own is None or own.parameters.nbytes > MAX_WEIGHT_BYTES:
         return None
     return {"sizes": list(own.sizes), "parameters": encode_array(own.parameters)}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from kdlib.io.errors import UserError
-from kdlib.learning.checkpoints import code_digest
+from kdlib.learning.checkpoints import code_fingerprint
 
 CONNECT_TIMEOUT = 5  # s, timeout for the scheduler's answer and for its first worker
 NO_DASK = "execution.cluster: needs Dask: pip install -r requirements-cluster.txt"
@@ -21,7 +21,7 @@ OTHER_CODE = "execution.cluster: {} lacks kdlib as it is here ({}); install the 
 @functools.cache
 def versions() -> dict[str, str]:
     """Return what must be the same in all processes, {name: version}; for kdlib it is a digest of the code."""
-    return {"NumPy": np.__version__, "kdlib": code_digest()[:12]}
+    return {"NumPy": np.__version__, "kdlib": code_fingerprint()[:12]}
 
 
 def check_versions(where: str, theirs: dict[str, str] | Exception, ours: dict[str, str]) -> None:

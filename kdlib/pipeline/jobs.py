@@ -9,16 +9,16 @@ from tqdm import tqdm
 
 from kdlib.backends.arithmetic import ARITHMETICS
 from kdlib.backends.context import Context
-from kdlib.backends.ranks import Alone
+from kdlib.backends.ranks import SingleRank
 from kdlib.backends.threads import Threads
 from kdlib.data.dataset import Dataset
 from kdlib.io.errors import UserError
-from kdlib.learning.augmentation import extended
+from kdlib.learning.augmentation import with_views
 from kdlib.learning.checkpoints import Checkpoint
 from kdlib.learning.model_file import Model, save_model, split_logits
 from kdlib.learning.network import Network
 from kdlib.learning.recipe import Recipe
-from kdlib.learning.sweeps import Sweep, joined
+from kdlib.learning.sweeps import Sweep, concat_networks
 from kdlib.learning.training import CURVES
 from kdlib.pipeline import workers
 from kdlib.pipeline.objective_specs import DistillationTargets, LabelTargets
@@ -95,7 +95,7 @@ def with_augmented_views(section: str, params: Params, dataset: Dataset, context
         raise UserError(f"{section}.augment: got {augment}, but the dataset has no images; set null")
     if max(augment.shift, augment.elastic) >= min(shape):
         raise UserError(f"{section}.augment: got {augment}, but the images are {shape}; lower it, or set null")
-    return extended(dataset, augment.to_views(), params.seed, Threads(context.threads))
+    return with_views(dataset, augment.to_views(), params.seed, Threads(context.threads))
 
 
 def labeled_only(dataset: Dataset, transfer: list[np.ndarray], recipe: Recipe) -> tuple[list[np.ndarray], list[Recipe]]:
@@ -115,7 +115,7 @@ def labeled_only(dataset: Dataset, transfer: list[np.ndarray], recipe: Recipe) -
     recipes : list of S Recipe
     """
     rows = [dataset.with_label(of, split) for split, of in enumerate(transfer)]
-    return rows, [recipe.lengthened(len(of), len(own)) for of, own in zip(transfer, rows, strict=True)]
+    return rows, [recipe.with_equal_steps(len(of), len(own)) for of, own in zip(transfer, rows, strict=True)]
 
 
 def transfer_sets(params: Params, dataset: Dataset) -> list[np.ndarray]:
@@ -211,7 +211,7 @@ def train_serially(
 
 
 def select_by_validation(
-    setup: TrainingSetup, dataset: Dataset, trained: dict[int, dict], log: logging.Logger, ranks: Alone
+    setup: TrainingSetup, dataset: Dataset, trained: dict[int, dict], log: logging.Logger, ranks: SingleRank
 ) -> Model:
     """Select one setting per split by validation loss.
 
@@ -223,7 +223,7 @@ def select_by_validation(
     trained : dict
         As `merge_units` returned it; it is emptied.
     log : logging.Logger
-    ranks : Alone or Ranks
+    ranks : SingleRank or Ranks
         Only the first one computes the logits that are saved.
 
     Returns
@@ -244,7 +244,7 @@ def select_by_validation(
         losses.append(own["loss"].reshape(-1, job.replicas))
         accuracies.append(own["accuracy"].reshape(-1, job.replicas))
     sweep = Sweep(job.settings, np.stack(losses), np.stack(accuracies))
-    network, curve = joined(networks, curves, sweep.chosen(), job.replicas)
+    network, curve = concat_networks(networks, curves, sweep.chosen(), job.replicas)
     sizes = "-".join(map(str, network.sizes))
     log.info("%d x %s, %d epochs", sweep.loss.size, sizes, max(recipe.epochs for recipe in job.recipes))
     logits = split_logits(network, dataset) if job.keeps_logits and ranks.first else None

@@ -11,7 +11,7 @@ import numpy as np
 
 from kdlib.backends.ranks import Ranks
 from kdlib.io.errors import UserError
-from kdlib.learning.checkpoints import alike, code_digest
+from kdlib.learning.checkpoints import check_same_on_all_ranks, code_fingerprint
 
 MPI_SIZE_VARIABLES = "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"  # MPICH and Open MPI set one to the number of ranks
 MAX_CORES = 4096  # of a machine; cores with larger numbers share the entries of smaller ones
@@ -125,7 +125,9 @@ class MPIRanks(Ranks):
 
     def check(self) -> None:
         """Compare the versions of all ranks. Raises UserError if they differ."""
-        alike(self, "the ranks' versions", f"NumPy {np.__version__}, kdlib's code {code_digest()[:12]}")
+        check_same_on_all_ranks(
+            self, "the ranks' versions", f"NumPy {np.__version__}, kdlib's code {code_fingerprint()[:12]}"
+        )
 
     def finish(self) -> None:
         """Wait, without a timeout, for the first rank, which writes what was trained."""

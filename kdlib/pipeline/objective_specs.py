@@ -7,8 +7,8 @@ import numpy as np
 
 from kdlib.backends.arithmetic import Arithmetic
 from kdlib.learning.labels import smooth_labels
-from kdlib.learning.lazy_targets import each, taught
-from kdlib.learning.objectives import SETTING, CrossEntropy, Distillation
+from kdlib.learning.lazy_targets import map_rows, teacher_targets
+from kdlib.learning.objectives import SETTING_CONSTRAINTS, CrossEntropy, Distillation
 
 
 def one_per_run(values: Sequence) -> Sequence:
@@ -60,7 +60,7 @@ class LabelTargets:
         -------
         CrossEntropy
         """
-        smooth = each(one_hot, lambda t: smooth_labels(t, self.smoothing), ["smooth", self.smoothing])
+        smooth = map_rows(one_hot, lambda t: smooth_labels(t, self.smoothing), ["smooth", self.smoothing])
         return CrossEntropy(smooth, self.arithmetic)
 
 
@@ -90,6 +90,6 @@ class DistillationTargets:
 
     def objective(self, one_hot: np.ndarray, splits: Sequence[int], settings: Mapping[str, Sequence]) -> Distillation:
         """Build the objective of a stack of students. Parameters as of `LabelTargets.objective`."""
-        logits = taught(self.logits, self.rows, splits, self.digest)
-        swept = {name: one_per_run(settings[name] * len(splits)) for name in SETTING}
+        logits = teacher_targets(self.logits, self.rows, splits, self.digest)
+        swept = {name: one_per_run(settings[name] * len(splits)) for name in SETTING_CONSTRAINTS}
         return Distillation(one_hot, logits, self.arithmetic, **swept, **self.options)

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from kdlib.backends.arithmetic import ARITHMETICS
-from kdlib.backends.ranks import Alone
+from kdlib.backends.ranks import SingleRank
 from kdlib.data.dataset import Dataset
 from kdlib.learning.budget import estimate
-from kdlib.learning.inputs import CROWDING, outlying
+from kdlib.learning.inputs import MAX_OUTLIER_RATIO, find_outlier
 from kdlib.pipeline import workers
 from kdlib.pipeline.work_units import TrainingSetup, WorkUnit, cut_into_units, has_unit_checkpoints
 
 
-def plan_units(setup: TrainingSetup, ranks: Alone) -> list[WorkUnit]:
+def plan_units(setup: TrainingSetup, ranks: SingleRank) -> list[WorkUnit]:
     """Group the splits of a training into stacks, log what each stack needs, and warn of outliers.
 
     Splits with equal numbers of rows and equal recipes are one stack. A stack is cut into smaller units if workers are
@@ -23,7 +23,7 @@ def plan_units(setup: TrainingSetup, ranks: Alone) -> list[WorkUnit]:
     Parameters
     ----------
     setup : TrainingSetup
-    ranks : Alone or Ranks
+    ranks : SingleRank or Ranks
 
     Returns
     -------
@@ -43,7 +43,7 @@ def plan_units(setup: TrainingSetup, ranks: Alone) -> list[WorkUnit]:
         stacks.setdefault((len(own), recipe), []).append(split)
     units = []
     apart = workers.are_used(params) or (ranks.first and params.checkpoint and has_unit_checkpoints(job.path))
-    apart = bool(ranks.told(np.array([bool(apart)]))[0])  # all ranks follow the first, which has the files
+    apart = bool(ranks.broadcast(np.array([bool(apart)]))[0])  # all ranks follow the first, which has the files
     for (rows, recipe), splits in stacks.items():
         settings = range(len(job.settings["learning_rate"]))
         replicas = range(job.replicas)
@@ -74,10 +74,10 @@ def warn_of_outliers(x: np.ndarray, dataset: Dataset, log: logging.Logger) -> No
         Names the feature.
     log : logging.Logger
     """
-    if found := outlying(x):
+    if found := find_outlier(x):
         minmax = found[1] <= 1  # standardized inputs have a magnitude above 1
         log.warning(
             "feature %s: its largest scaled value, %g, is over %d times as large as a usual feature's; in such rows the"
             " other features are lost: mend the value, or set prepare.scaling: %s",
-            dataset.feature_names[found[0]], found[1], CROWDING, "standard" if minmax else "minmax",
+            dataset.feature_names[found[0]], found[1], MAX_OUTLIER_RATIO, "standard" if minmax else "minmax",
         )  # fmt: skip

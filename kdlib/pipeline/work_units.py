@@ -11,16 +11,16 @@ import numpy as np
 
 from kdlib.backends.arithmetic import ARITHMETICS
 from kdlib.backends.context import Context
-from kdlib.backends.ranks import ALONE, Alone
+from kdlib.backends.ranks import SINGLE_RANK, SingleRank
 from kdlib.data.dataset import Dataset
 from kdlib.io.atomic import file_lock
-from kdlib.learning.checkpoints import Checkpoint, digest
-from kdlib.learning.lazy_targets import of_rows, one_hot
+from kdlib.learning.checkpoints import Checkpoint, run_fingerprint
+from kdlib.learning.lazy_targets import one_hot, one_hot_of_split
 from kdlib.learning.network import Network, multiply_adds
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import CURVES, train
 from kdlib.learning.validation import validate
-from kdlib.numerics.streams import REPLICAS, Streams
+from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
 from kdlib.pipeline.schema import Params
 
 STEP_PRODUCTS = 1 << 20  # products in a step; with more, networks side by side are no faster than one by one
@@ -81,7 +81,7 @@ class TrainingSetup:
         job = self.job
         params = self.params
         of_job = [job.section, job.rows, job.objective_spec, type(job.objective_spec).__name__, job.settings]
-        return digest([of_job, params.seed, params.arithmetic, self.dataset.digest])
+        return run_fingerprint([of_job, params.seed, params.arithmetic, self.dataset.digest])
 
 
 def cut_into_units(setup: TrainingSetup, stack: WorkUnit) -> list[WorkUnit]:
@@ -143,15 +143,17 @@ def train_unit(
     splits = unit.splits
     x = [dataset.scaled(job.rows[split], split) for split in splits]
     held_out = [dataset.rows("validation", split) for split in splits]
-    validation = [(dataset.scaled(r, s), of_rows(dataset, r, s)) for r, s in zip(held_out, splits, strict=True)]
+    validation = [
+        (dataset.scaled(r, s), one_hot_of_split(dataset, r, s)) for r, s in zip(held_out, splits, strict=True)
+    ]
     settings = {name: tuple(values[k] for k in unit.settings) for name, values in job.settings.items()}
     rates = settings["learning_rate"]
     recipe = replace(unit.recipe, learning_rate=rates * len(splits) if len(rates) > 1 else rates[0])
-    replicas = [split * REPLICAS + k for split in splits for _ in unit.settings for k in unit.replicas]
+    replicas = [split * REPLICAS_PER_SPLIT + k for split in splits for _ in unit.settings for k in unit.replicas]
     objective = job.objective_spec.objective(one_hot(dataset, job.rows, splits), splits, settings)
     streams = Streams(params.seed, job.section, tuple(replicas))
-    survive = len(job.settings["learning_rate"]) > 1  # a sweep goes on when some of its settings diverge
-    network, curve = train(x, objective, recipe, validation, streams, progress, checkpoint, survive, context)
+    allow_divergence = len(job.settings["learning_rate"]) > 1  # a sweep goes on when some of its settings diverge
+    network, curve = train(x, objective, recipe, validation, streams, progress, checkpoint, allow_divergence, context)
     with np.errstate(all="ignore"):
         loss, accuracy = validate(network, validation, context.ranks)
     return {"parameters": network.parameters, "loss": loss, "accuracy": accuracy, **curve}
@@ -194,7 +196,7 @@ class FinishedUnit:
         What `train_unit` returned when the unit was trained; None if there is no such file.
     """
 
-    def __init__(self, setup: TrainingSetup, unit: WorkUnit, ranks: Alone = ALONE):
+    def __init__(self, setup: TrainingSetup, unit: WorkUnit, ranks: SingleRank = SINGLE_RANK):
         path = f"{setup.job.path}{unit.suffix}"
         self._epochs = unit.recipe.epochs
         self._file = Checkpoint(f"{path}.trained", 1, ranks)

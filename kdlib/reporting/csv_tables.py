@@ -10,10 +10,10 @@ from kdlib.evaluation.heldout import NETWORKS, HeldoutLogits
 from kdlib.evaluation.intervals import wilson_interval
 from kdlib.evaluation.statistics import mean_and_std, mean_and_std_over_splits
 from kdlib.learning.model_file import Model
-from kdlib.learning.objectives import SETTING
+from kdlib.learning.objectives import SETTING_CONSTRAINTS
 from kdlib.numerics import exact
 
-SETTING_COLUMNS = (*SETTING, "learning_rate")  # columns of a setting
+SETTING_COLUMNS = (*SETTING_CONSTRAINTS, "learning_rate")  # columns of a setting
 
 
 def mean_and_std_by_epoch(curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

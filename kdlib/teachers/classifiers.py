@@ -16,7 +16,7 @@ from kdlib.backends.threads import CORES, Threads
 from kdlib.data.dataset import Dataset
 from kdlib.data.mapped_rows import equal_rows
 from kdlib.io.errors import UserError
-from kdlib.numerics.streams import REPLICAS, stream
+from kdlib.numerics.streams import REPLICAS_PER_SPLIT, stream
 from kdlib.teachers.calibration import fit_temperature
 from kdlib.teachers.folds import assign_folds, folds_by_split, rows_to_fit
 from kdlib.teachers.smoothing import check_probabilities, smoothed_log_probabilities
@@ -248,7 +248,7 @@ def predict_out_of_fold(
         predicted = np.flatnonzero(fold == k)
         training = rows_to_fit(fold, k, n_folds)
         if len(predicted) or k == n_folds:
-            model = fit_classifier(classifier, x[training], y[training], split * REPLICAS + k, seed, n_folds)
+            model = fit_classifier(classifier, x[training], y[training], split * REPLICAS_PER_SPLIT + k, seed, n_folds)
         if len(predicted):
             logits[predicted] = smoothed_log_probabilities(
                 predict_probabilities(model, x[predicted], classes), examples

@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from kdlib.backends.numba_backend import updates
-from kdlib.backends.numba_backend.layers import NO_TABLE, Mirrored, Passes
+from kdlib.backends.numba_backend.layers import NO_TABLE, Passes, SnappedWeightArrays
 from kdlib.backends.numba_backend.passes import product as compiled_product
 from kdlib.backends.numba_backend.row_loops import gather_rows, snap_rows
 from kdlib.backends.numba_backend.scalars import exact_exp, fast_exp
-from kdlib.backends.numba_backend.softmax import shifting, softening
+from kdlib.backends.numba_backend.softmax import make_log_softmax_loop, make_softmax_gradient_loop
 from kdlib.backends.numba_backend.steps import Steps
 from kdlib.backends.numpy_backend import NumpyBackend, flush_to_zero
 from kdlib.backends.threads import Threads
 from kdlib.numerics import exact
-from kdlib.numerics.grids import PART, Grid
+from kdlib.numerics.grids import MAX_TERMS, Grid
 
 ONE = np.ones(1)
 
@@ -25,7 +25,7 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Do `kdlib.numerics.grids.product`, one matrix after another."""
     out = np.empty((*a.shape[:2], b.shape[2]), np.float32)
     for k in range(len(a)):
-        compiled_product(a[k], b[k], out[k], PART)
+        compiled_product(a[k], b[k], out[k], MAX_TERMS)
     return out
 
 
@@ -43,7 +43,7 @@ class NumbaBackend(NumpyBackend):
 
     def __init__(self, threads: Threads):
         self.threads = threads
-        self._mirrored = weakref.WeakKeyDictionary()  # by layers
+        self._snapped = weakref.WeakKeyDictionary()  # by layers
 
     def gather(
         self,
@@ -64,16 +64,18 @@ class NumbaBackend(NumpyBackend):
         unit = np.empty((*x.shape[:-1], 1), np.float32)
         flat = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
         arguments = flat, grid.anchors, grid.units, out.reshape(flat.shape), unit.reshape(-1)
-        self.threads.spread(snap_rows, unit.size, x.size, *arguments)
+        self.threads.parallel_for(snap_rows, unit.size, x.size, *arguments)
         return unit
 
-    def shifted(
+    def log_softmax_parts(
         self, logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic
     ) -> tuple[np.ndarray, np.ndarray]:
         rows, t, exponential, anchor = _softmax_arguments(logits, temperature, arithmetic)
         out = np.empty_like(rows)
         totals = np.empty(len(rows), rows.dtype)
-        self.threads.spread(shifting(exponential), len(rows), rows.size, rows, t, anchor, out, totals)
+        self.threads.parallel_for(
+            make_log_softmax_loop(exponential), len(rows), rows.size, rows, t, anchor, out, totals
+        )
         return out.reshape(logits.shape), totals.reshape(*logits.shape[:-1], 1)
 
     def softmax_gradient(
@@ -83,19 +85,21 @@ class NumbaBackend(NumpyBackend):
         targets = targets if targets.shape == logits.shape else np.broadcast_to(targets, logits.shape)
         targets = np.ascontiguousarray(targets).reshape(rows.shape)
         gradient = np.empty_like(rows)
-        self.threads.spread(softening(exponential), len(rows), rows.size, rows, targets, t, anchor, gradient)
+        self.threads.parallel_for(
+            make_softmax_gradient_loop(exponential), len(rows), rows.size, rows, targets, t, anchor, gradient
+        )
         return gradient.reshape(logits.shape)
 
     def constrain(self, layers, max_norm: float) -> None:
         p = layers.parameters
-        mirrored = self._mirrored_of(layers, p)
-        count = len(self.threads.parts(p.shape[1], p.size))
+        snapped = self._snapped_of(layers)
+        count = len(self.threads.ranges(p.shape[1], p.size))
         sums = np.zeros((count, len(p), sum(layers.sizes[1:])))  # integers
-        calls = [(mirrored.values, mirrored.sizes, sums[k], k, count) for k in range(count)]
-        self.threads.together(updates.square_sums, calls)
+        calls = [(snapped.values, snapped.sizes, sums[k], k, count) for k in range(count)]
+        self.threads.run(updates.square_sums, calls)
         factors = max_norm / np.sqrt(functools.reduce(np.add, sums))  # no sum of squares rounds, in any order
         if (factors < 1).any():
-            self._change(updates.shrink, p, (np.minimum(factors, 1),), mirrored)
+            self._change(updates.shrink, p, (np.minimum(factors, 1),), snapped)
 
     def update(
         self,
@@ -109,8 +113,8 @@ class NumbaBackend(NumpyBackend):
         factors = np.empty((len(constants), len(p)), p.dtype)
         for row, value in zip(factors, constants.values(), strict=True):
             row[:] = value[:, 0] if isinstance(value, np.ndarray) else value
-        loop = updates.changing(rule, len(moments))
-        self._change(loop, p, (g, tuple(moments), factors), self._mirrored_of(layers, p))
+        loop = updates.make_update_loop(rule, len(moments))
+        self._change(loop, p, (g, tuple(moments), factors), self._snapped_of(layers))
         if flush is not None:
             for moment in moments:
                 flush_to_zero(moment, flush)
@@ -121,21 +125,21 @@ class NumbaBackend(NumpyBackend):
     def steps(self, layers, rows: int, rule: Callable, moments: Sequence[np.ndarray], logits_dtype: type) -> Steps:
         return Steps(self.threads, layers, rows, rule, moments, logits_dtype)
 
-    def _mirrored_of(self, layers, p):
-        if not layers:
-            return Mirrored(None, p)
-        if layers not in self._mirrored:
-            self._mirrored[layers] = Mirrored(layers, p)
-        return self._mirrored[layers]
+    def _snapped_of(self, layers):
+        if layers not in self._snapped:
+            self._snapped[layers] = SnappedWeightArrays(layers)
+        return self._snapped[layers]
 
-    def _change(self, loop, p, arguments, mirrored):
+    def _change(self, loop, p, arguments, snapped):
         """Run a loop of `updates` that changes p, in threads; then update the grids of the snapped weights."""
-        count = len(self.threads.parts(p.shape[1], p.size))
-        tops = np.zeros((count, len(p), mirrored.widths), np.int32)
-        arguments = p, *arguments, mirrored.sizes, mirrored.values, mirrored.anchor
-        self.threads.together(loop, [(*arguments, tops[k], k, count) for k in range(count)])
-        if mirrored.widths:
-            updates.settle(p, mirrored.sizes, mirrored.values, mirrored.anchor, mirrored.unit, *mirrored.tables, tops)
+        count = len(self.threads.ranges(p.shape[1], p.size))
+        column_maxima = np.zeros((count, len(p), snapped.widths), np.int32)
+        arguments = p, *arguments, snapped.sizes, snapped.values, snapped.anchor
+        self.threads.run(loop, [(*arguments, column_maxima[k], k, count) for k in range(count)])
+        if snapped.widths:
+            updates.update_grids(
+                p, snapped.sizes, snapped.values, snapped.anchor, snapped.unit, *snapped.tables, column_maxima
+            )
 
 
 def _softmax_arguments(logits, temperature, arithmetic):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kdlib.backends.numba_backend.passes import backward, forward
-from kdlib.numerics.grids import PART
+from kdlib.numerics.grids import MAX_TERMS
 
 # What compiled code takes in place of None.
 NO_TABLE = np.empty(0, np.float32)
@@ -18,9 +18,9 @@ def _tables(layers, name, index):
     return tuple(getattr(dense.grids[index], name) if dense.grids else NO_TABLE for dense in layers.dense)
 
 
-def _mirrors(layers, name):
+def _snapped(layers, name):
     """Return the "anchor" or "unit" (R, m) of each layer's snapped weights; empty in plain float32."""
-    return tuple(getattr(dense.mirror, name)[:, 0] if dense.grids else NO_UNIT for dense in layers.dense)
+    return tuple(getattr(dense.product_weights, name)[:, 0] if dense.grids else NO_UNIT for dense in layers.dense)
 
 
 class Passes:
@@ -35,17 +35,17 @@ class Passes:
             return tuple(np.empty((replicas, rows, width), np.float32) for width in widths)
 
         self.sizes = np.array(sizes)
-        self.flat = (layers.parameters, layers.mirrored)
+        self.flat = (layers.parameters, layers.flat_product_weights)
         self.gradient = layers.gradient
-        self.part = PART if snaps else max(*sizes, rows)
+        self.max_terms = MAX_TERMS if snaps else max(*sizes, rows)
         self.z = buffers(sizes[1:])
         self.deltas = buffers(sizes[1:])
         self.operands = buffers(sizes[1:-1]) if snaps else self.z[:-1]
         self.scales = tuple(np.empty(a.shape[:2], np.float32) if snaps else NO_UNIT for a in self.operands)
         self.scaled = buffers(sizes[1:]) if snaps else self.deltas
-        self.units = _mirrors(layers, "unit")
-        self.of_operand = tuple(_tables(layers, name, 0) for name in ("anchors", "units"))
-        self.of_errors = tuple(_tables(layers, "anchors", index) for index in (2, 3, 4))
+        self.units = _snapped(layers, "unit")
+        self.operand_tables = tuple(_tables(layers, name, 0) for name in ("anchors", "units"))
+        self.error_anchors = tuple(_tables(layers, "anchors", index) for index in (2, 3, 4))
 
     def forward(self, operand: tuple[np.ndarray, np.ndarray | None], masks: Sequence[np.ndarray | None]) -> np.ndarray:
         """Return the logits (R, rows, classes) of the operand of the first layer.
@@ -55,7 +55,7 @@ class Passes:
         values, unit = operand
         self._inputs = (values, *self.operands), (NO_UNIT if unit is None else unit[..., 0], *self.scales)
         self._masks = tuple(NO_MASK if mask is None else mask for mask in (*masks, None))
-        forward(self.sizes, *self.flat, *self._inputs, self.z, self._masks, *self.of_operand, self.part)
+        forward(self.sizes, *self.flat, *self._inputs, self.z, self._masks, *self.operand_tables, self.max_terms)
         return self.z[-1]
 
     def backward(self, delta: np.ndarray) -> None:
@@ -71,27 +71,19 @@ class Passes:
             self.deltas,
             self.scaled,
             self.units,
-            self.of_errors,
-            self.part,
+            self.error_anchors,
+            self.max_terms,
         )
 
 
-class Mirrored:
-    """What an update takes of `Layers`: their sizes and their snapped weights.
+class SnappedWeightArrays:
+    """What an update takes of `Layers`: their sizes and their snapped weights."""
 
-    Parameters
-    ----------
-    layers : Layers or None
-        None for an array of parameters without layers, whose weights nothing snaps.
-    parameters : np.ndarray
-        (R, P).
-    """
-
-    def __init__(self, layers, parameters: np.ndarray):
-        snaps = layers is not None and bool(layers.dense[0].grids)
-        self.sizes = np.array(layers.sizes if layers else (parameters.shape[1] - 1, 1))
+    def __init__(self, layers):
+        snaps = bool(layers.dense[0].grids)
+        self.sizes = np.array(layers.sizes)
         self.widths = self.sizes[1:].sum() if snaps else 0  # integers
-        self.values = layers.mirrored if snaps else parameters
-        self.anchor = _mirrors(layers, "anchor") if snaps else (NO_UNIT,)
-        self.unit = _mirrors(layers, "unit") if snaps else (NO_UNIT,)
+        self.values = layers.flat_product_weights
+        self.anchor = _snapped(layers, "anchor") if snaps else (NO_UNIT,)
+        self.unit = _snapped(layers, "unit") if snaps else (NO_UNIT,)
         self.tables = [_tables(layers, name, 1) for name in ("anchors", "units")] if snaps else []

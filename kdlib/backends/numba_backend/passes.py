@@ -5,23 +5,30 @@ Lists of arrays are tuples with one array for each layer. Names in all functions
 - sizes: (layers + 1,), the widths.
 - p, w, g: the parameters, the snapped weights that the products use, and the gradient, each (R, P).
 - anchors, units: the tables of a `Grid`; empty in plain float32.
-- part: the longest sum, see `kdlib.numerics.grids.product`.
+- max_terms: of the longest sum, see `kdlib.numerics.grids.product`.
 """
 
 import numpy as np
 
-from kdlib.backends.numba_backend.row_loops import activate, add, pass_on, scale_columns, scale_rows, sum_columns
+from kdlib.backends.numba_backend.row_loops import (
+    add,
+    hidden_forward,
+    relu_backward,
+    scale_columns,
+    scale_rows,
+    sum_columns,
+)
 from kdlib.backends.numba_backend.scalars import jit
 
 
 @jit
-def product(a, b, out, part):
+def product(a, b, out, max_terms):
     """Store a b in `out`, as `kdlib.numerics.grids.product`."""
     inner = a.shape[1]
-    if inner <= part:
+    if inner <= max_terms:
         np.dot(a, b, out)
         return
-    parts = -(-inner // part)
+    parts = -(-inner // max_terms)
     for k in range(parts):
         start, end = inner * k // parts, inner * (k + 1) // parts
         left, right = np.ascontiguousarray(a[:, start:end]), np.ascontiguousarray(b[start:end])
@@ -32,16 +39,16 @@ def product(a, b, out, part):
 
 
 @jit
-def product_of_transposed(a, b, out, part):
+def product_of_transposed(a, b, out, max_terms):
     """Store a b^T in `out`.
 
     Columns of b are copied before the transposition: that copies whole runs of each row, not single numbers.
     """
     inner = a.shape[1]
-    if inner <= part:
+    if inner <= max_terms:
         np.dot(a, b.T, out)
         return
-    parts = -(-inner // part)
+    parts = -(-inner // max_terms)
     for k in range(parts):
         start, end = inner * k // parts, inner * (k + 1) // parts
         left, right = np.ascontiguousarray(a[:, start:end]), np.ascontiguousarray(b[:, start:end]).T
@@ -65,7 +72,7 @@ def weights_of(flat, replica, start, inner, width):
 
 
 @jit
-def forward(sizes, p, w, operands, scales, z, masks, anchors, units, part):
+def forward(sizes, p, w, operands, scales, z, masks, anchors, units, max_terms):
     """Compute the products z of all layers, and their operands.
 
     operands, scales: the values and units of each layer's operand. The first one is given; the others are written.
@@ -75,18 +82,18 @@ def forward(sizes, p, w, operands, scales, z, masks, anchors, units, part):
         inner, width = sizes[k], sizes[k + 1]
         bias = start + inner * width
         for r in range(len(p)):
-            product(operands[k][r], weights_of(w, r, start, inner, width), z[k][r], part)
+            product(operands[k][r], weights_of(w, r, start, inner, width), z[k][r], max_terms)
             if k == last:
                 add(z[k][r], p[r, bias : bias + width])
             else:
                 mask = masks[k][min(r, len(masks[k]) - 1)]
                 out, scale = operands[k + 1][r], scales[k + 1][min(r, len(scales[k + 1]) - 1)]
-                activate(z[k][r], p[r, bias : bias + width], mask, anchors[k + 1], units[k + 1], out, scale)
+                hidden_forward(z[k][r], p[r, bias : bias + width], mask, anchors[k + 1], units[k + 1], out, scale)
         start = bias + width
 
 
 @jit
-def backward(sizes, w, g, operands, scales, z, masks, deltas, scaled, weight_units, tables, part):
+def backward(sizes, w, g, operands, scales, z, masks, deltas, scaled, weight_units, tables, max_terms):
     """Compute the gradient g.
 
     deltas: the last one is given; the others are written. scaled: buffers. tables: the anchors of δ for the gradients
@@ -99,14 +106,14 @@ def backward(sizes, w, g, operands, scales, z, masks, deltas, scaled, weight_uni
         start = bias - inner * width
         for r in range(len(g)):
             delta, errors = deltas[k][r], scaled[k][r]
-            sum_columns(delta, for_biases[k], part, g[r, bias:end])
+            sum_columns(delta, for_biases[k], max_terms, g[r, bias:end])
             if snaps:
                 scale_columns(delta, scales[k][r], for_weights[k], errors)
-            product(operands[k][r].T, errors, weights_of(g, r, start, inner, width), part)
+            product(operands[k][r].T, errors, weights_of(g, r, start, inner, width), max_terms)
             if k > 0:
                 if snaps:
                     scale_rows(delta, weight_units[k][r], for_inputs[k], errors)
                 below, mask = deltas[k - 1][r], masks[k - 1][min(r, len(masks[k - 1]) - 1)]
-                product_of_transposed(errors, weights_of(w, r, start, inner, width), below, part)
-                pass_on(below, z[k - 1][r], mask)
+                product_of_transposed(errors, weights_of(w, r, start, inner, width), below, max_terms)
+                relu_backward(below, z[k - 1][r], mask)
         end = start

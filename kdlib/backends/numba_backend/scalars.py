@@ -12,7 +12,7 @@ from numba.extending import overload
 
 from kdlib.numerics import elementary
 
-MAGNITUDE = np.int32(0x7FFFFFFF)  # all bits of a float32 but the sign
+MAGNITUDE_BITS = np.int32(0x7FFFFFFF)  # all bits of a float32 but the sign
 
 jit = numba.njit(nogil=True, error_model="numpy")
 exact_exp = jit(elementary.exp)
@@ -33,18 +33,18 @@ def snapped(x, anchor):
 @jit
 def magnitude(x):
     """Return the bits of |x|, float32, as an integer."""
-    return np.int32(np.float32(x).view(np.int32) & MAGNITUDE)
+    return np.int32(np.float32(x).view(np.int32) & MAGNITUDE_BITS)
 
 
 @jit
-def field(magnitude):
+def table_index(magnitude):
     """Return the index of a magnitude, given as bits, in the tables of a `Grid`."""
-    place = (magnitude - 1) >> 23
-    return place if place >= 0 else 256
+    index = (magnitude - 1) >> 23
+    return index if index >= 0 else 256
 
 
-LOWEST = 1078  # minus the lowest exponent
-_EXPONENTS = np.arange(-LOWEST, 1027)
+EXPONENT_OFFSET = 1078  # minus the lowest exponent
+_EXPONENTS = np.arange(-EXPONENT_OFFSET, 1027)
 _FIRST = np.ldexp(1.0, _EXPONENTS >> 1)
 _SECOND = np.ldexp(1.0, _EXPONENTS - (_EXPONENTS >> 1))
 
@@ -52,8 +52,8 @@ _SECOND = np.ldexp(1.0, _EXPONENTS - (_EXPONENTS >> 1))
 @overload(elementary.scaled)
 def _scaled(p, e):
     def by_tables(p, e):
-        place = min(max(e + LOWEST, 0), _FIRST.size - 1)  # NaN may have any e
-        return p * _FIRST[place] * _SECOND[place]
+        index = min(max(e + EXPONENT_OFFSET, 0), _FIRST.size - 1)  # NaN may have any e
+        return p * _FIRST[index] * _SECOND[index]
 
     return by_tables
 

@@ -14,22 +14,22 @@ from kdlib.backends.numba_backend.scalars import jit, snapped
 @jit
 def shift_row(row, t, out):
     """Store (z - max z) / T in `out`."""
-    top = row[0]
+    largest = row[0]
     for j in range(row.size):
-        top = np.maximum(top, row[j])
+        largest = np.maximum(largest, row[j])
     for j in range(row.size):
-        out[j] = (row[j] - top) / t
+        out[j] = (row[j] - largest) / t
 
 
 @functools.cache
-def shifting(exponential: Callable) -> Callable:
-    """Return the compiled loop of `numpy_backend.shifted`, over the rows from `first` to `last`."""
+def make_log_softmax_loop(exponential: Callable) -> Callable:
+    """Return the compiled loop of `numpy_backend.log_softmax_parts`, over the rows from `first` to `last`."""
 
     @jit
     def shift(z, temperature, anchor, out, totals, first, last):
-        each = len(z) // len(temperature)
+        rows_per_temperature = len(z) // len(temperature)
         for i in range(first, last):
-            shift_row(z[i], temperature[i // each], out[i])
+            shift_row(z[i], temperature[i // rows_per_temperature], out[i])
             totals[i] = z.dtype.type(0)
             for j in range(z.shape[1]):
                 totals[i] += snapped(exponential(out[i, j]), anchor)
@@ -38,14 +38,14 @@ def shifting(exponential: Callable) -> Callable:
 
 
 @functools.cache
-def softening(exponential: Callable) -> Callable:
+def make_softmax_gradient_loop(exponential: Callable) -> Callable:
     """Return the compiled loop of `numpy_backend.softmax_gradient`, over the rows from `first` to `last`."""
 
     @jit
     def soften(z, targets, temperature, anchor, out, first, last):
-        each = len(z) // len(temperature)
+        rows_per_temperature = len(z) // len(temperature)
         for i in range(first, last):
-            result, target, t, total = out[i], targets[i], temperature[i // each], z.dtype.type(0)
+            result, target, t, total = out[i], targets[i], temperature[i // rows_per_temperature], z.dtype.type(0)
             shift_row(z[i], t, result)
             for j in range(result.size):
                 result[j] = exponential(result[j])

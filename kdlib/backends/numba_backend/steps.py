@@ -5,18 +5,18 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from kdlib.backends.numba_backend.layers import NO_MASK, NO_TABLE, Mirrored, Passes
+from kdlib.backends.numba_backend.layers import NO_MASK, NO_TABLE, Passes, SnappedWeightArrays
 from kdlib.backends.numba_backend.passes import backward, forward
 from kdlib.backends.numba_backend.row_loops import gather_rows
 from kdlib.backends.numba_backend.scalars import exact_exp, fast_exp, jit, snapped
-from kdlib.backends.numba_backend.softmax import softening
-from kdlib.backends.numba_backend.updates import changing, settle
+from kdlib.backends.numba_backend.softmax import make_softmax_gradient_loop
+from kdlib.backends.numba_backend.updates import make_update_loop, update_grids
 from kdlib.backends.threads import Threads
 from kdlib.numerics import exact
 
 
 @functools.cache
-def stepping(rule: Callable, moments: int, exponential: Callable) -> Callable:
+def make_step_loop(rule: Callable, moments: int, exponential: Callable) -> Callable:
     """Return the compiled loop over the steps of one network.
 
     Parameters
@@ -28,23 +28,23 @@ def stepping(rule: Callable, moments: int, exponential: Callable) -> Callable:
     exponential : callable
         `exact_exp` or `fast_exp`.
     """
-    soften = softening(exponential)
-    change = changing(rule, moments)
+    soften = make_softmax_gradient_loop(exponential)
+    change = make_update_loop(rule, moments)
 
     @jit
     def step_after_step(data, network, passes, grids, loss, optimizer):
         """Take the steps. `Steps` makes the tuples. All arrays of the network have a first axis of length 1."""
         (x, order, offset, scale), (sizes, p, w, g, moments) = data, network
         unit, operands, scales, z, masks, deltas, scaled = passes
-        anchors, units, weight_units, of_errors, part = grids
+        anchors, units, weight_units, error_anchors, max_terms = grids
         logits, targets, temperatures, weights, unit_anchor = loss
-        factors, flush, mirror_anchor, mirror_unit, mirror_anchors, mirror_units, tops = optimizer
+        factors, flush, snapped_anchor, snapped_unit, snapped_anchors, snapped_units, column_maxima = optimizer
         rows, last = z[-1].shape[1], deltas[-1][0]
         term, count = np.empty((rows, last.shape[1]), logits.dtype), logits.dtype.type(rows)
         for step in range(len(factors)):
             a, b = step * rows, (step + 1) * rows
             gather_rows(x, order[:, a:b], offset, scale, anchors[0], units[0], operands[0], unit)
-            forward(sizes, p, w, operands, scales, z, masks, anchors, units, part)
+            forward(sizes, p, w, operands, scales, z, masks, anchors, units, max_terms)
             logits[a:b], gradient = z[-1][0], np.zeros_like(term)
             for k in range(len(targets)):
                 soften(logits[a:b], targets[k][a:b], temperatures[k : k + 1], unit_anchor, term, 0, rows)
@@ -52,11 +52,11 @@ def stepping(rule: Callable, moments: int, exponential: Callable) -> Callable:
             for i in range(rows):
                 for j in range(last.shape[1]):
                     last[i, j] = gradient[i, j] / count
-            backward(sizes, w, g, operands, scales, z, masks, deltas, scaled, weight_units, of_errors, part)
-            change(p, g, moments, factors[step], sizes, w, mirror_anchor, tops[0], 0, 1)
-            if tops.size:
-                settle(p, sizes, w, mirror_anchor, mirror_unit, mirror_anchors, mirror_units, tops)
-                tops[:] = 0
+            backward(sizes, w, g, operands, scales, z, masks, deltas, scaled, weight_units, error_anchors, max_terms)
+            change(p, g, moments, factors[step], sizes, w, snapped_anchor, column_maxima[0], 0, 1)
+            if column_maxima.size:
+                update_grids(p, sizes, w, snapped_anchor, snapped_unit, snapped_anchors, snapped_units, column_maxima)
+                column_maxima[:] = 0
             if flush[step] > 0:
                 for moment in moments:
                     for j in range(moment.shape[1]):
@@ -109,17 +109,17 @@ class Steps:
     ):
         self._threads = threads
         passes = Passes(layers, rows)
-        mirrored = Mirrored(layers, layers.parameters)
+        weight_arrays = SnappedWeightArrays(layers)
         networks = len(layers.parameters)
-        snaps = mirrored.widths > 0
-        self._run = stepping(rule, len(moments), exact_exp if snaps else fast_exp)
+        snaps = weight_arrays.widths > 0
+        self._run = make_step_loop(rule, len(moments), exact_exp if snaps else fast_exp)
         self._anchor = exact.unit_anchor(layers.sizes[-1]) if snaps else logits_dtype(0)
         values = np.empty((networks, rows, layers.sizes[0]), np.float32)
         unit = np.empty((networks, rows, 1), np.float32)
         operands = values, *passes.operands
         scales = unit[..., 0], *passes.scales
         masks = (NO_MASK,) * len(passes.z)
-        tables = mirrored.tables or [(NO_TABLE,) * len(passes.z)] * 2
+        tables = weight_arrays.tables or [(NO_TABLE,) * len(passes.z)] * 2
         self._networks = []
         for r in range(networks):
             network = (passes.sizes, *_of_network(r, (*passes.flat, layers.gradient)), _of_network(r, moments))
@@ -132,12 +132,12 @@ class Steps:
                 _of_network(r, passes.deltas),
                 _of_network(r, passes.scaled),
             )
-            grids = (*passes.of_operand, _of_network(r, passes.units), passes.of_errors, passes.part)
+            grids = (*passes.operand_tables, _of_network(r, passes.units), passes.error_anchors, passes.max_terms)
             snapped_weights = (
-                _of_network(r, mirrored.anchor),
-                _of_network(r, mirrored.unit),
+                _of_network(r, weight_arrays.anchor),
+                _of_network(r, weight_arrays.unit),
                 *tables,
-                np.zeros((1, 1, mirrored.widths), np.int32),
+                np.zeros((1, 1, weight_arrays.widths), np.int32),
             )
             self._networks.append((network, buffers, grids, snapped_weights))
 
@@ -181,6 +181,6 @@ class Steps:
                 )
 
         count = min(self._threads.available(), len(order))
-        self._threads.together(
+        self._threads.run(
             train_networks, [(len(order) * k // count, len(order) * (k + 1) // count) for k in range(count)]
         )

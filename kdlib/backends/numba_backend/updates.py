@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kdlib.backends.numba_backend.scalars import field, jit, magnitude, snapped
+from kdlib.backends.numba_backend.scalars import jit, magnitude, snapped, table_index
 
-CHUNK = 2048  # elements that all loops of an update go over while they are in the first cache
+L1_ELEMENTS = 2048  # elements that all loops of an update go over while they are in the first cache
 
 
 @functools.cache
-def changing(rule: Callable, moments: int) -> Callable:
+def make_update_loop(rule: Callable, moments: int) -> Callable:
     """Return the compiled loop of an optimizer's step.
 
     Parameters
@@ -28,44 +28,46 @@ def changing(rule: Callable, moments: int) -> Callable:
     Returns
     -------
     callable
-        `part` below. Its factors are the constants of the rule, (constants, R).
+        `update_loop` below. Its factors are the constants of the rule, (constants, R).
     """
     rule = jit(rule)
 
     @jit
-    def one(p, g, moments, factors, r, a, b):
+    def with_one_moment(p, g, moments, factors, r, a, b):
         p, g, v = p[r, a:b], g[r, a:b], moments[0][r, a:b]
         rate, momentum, decay = factors[0, r], factors[1, r], factors[2, r]
         for j in range(p.size):
             p[j], v[j] = rule(p[j], g[j], v[j], rate, momentum, decay)
 
     @jit
-    def two(p, g, moments, factors, r, a, b):
+    def with_two_moments(p, g, moments, factors, r, a, b):
         p, g, m, s = p[r, a:b], g[r, a:b], moments[0][r, a:b], moments[1][r, a:b]
-        rate, floor, beta_1, rest_1 = factors[0, r], factors[1, r], factors[2, r], factors[3, r]
-        beta_2, rest_2, decay = factors[4, r], factors[5, r], factors[6, r]
+        rate, scaled_epsilon, beta1, one_minus_beta1 = factors[0, r], factors[1, r], factors[2, r], factors[3, r]
+        beta2, one_minus_beta2, decay = factors[4, r], factors[5, r], factors[6, r]
         for j in range(p.size):
-            p[j], m[j], s[j] = rule(p[j], g[j], m[j], s[j], rate, floor, beta_1, rest_1, beta_2, rest_2, decay)
+            p[j], m[j], s[j] = rule(
+                p[j], g[j], m[j], s[j], rate, scaled_epsilon, beta1, one_minus_beta1, beta2, one_minus_beta2, decay
+            )
 
-    change = one if moments == 1 else two
+    change = with_one_moment if moments == 1 else with_two_moments
 
     @jit
-    def part(p, g, moments, factors, sizes, w, anchor, tops, k, count):
-        """Update one thread's part. tops: (R, all m) int32, where its columns' largest magnitudes are stored."""
+    def update_loop(p, g, moments, factors, sizes, w, anchor, column_maxima, k, count):
+        """Update one thread's part; store its columns' largest magnitudes in `column_maxima`, (R, all m) int32."""
         start, column = 0, 0
         for layer in range(len(sizes) - 1):
             inner, width = sizes[layer], sizes[layer + 1]
-            step, first, last = max(1, CHUNK // width), (inner + 1) * k // count, (inner + 1) * (k + 1) // count
+            step, first, last = max(1, L1_ELEMENTS // width), (inner + 1) * k // count, (inner + 1) * (k + 1) // count
             for r in range(len(p)):
                 for row in range(first, last, step):  # the last of all is the biases
                     a, b = start + row * width, start + min(row + step, last) * width
                     change(p, g, moments, factors, r, a, b)
-                    if tops.size:
+                    if column_maxima.size:
                         weights = min(b, start + inner * width)
-                        snap_chunk(p[r], w[r], a, weights, anchor[layer][r], tops[r, column : column + width])
+                        snap_chunk(p[r], w[r], a, weights, anchor[layer][r], column_maxima[r, column : column + width])
             start, column = start + (inner + 1) * width, column + width
 
-    return part
+    return update_loop
 
 
 @jit
@@ -85,7 +87,7 @@ def square_sums(w, sizes, sums, k, count):
 
 
 @jit
-def shrink(p, factors, sizes, w, anchor, tops, k, count):
+def shrink(p, factors, sizes, w, anchor, column_maxima, k, count):
     """Multiply the weights by the factors of their columns, (R, all m), in one thread's part."""
     start, column = 0, 0
     for layer in range(len(sizes) - 1):
@@ -97,37 +99,37 @@ def shrink(p, factors, sizes, w, anchor, tops, k, count):
                 weights = p[r, a:b]
                 for j in range(width):
                     weights[j] = weights[j] * own[j]
-                if tops.size:
-                    snap_chunk(p[r], w[r], a, b, anchor[layer][r], tops[r, column : column + width])
+                if column_maxima.size:
+                    snap_chunk(p[r], w[r], a, b, anchor[layer][r], column_maxima[r, column : column + width])
         start, column = start + (inner + 1) * width, column + width
 
 
 @jit
-def snap_chunk(p, w, a, b, anchor, top):
-    """Snap the columns a to b of the flat arrays, which are whole rows of weights, and update `top`."""
-    width = top.size
+def snap_chunk(p, w, a, b, anchor, largest):
+    """Snap the columns a to b of the flat arrays, which are whole rows of weights, and update `largest`."""
+    width = largest.size
     for start in range(a, b, width):
         here, out = p[start : start + width], w[start : start + width]
         for j in range(width):
-            top[j] = max(top[j], magnitude(here[j]))
+            largest[j] = max(largest[j], magnitude(here[j]))
             out[j] = snapped(here[j], anchor[j])
 
 
 @jit
-def settle(p, sizes, w, anchor, unit, anchors, units, tops):
-    """Set the grids of the snapped weights by `tops` (threads, R, all m). Snap columns again whose grid has moved."""
+def update_grids(p, sizes, w, anchor, unit, anchors, units, column_maxima):
+    """Set the snapped weights' grids by `column_maxima` (threads, R, all m); snap moved columns again."""
     start, column = 0, 0
     for layer in range(len(sizes) - 1):
         inner, width = sizes[layer], sizes[layer + 1]
         for r in range(len(p)):
             moved, count = np.empty(width, np.int64), 0
             for j in range(width):
-                top = tops[0, r, column + j]
-                for k in range(1, len(tops)):
-                    top = max(top, tops[k, r, column + j])
-                place = field(top)
-                if anchors[layer][place] != anchor[layer][r, j]:
-                    anchor[layer][r, j], unit[layer][r, j] = anchors[layer][place], units[layer][place]
+                largest = column_maxima[0, r, column + j]
+                for k in range(1, len(column_maxima)):
+                    largest = max(largest, column_maxima[k, r, column + j])
+                index = table_index(largest)
+                if anchors[layer][index] != anchor[layer][r, j]:
+                    anchor[layer][r, j], unit[layer][r, j] = anchors[layer][index], units[layer][index]
                     moved[count] = j
                     count += 1
             for row in range(inner if count else 0):

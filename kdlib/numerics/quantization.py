@@ -13,11 +13,11 @@ from kdlib.numerics import exact
 
 EXPONENTS_BELOW = 1  # exponents that are tried below e0
 EXPONENTS_ABOVE = 3  # exponents that are tried above e0
-MAX_EXPONENT = 40  # magnitude; as in `kdlib.numerics.grids.FLOOR`
-LEVELS = {8: 127, 4: 7, 2: 1}  # {bits of a weight: number of levels on each side of zero}
+MAX_EXPONENT = 40  # magnitude; as in `kdlib.numerics.grids.MIN_MAGNITUDE`
+MAX_INTEGER = {8: 127, 4: 7, 2: 1}  # {bits of a weight: number of levels on each side of zero}
 
 
-def rounded(x: np.ndarray, factors: np.ndarray, low: int, high: int) -> np.ndarray:
+def round_and_clip(x: np.ndarray, factors: np.ndarray, low: int, high: int) -> np.ndarray:
     """Return the integers from low to high that are nearest to x * factors; ties to even.
 
     Parameters
@@ -35,7 +35,7 @@ def rounded(x: np.ndarray, factors: np.ndarray, low: int, high: int) -> np.ndarr
     return np.minimum(np.maximum(np.rint(x * factors), low), high) + 0.0
 
 
-def to_levels(x: np.ndarray, low: int, high: int, axis: int | tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def to_fixed_point(x: np.ndarray, low: int, high: int, axis: int | tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Find integers from low to high, and exponents, such that x is nearly integers * 2^-exponents.
 
     Parameters
@@ -60,7 +60,7 @@ def to_levels(x: np.ndarray, low: int, high: int, axis: int | tuple[int, ...]) -
     result = None
     for shift in range(-EXPONENTS_BELOW, EXPONENTS_ABOVE + 1):
         exponents = np.clip(fitting + np.int32(shift), -MAX_EXPONENT, MAX_EXPONENT)
-        integers = rounded(x, np.ldexp(1.0, exponents), low, high)
+        integers = round_and_clip(x, np.ldexp(1.0, exponents), low, high)
         error = x * unit - integers * np.ldexp(1.0, fitting - exponents)
         error = exact.sum(error * error, axis=axis, keepdims=True)
         if result is None:
@@ -80,8 +80,8 @@ def _largest_exponents(largest, high):
     return np.int32(high_exponent) - exponent - (fraction > high_fraction)
 
 
-class Levels:
-    """Keep a quantized copy of weights while an optimizer changes them; it has the interface of `grids.Mirror`.
+class FakeQuantizedWeights:
+    """Keep a quantized copy of weights while an optimizer changes them; it has the interface of `grids.SnappedWeights`.
 
     Products use the quantized weights, and their gradient is taken as the gradient of the weights: the straight-through
     estimator.
@@ -90,9 +90,9 @@ class Levels:
     ----------
     weights : array, shape (R, K, m)
     bits : int
-        A key of LEVELS.
+        A key of MAX_INTEGER.
     axis : int or tuple of int
-        Weights along it share an exponent, as in `to_levels`.
+        Weights along it share an exponent, as in `to_fixed_point`.
 
     Attributes
     ----------
@@ -110,21 +110,21 @@ class Levels:
 
     def __init__(self, weights: np.ndarray, bits: int, axis: int | tuple[int, ...]):
         self.weights = weights
-        self._high = LEVELS[bits]
+        self._high = MAX_INTEGER[bits]
         self._axis = axis
-        self.finish()
+        self.refresh()
 
-    def update(self, rows: slice) -> None:
-        """Do nothing: `finish` quantizes all rows."""
+    def update_rows(self, rows: slice) -> None:
+        """Do nothing: `refresh` quantizes all rows."""
 
-    def finish(self) -> None:
+    def refresh(self) -> None:
         """Quantize the weights as they are now."""
-        integers, exponents = to_levels(self.weights, -self._high, self._high, self._axis)
+        integers, exponents = to_fixed_point(self.weights, -self._high, self._high, self._axis)
         self.unit = np.ldexp(1.0, -exponents).astype(self.weights.dtype)
         self.values = integers.astype(self.weights.dtype) * self.unit
 
 
-def mirrors(layers: Sequence[tuple[np.ndarray, np.ndarray]], bits: int) -> list[Levels]:
+def fake_quantized_layers(layers: Sequence[tuple[np.ndarray, np.ndarray]], bits: int) -> list[FakeQuantizedWeights]:
     """Quantize the weights of each layer of a stack.
 
     Each unit has its own exponent. In the last layer all units share one, because their outputs are compared.
@@ -134,7 +134,9 @@ def mirrors(layers: Sequence[tuple[np.ndarray, np.ndarray]], bits: int) -> list[
     layers : sequence of (weights, biases)
         Weights of shape (R, K, m).
     bits : int
-        A key of LEVELS.
+        A key of MAX_INTEGER.
     """
     last = len(layers) - 1
-    return [Levels(weights, bits, (1, 2) if index == last else 1) for index, (weights, _) in enumerate(layers)]
+    return [
+        FakeQuantizedWeights(weights, bits, (1, 2) if index == last else 1) for index, (weights, _) in enumerate(layers)
+    ]
