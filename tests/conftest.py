@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from browser import CHROMIUM, Browser
 
 from kdlib.pipeline.schema import Params
 from stages import deploy, distill, evaluate, page, prepare, train_baseline, train_teacher
+from tests.clients.chromium import CHROMIUM, Browser
 
 ROOT = Path(__file__).parents[1]
 MAINS = {
@@ -178,6 +178,18 @@ def browser(tmp_path_factory):
     found = Browser(tmp_path_factory.mktemp("chromium"))
     yield found
     found.close()
+
+
+@pytest.fixture
+def table(tmp_path):
+    """table(text or bytes): the path of a CSV."""
+
+    def write(content, name="own.csv"):
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    return write
 
 
 @pytest.fixture

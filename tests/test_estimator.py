@@ -4,7 +4,6 @@ import pickle
 
 import numpy as np
 import pytest
-from conftest import MAINS, quick_params
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
@@ -25,6 +24,7 @@ from kdlib.pipeline.command_line import DATASET, STUDENT
 from kdlib.teachers.calibration import fit_temperature
 from kdlib.teachers.folds import assign_folds
 from kdlib.teachers.smoothing import smoothed_log_probabilities
+from tests.conftest import MAINS, quick_params
 
 # Of old scikit-learn with a new SciPy.
 pytestmark = pytest.mark.filterwarnings("ignore:.*L-BFGS-B:DeprecationWarning")

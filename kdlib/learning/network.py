@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from kdlib.backends.arithmetic import Arithmetic
+from kdlib.backends.arithmetic import EXACT, Arithmetic
 from kdlib.backends.dense import layer_views
 from kdlib.data.scaled import ScaledRows, row_chunks
 from kdlib.numerics.quantization import fake_quantized_layers
@@ -49,7 +49,7 @@ class Network:
     Glorot, Bordes and Bengio, "Deep Sparse Rectifier Neural Networks" (2011).
     """
 
-    def __init__(self, sizes: Sequence[int], replicas: int, arithmetic: Arithmetic):
+    def __init__(self, sizes: Sequence[int], replicas: int = 1, arithmetic: Arithmetic = EXACT):
         self.sizes = tuple(sizes)
         self.arithmetic = arithmetic
         self.parameters = np.zeros((replicas, parameter_count(sizes)), dtype=arithmetic.dtype)
@@ -115,7 +115,7 @@ class Network:
         return arrays
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], arithmetic: Arithmetic) -> "Network":
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], arithmetic: Arithmetic = EXACT) -> "Network":
         """Make the network of the arrays that `arrays` returned; other names are ignored.
 
         Raises

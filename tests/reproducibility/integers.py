@@ -1,6 +1,6 @@
 r"""Run integer students in NumPy, ONNX Runtime and C, natively and emulated, and compare their logits bit for bit.
 
-Students and rows are those of tests/runners.py: all rows of two bundled datasets, and of MNIST, where
+Students and rows are those of tests/clients/integer_students.py: all rows of two bundled datasets, and of MNIST, where
 ../shared/data/mnist.npz is, the 10,000 test images; besides them rows that saturate, and ties of the rounding. What a
 machine lacks is left out; a Debian has all of it after
     apt-get install gcc clang gcc-aarch64-linux-gnu qemu-user-static gcc-arm-none-eabi libnewlib-arm-none-eabi \
@@ -17,9 +17,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 
-from runners import cases, missing, runners  # noqa: E402
+from tests.clients.integer_students import cases, missing, runners  # noqa: E402
 
 
 def main():

@@ -1,0 +1,240 @@
+"""Write the generated parts of README.md, docs/api.md and the experiments' texts: `python docs/generate.py`.
+
+What they come from, the pipeline, the benchmarks and the experiments, has to have run before.
+"""
+
+import ast
+import csv
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import kdlib
+from benchmarks import report
+
+ROOT = Path(__file__).parents[1]
+README, PAPER, BEYOND = ROOT / "README.md", ROOT / "experiments/hinton2015", ROOT / "experiments/beyond"
+
+
+def table(result):
+    from kdlib.reporting.table import format_report
+
+    return f"```\n{format_report(result)}\n```"
+
+
+def printed(**sections):
+    """What a run prints with these values, section={key: value}, in place of those of params.yaml."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for section, values in sections.items():
+        params[section] |= values
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+        command = [sys.executable, "-m", "stages"]
+        run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True, encoding="utf-8")
+    return run.stdout.strip()
+
+
+def few_labels():
+    return f"```\n{printed(prepare={'labeled_fraction': 0.1}, teacher={'epochs': 100})}\n```"
+
+
+def unseen_class():
+    """The lines on the test split."""
+    lines = printed(prepare={"transfer_classes": list("012456789")}).splitlines()
+    kept = [
+        line for line in lines if line.startswith(("|  ", "| --", "| test accuracy", "| test … on absent", "test acc"))
+    ]
+    return "```\n" + "\n".join(kept) + "\n```"
+
+
+def parameters():
+    """Rows of key, default and comment, from params.yaml."""
+    text, rows = (ROOT / "params.yaml").read_text(encoding="utf-8"), []
+    values, section = yaml.safe_load(text), None
+    for indent, key, comment in re.findall(r"^( *)(\w+):[^#\n]*(?:# (.*))?$", text, re.MULTILINE):
+        value = values[section][key] if indent else values[key]
+        section = section if indent else key
+        if not isinstance(value, dict):
+            name, default = f"{section}.{key}" if indent else key, json.dumps(value).strip('"')
+            rows.append(f"| `{name}` | {default} | {comment or 'as the teacher’s'} |")
+    return "\n".join(rows)
+
+
+SYSTEMS = {
+    "kdlib exact": "exact",
+    "kdlib fast, numba": "fast, numba",
+    "kdlib exact, numba": "exact, numba",
+    "scikit-learn": "scikit-learn",
+    "PyTorch eager": "PyTorch",
+    "PyTorch compiled": "PyTorch compiled",
+    "products alone, float32": "products, float32",
+    "products alone, float64": "products, float64",
+}
+
+
+def benchmark():
+    """The training workloads of benchmarks/results.json, one a row; benchmarks/results.md has all of them."""
+    results = json.loads((ROOT / "benchmarks/results.json").read_text("utf-8"))
+    head = ["network, batch, data, optimizer", "kdlib fast", *SYSTEMS.values()]
+    lines = [*report.header(results["machine"]), *report.table(head, [])]
+    for name in ("small", "medium", "large"):
+        for entry in results["workloads"][name]:
+            systems = entry["systems"]
+            ratios = [f"{systems[s]['ratio']:.2f}" if s in systems else "" for s in SYSTEMS]
+            time = report.microseconds(next(iter(systems.values()))["microseconds"])
+            lines.append(report.table([entry["title"], time, *ratios], [])[0])
+    return "\n".join(lines)
+
+
+def experiment(folder):
+    """The script in the folder that has its table, and the content of metrics.json and rows.yaml there."""
+    spec = importlib.util.spec_from_file_location(f"table_of_{folder.name}", folder / "table.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    result = json.loads((folder / "metrics.json").read_text("utf-8"))
+    return module, result, yaml.safe_load((folder / "rows.yaml").read_text("utf-8"))
+
+
+def errors(folder):
+    module, result, rows = experiment(folder)
+    return module.table(result, rows)
+
+
+def times(folder):
+    """Minutes by stage, the rows of a stage together, from the experiment's times.json."""
+    measured = json.loads((folder / "times.json").read_text("utf-8"))
+    seconds = {}
+    for name, value in measured["stages"].items():
+        seconds.setdefault(name.split("@")[0], []).append(value)
+    seconds["all"] = list(measured["stages"].values())
+    rows = [[name, len(values), f"{sum(values) / 60:.1f}"] for name, values in seconds.items()]
+    peak = f"Largest memory of a process: {measured['peak_bytes'] / 1e9:.1f} GB."
+    lines = [report.header(measured["machine"])[0], "", *report.table(["stage", "runs", "minutes"], rows), "", peak]
+    return "\n".join(lines)
+
+
+def search():
+    """What search.py tried."""
+    with (PAPER / "search.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    lines = []
+    for row in rows:
+        spread = f" ± {row['std']}" if row["std"] else ""
+        settings = row["settings"].replace("teacher.", "").replace("student.", "")
+        lines.append([row["name"], row["stage"], f"`{settings}`", row["networks"], row["errors"] + spread, row["nll"]])
+    head = ["name", "stage", "settings", "networks", "errors of 5,000", "NLL, nats"]
+    return "\n".join(report.table(head, lines))
+
+
+def signature(node):
+    """Of a function or a class, as it is written but for the defaults' layout, without `self` and types."""
+    if isinstance(node, ast.ClassDef):
+        init = next((item for item in node.body if getattr(item, "name", "") == "__init__"), None)
+        if init is None:
+            fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
+            plain = [f"{f.target.id}={ast.unparse(f.value)}" if f.value else f.target.id for f in fields]
+            return f"{node.name}({', '.join(plain)})"
+        node.body, arguments = [*node.body], init.args
+    else:
+        arguments = node.args
+    for argument in [*arguments.args, *arguments.kwonlyargs]:
+        argument.annotation = None
+    return f"{node.name}({re.sub('^(self|cls)(, )?', '', ast.unparse(arguments))})"
+
+
+def markdown(docstring):
+    """A docstring in numpydoc as Markdown: sections in bold, entries as items, examples as code."""
+    lines = []
+    section = ""
+    given = docstring.split("\n")
+    for line, below in zip(given, [*given[1:], ""], strict=True):
+        if re.fullmatch("-+", below) and line:
+            section = line
+            lines += [f"**{line}**", ""]
+        elif section in ("Parameters", "Returns", "Yields", "Raises", "Attributes") and line and line[0] != " ":
+            if not re.fullmatch("-+", line):
+                lines.append(f"- `{line}`")
+        elif not re.fullmatch("-+", line):
+            lines.append(f"    {line}" if section == "Examples" and line else line)
+    return "\n".join(lines).strip()
+
+
+def public(name):
+    """The node of a public name of kdlib, a function, class or module, in the syntax tree of its module."""
+    path = ROOT / f"{kdlib._PLACES[name].replace('.', '/')}.py"
+    module = ast.parse(path.read_text("utf-8"))
+    found = [node for node in module.body if getattr(node, "name", "") == name]
+    return found[0] if found else module
+
+
+def summary(node):
+    return (ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " ")
+
+
+def members(node):
+    """One item for each public function of a module, or method of a class, that has a docstring of its own."""
+    functions = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name[0] != "_"]
+    owner = "." if isinstance(node, ast.ClassDef) else ""
+    return [f"- `{owner}{signature(item)}`: {summary(item)}" for item in functions if summary(item)]
+
+
+def api():
+    """The names of `kdlib.__all__`, with their docstrings."""
+    lines = [kdlib.__doc__.strip()]
+    for name in kdlib.__all__:
+        if name in kdlib._PLACES:
+            node = public(name)
+            title = name if isinstance(node, ast.Module) else signature(node)
+            lines += ["", f"## {name}", "", f"    kdlib.{title}", "", markdown(ast.get_docstring(node))]
+            below = members(node) if isinstance(node, ast.ClassDef | ast.Module) else []
+            lines += ["", *below] if below else []
+    return "\n".join(lines).rstrip()
+
+
+PARTS = {
+    README: {
+        "table: metrics/details.json": lambda: table(json.loads((ROOT / "metrics/details.json").read_text("utf-8"))),
+        "few": few_labels,
+        "unseen": unseen_class,
+        "parameters: params.yaml": parameters,
+        "matrix": lambda: (ROOT / "tests/reproducibility/results.md").read_text("utf-8").strip(),
+        "profile": lambda: (ROOT / "benchmarks/profile.md").read_text("utf-8").strip(),
+        "worth": lambda: (ROOT / "benchmarks/worth.md").read_text("utf-8").strip(),
+        "defaults": lambda: (ROOT / "benchmarks/defaults.md").read_text("utf-8").strip(),
+        "sweep": lambda: (ROOT / "benchmarks/sweep.md").read_text("utf-8").strip(),
+        "ranks": lambda: (ROOT / "benchmarks/ranks.md").read_text("utf-8").strip(),
+        "null": lambda: (ROOT / "benchmarks/null.md").read_text("utf-8").strip(),
+        "teachers": lambda: (ROOT / "benchmarks/teachers.md").read_text("utf-8").strip(),
+        "accuracy": lambda: (ROOT / "benchmarks/accuracy.md").read_text("utf-8").strip(),
+        "benchmark": benchmark,
+        "levels": lambda: (ROOT / "benchmarks/levels.md").read_text("utf-8").strip(),
+        "integers": lambda: (ROOT / "tests/reproducibility/integers.md").read_text("utf-8").strip(),
+        "fuzz": lambda: (ROOT / "tests/fuzz/results.md").read_text("utf-8").strip(),
+        "deployment": lambda: (ROOT / "benchmarks/deployment.md").read_text("utf-8").strip(),
+    },
+    PAPER / "README.md": {"errors": lambda: errors(PAPER), "search": search, "times": lambda: times(PAPER)},
+    BEYOND / "README.md": {"errors": lambda: errors(BEYOND), "times": lambda: times(BEYOND)},
+    ROOT / "docs/api.md": {"api": api},
+}
+
+
+def written(path, name, part=None):
+    """The generated part `name` of the text at `path`; the whole text with `part` in its place, if that is given."""
+    head, rest = path.read_text(encoding="utf-8").split(f"<!-- {name} -->\n")
+    found, tail = rest.split(f"\n<!-- end of {name.split(':')[0]} -->", 1)
+    return found if part is None else f"{head}<!-- {name} -->\n{part}\n<!-- end of {name.split(':')[0]} -->{tail}"
+
+
+if __name__ == "__main__":
+    for path, parts in PARTS.items():
+        for name, part in parts.items():
+            path.write_text(written(path, name, part()), encoding="utf-8", newline="\n")
