@@ -245,3 +245,26 @@ def test_bytes_are_held_once_more_as_float32_and_never_as_float64():
     finally:
         tracemalloc.stop()
     assert peak < 2.5 * 4 * x.size  # float64 beside float32 takes 3 times 4 bytes
+
+
+def test_validation_changes_the_curve_and_not_the_network():
+    recipe = Recipe((5,), epochs=2)
+    with_rows, curve = train(X[:50], CrossEntropy(Y[:50]), recipe, (X[50:], Y[50:]))
+    without, other = train(X[:50], CrossEntropy(Y[:50]), recipe)
+    assert np.array_equal(with_rows.parameters, without.parameters)
+    assert np.array_equal(curve["training_loss"], other["training_loss"])
+    assert np.isfinite(curve["validation_loss"]).all()
+    assert np.isnan(other["validation_loss"]).all()
+
+
+def test_patience_needs_validation():
+    with pytest.raises(UserError, match=r"recipe.patience: got 3, and there is no validation"):
+        train(X, CrossEntropy(Y), Recipe((5,), epochs=2, patience=3))
+
+
+def test_class_numbers_are_one_hot_rows():
+    recipe, labels = Recipe((5,), epochs=2), np.where(np.arange(50) % 3, Y[:50], -1)
+    rows = np.eye(4)[labels] * (labels >= 0)[:, None]
+    teacher = RANDOM.normal(size=(50, 4))
+    numbered, hot = (train(X[:50], Distillation(given, teacher), recipe)[0] for given in (labels, rows))
+    assert np.array_equal(numbered.parameters, hot.parameters)
