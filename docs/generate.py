@@ -19,6 +19,8 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import kdlib
 from benchmarks import report
+from kdlib.pipeline.field_types import Section
+from kdlib.pipeline.schema import Params
 
 ROOT = Path(__file__).parents[1]
 README, PAPER, BEYOND = ROOT / "README.md", ROOT / "experiments/hinton2015", ROOT / "experiments/beyond"
@@ -56,17 +58,27 @@ def unseen_class():
     return "```\n" + "\n".join(kept) + "\n```"
 
 
+def described(section, key):
+    """The description of a key, from the class of its section or from that class's base."""
+    kinds = [kind for kind in section.__mro__ if key in getattr(kind, "model_fields", ())]
+    return next((kind.model_fields[key].description for kind in kinds if kind.model_fields[key].description), "")
+
+
 def parameters():
-    """Rows of key, default and comment, from params.yaml."""
-    text, rows = (ROOT / "params.yaml").read_text(encoding="utf-8"), []
-    values, section = yaml.safe_load(text), None
-    for indent, key, comment in re.findall(r"^( *)(\w+):[^#\n]*(?:# (.*))?$", text, re.MULTILINE):
-        value = values[section][key] if indent else values[key]
-        section = section if indent else key
-        if not isinstance(value, dict):
-            name, default = f"{section}.{key}" if indent else key, json.dumps(value).strip('"')
-            rows.append(f"| `{name}` | {default} | {comment or 'as the teacher’s'} |")
-    return "\n".join(rows)
+    """Rows of key, default and meaning of all parameters."""
+    rows = []
+    for name, field in Params.model_fields.items():
+        if isinstance(field.default, Section):
+            section = type(field.default)
+            for key, value in field.default.model_dump().items():
+                value = value[0] if isinstance(value, list) and len(value) == 1 and key != "hidden" else value
+                rows.append((f"{name}.{key}", value, described(section, key)))
+        else:
+            rows.append((name, field.default, field.description))
+    head = ["| key | default | meaning |", "| --- | --- | --- |"]
+    return "\n".join(
+        [*head, *(f"| `{key}` | {json.dumps(value).strip(chr(34))} | {text} |" for key, value, text in rows)]
+    )
 
 
 SYSTEMS = {
@@ -205,7 +217,6 @@ PARTS = {
         "table: metrics/details.json": lambda: table(json.loads((ROOT / "metrics/details.json").read_text("utf-8"))),
         "few": few_labels,
         "unseen": unseen_class,
-        "parameters: params.yaml": parameters,
         "matrix": lambda: (ROOT / "tests/reproducibility/results.md").read_text("utf-8").strip(),
         "profile": lambda: (ROOT / "benchmarks/profile.md").read_text("utf-8").strip(),
         "worth": lambda: (ROOT / "benchmarks/worth.md").read_text("utf-8").strip(),
@@ -224,6 +235,7 @@ PARTS = {
     PAPER / "README.md": {"errors": lambda: errors(PAPER), "search": search, "times": lambda: times(PAPER)},
     BEYOND / "README.md": {"errors": lambda: errors(BEYOND), "times": lambda: times(BEYOND)},
     ROOT / "docs/api.md": {"api": api},
+    ROOT / "docs/parameters.md": {"parameters": parameters},
 }
 
 

@@ -43,7 +43,7 @@ ARRAY_SUFFIX = ".npy"
 class Section(BaseModel):
     """A section of params.yaml: frozen, without conversions between types, without unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
 class Schedule(Section):
@@ -162,8 +162,10 @@ class Transfer(Section):
 class Logging(Section):
     """Section `logging`."""
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-    file: LogFile | None
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """DEBUG, INFO, WARNING or ERROR"""
+    file: LogFile | None = None
+    """null, or a file to log to as well, such as logs/app.log"""
 
 
 def _scheduler(address):
@@ -175,12 +177,18 @@ def _scheduler(address):
 class Execution(Section):
     """Section `execution`: what changes the speed and not the bytes."""
 
-    kernels: Literal["auto", "numpy", "numba"]
-    threads: Count | None
-    ranks: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None
-    wait: Positive
-    workers: Annotated[int, Field(ge=1, le=1000)]
-    cluster: Annotated[str, AfterValidator(_scheduler)] | None
+    kernels: Literal["auto", "numpy", "numba"] = "auto"
+    """auto (numba where it is installed and a run is long enough), numpy or numba"""
+    threads: Count | None = None
+    """greatest number of threads of a training; null: as many as help"""
+    ranks: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = None
+    """processes that share the rows of each training's batches, by mpiexec; null: one"""
+    wait: Positive = 600
+    """seconds that a rank waits for another, before the run ends with its checkpoint"""
+    workers: Annotated[int, Field(ge=1, le=1000)] = 1
+    """processes that train side by side on this machine"""
+    cluster: Annotated[str, AfterValidator(_scheduler)] | None = None
+    """tcp://host:8786 of a Dask scheduler whose workers train instead; null: this machine"""
 
     @model_validator(mode="after")
     def _whose_workers(self):

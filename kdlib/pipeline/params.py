@@ -14,6 +14,8 @@ from kdlib.pipeline import yaml_loader
 from kdlib.pipeline.field_types import SCHEDULE_TAGS, Section
 from kdlib.pipeline.schema import Params
 
+SECTIONS = {name for name, field in Params.model_fields.items() if isinstance(field.default, Section)}
+
 
 def _sections(kind):
     """List the sections' classes that occur in a type."""
@@ -51,7 +53,10 @@ def _change(content, change):
     name, equals, value = change.partition("=")
     *parents, key = name.split(".")
     for parent in parents:
-        content = content.get(parent) if isinstance(content, dict) else None
+        if isinstance(content, dict):
+            if content.get(parent) is None and parent in SECTIONS:
+                content[parent] = {}
+            content = content.get(parent)
     if not equals or not isinstance(content, dict):
         raise UserError(f"--set {change}: got no KEY=VALUE of a key such as student.epochs=20")
     try:
@@ -61,7 +66,7 @@ def _change(content, change):
 
 
 def load_params(path: Path | str, changes: Sequence[str] = ()) -> Params:
-    """Read and validate a file of parameters.
+    """Read and validate a file of parameters. A key or a section that it lacks has its default.
 
     Parameters
     ----------
@@ -90,6 +95,7 @@ def load_params(path: Path | str, changes: Sequence[str] = ()) -> Params:
         raise UserError(f"{path}: holds {type(content).__name__}, not keys and values")
     for change in changes:
         _change(content, change)
+    content = {key: value for key, value in content.items() if value is not None or key not in SECTIONS}
     try:
         return Params.model_validate(content)
     except ValidationError as error:

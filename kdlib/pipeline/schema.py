@@ -40,19 +40,32 @@ if TYPE_CHECKING:
 class Prepare(Section):
     """Section `prepare`."""
 
-    dataset: Source
-    target: Name | None
-    drop: list[Name]
-    categories: list[Name]
-    missing: list[Name] = Field(default_factory=list)
-    splits: Annotated[int, Field(ge=1, le=1000)]
-    train_ratio: Annotated[float, Field(gt=0, lt=1)]
-    val_ratio: Annotated[float, Field(gt=0, lt=1)]
-    max_samples: Count | None
-    scaling: Literal["auto", "minmax", "standard", "none"]
-    labeled_fraction: Annotated[float, Field(gt=0, le=1)]
-    transfer_classes: Annotated[list[Name], Field(min_length=1)] | None
-    transfer: Transfer | None
+    dataset: Source = "digits"
+    """digits, iris, wine, breast_cancer; data/raw/my.npz, .csv or .parquet; openml:61 and the like"""
+    target: Name | None = None
+    """column of a table that has the classes; null: openml.org's own, and for all others"""
+    drop: list[Name] = []
+    """columns of a table that are no features, such as [id]"""
+    categories: list[Name] = []
+    """columns of a table that are categories though they hold numbers, such as [postcode]"""
+    missing: list[Name] = []
+    """texts that mean a missing value in a table, besides NA and the like, such as [unknown]"""
+    splits: Annotated[int, Field(ge=1, le=1000)] = 10
+    """divisions into train, validation and test; their test sets are disjoint while the ratios allow it"""
+    train_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """share of the examples to train on"""
+    val_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """share to choose by; the rest is the test set, which only evaluate reads"""
+    max_samples: Count | None = None
+    """use at most this many examples, each class in proportion; null: all"""
+    scaling: Literal["auto", "minmax", "standard", "none"] = "auto"
+    """minmax (to [0, 1]), standard (mean 0, std 1; 0 and 1 stay), none; auto: minmax of images, standard of tables"""
+    labeled_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """share of the training rows that keep their labels; the others have the teacher's answers only"""
+    transfer_classes: Annotated[list[Name], Field(min_length=1)] | None = None
+    """classes of the examples that students and baselines train on, such as [7, 8]; null: all"""
+    transfer: Transfer | None = None
+    """rows without labels for the student: {rows: data/raw/more.csv}, {synthesis: munge, times: 8}, or both"""
 
     @model_validator(mode="after")
     def _transfer_classes(self):
@@ -83,21 +96,36 @@ class Prepare(Section):
 class Training(Section):
     """Keys that `teacher` and `student` have in common."""
 
-    hidden: list[Count]
-    epochs: Count
-    learning_rate: Positive
-    batch_size: Count
-    optimizer: Literal["sgd", "adam", "adamw"]
-    momentum: BelowOne
-    nesterov: bool
-    weight_decay: NonNegative
-    schedule: Literal["constant", "linear"]
-    warmup: BelowOne
-    input_dropout: BelowOne
-    dropout: BelowOne
-    max_norm: Positive | None
-    augment: Augment | None
-    patience: Count | None
+    hidden: list[Count] = [32]
+    """widths of the hidden layers, any number of them"""
+    epochs: Count = 60
+    """passes over the training rows"""
+    learning_rate: Positive = 0.05
+    """step size at the start"""
+    batch_size: Count = 64
+    """examples in a step"""
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """sgd (with momentum), adam or adamw"""
+    momentum: BelowOne = 0.9
+    """of sgd, in [0, 1)"""
+    nesterov: bool = False
+    """whether sgd looks ahead by one momentum step"""
+    weight_decay: NonNegative = 0.0
+    """factor of the L2 penalty's gradient; decoupled with adamw"""
+    schedule: Literal["constant", "linear"] = "linear"
+    """constant, or linear to zero"""
+    warmup: BelowOne = 0.0
+    """share of the steps in which the learning rate rises from zero; helps with a high T: T² scales the gradient"""
+    input_dropout: BelowOne = 0.0
+    """probability to drop an input in training, in [0, 1)"""
+    dropout: BelowOne = 0.0
+    """probability to drop a hidden unit in training, in [0, 1)"""
+    max_norm: Positive | None = None
+    """greatest L2 norm of a unit's incoming weights; null: no bound"""
+    augment: Augment | None = None
+    """views of images: {shift: 2}, by up to 2 pixels; {affine: 0.1, elastic: 3.0}, distorted; null: none"""
+    patience: Count | None = None
+    """stop after this many epochs without lower validation loss, and keep the best epoch; null: never"""
 
     def recipe(self) -> "Recipe":
         """Return the recipe of these keys; of several learning rates it has the first."""
@@ -112,10 +140,18 @@ class Training(Section):
 class Teacher(Training):
     """Section `teacher`."""
 
-    model: Source
-    options: dict[str, Any] | None
-    folds: Annotated[int, Field(ge=2, le=100)]
-    members: Replicas
+    model: Source = "mlp"
+    """mlp, the network below; a classifier of scikit-learn; or other models' answers, data/raw/my.npz"""
+    options: dict[str, Any] | None = None
+    """of the classifier, such as {n_estimators: 500}; null: as scikit-learn has them"""
+    folds: Annotated[int, Field(ge=2, le=100)] = 5
+    """folds of a classifier: it predicts each training row out of fold"""
+    members: Replicas = 5
+    """networks in the ensemble; several teach by the mean of their probabilities"""
+    hidden: list[Count] = [128]
+    epochs: Count = 30
+    learning_rate: Positive = 0.2
+    dropout: BelowOne = 0.3
 
     @model_validator(mode="after")
     def _options_of_a_classifier(self):
@@ -127,20 +163,29 @@ class Teacher(Training):
 class Student(Training):
     """Section `student`."""
 
-    learning_rate: OneOrMany(Positive)
-    bits: Bits | None
+    learning_rate: OneOrMany(Positive) = [0.05, 0.1]
+    """step size at the start; of several each split chooses one by validation"""
+    bits: Bits | None = None
+    """train with weights of this many bits, 8, 4 or 2, as deploy.bits; null: floats"""
 
 
 class Distill(Section):
     """Section `distill`."""
 
-    loss: Literal["kd", "mse", "dkd", "ls"]
-    temperature: OneOrMany(NumberOrSchedule(Temperature, TemperatureSchedule))
-    alpha: OneOrMany(NumberOrSchedule(Fraction, AlphaSchedule))
-    scale_by_t2: bool
-    beta: Beta
-    smoothing: BelowOne
-    standardize_logits: bool
+    loss: Literal["kd", "mse", "dkd", "ls"] = "kd"
+    """kd (Hinton 2015), dkd (decoupled), mse (logit matching) or ls (label smoothing, no teacher)"""
+    temperature: OneOrMany(NumberOrSchedule(Temperature, TemperatureSchedule)) = [4.0]
+    """T > 0, softens both softmaxes; or {start: 1, end: 4}, linear by the epoch; or a list to choose from"""
+    alpha: OneOrMany(NumberOrSchedule(Fraction, AlphaSchedule)) = [0.9]
+    """weight of the teacher in [0, 1]; the labels have 1 - alpha; or {start: 1, end: 0.5}; or a list"""
+    scale_by_t2: bool = True
+    """multiply the soft part by T², so that alpha means the same at every T"""
+    beta: Beta = 8.0
+    """dkd: weight of the classes other than the label's"""
+    smoothing: BelowOne = 0.1
+    """ls: probability spread over all classes, in [0, 1)"""
+    standardize_logits: bool = False
+    """standardize both logits before the softmax at T"""
 
     def values_to_try(self) -> "dict[str, list[float | LinearSchedule]]":
         """Return all values to try, {name: list} of temperature and alpha."""
@@ -154,23 +199,31 @@ class Distill(Section):
 class Deploy(Section):
     """Section `deploy`."""
 
-    bits: Bits
+    bits: Bits = 8
+    """of the integer student's weights: 8, 4 or 2"""
 
 
 class Params(Section):
     """All parameters."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
-    arithmetic: Literal["exact", "fast"]
-    replicas: Replicas
-    checkpoint: Count | None
-    prepare: Prepare
-    teacher: Teacher
-    student: Student
-    distill: Distill
-    deploy: Deploy
-    logging: Logging
-    execution: Execution
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """of all random draws: 0 to 2^32 - 1"""
+    arithmetic: Literal["exact", "fast"] = "exact"
+    """exact: the same bytes on every machine; fast: float32, repeatable on one machine only"""
+    replicas: Replicas = 4
+    """baselines and students of each split and setting, trained side by side"""
+    checkpoint: Count | None = 5
+    """epochs after which a training is saved, to go on there if it is killed; null: never"""
+    prepare: Prepare = Prepare()
+    teacher: Teacher = Teacher()
+    student: Student = Student()
+    """the baseline is trained by these too, on the labels only"""
+    distill: Distill = Distill()
+    deploy: Deploy = Deploy()
+    logging: Logging = Logging()
+    """tracked by no stage"""
+    execution: Execution = Execution()
+    """tracked by no stage, because no byte depends on it"""
 
     @model_validator(mode="after")
     def _sections_agree(self):

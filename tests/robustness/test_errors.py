@@ -17,6 +17,8 @@ from kdlib.io.artifacts import read_npz, write_npz
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import load_model
 from kdlib.pipeline import command_line
+from kdlib.pipeline.params import load_params
+from kdlib.pipeline.schema import Params
 from tests.conftest import MAINS, ROOT, files, quick
 
 READERS = {
@@ -148,7 +150,7 @@ class TestParams:
             ),
             ({"teacher": {"max_norm": 0}}, ["teacher.max_norm", "0", "greater than 0"]),
             ({"checkpoint": 0}, ["checkpoint", "0", "1"]),
-            ({"teacher": None}, ["teacher", "None"]),
+            ({"teacher": 3}, ["teacher", "3", "hidden"]),
             ({"seed": -1}, ["seed", "-1", "0"]),
             ({"arithmetic": "float16"}, ["arithmetic", "'float16'", "'exact'", "'fast'"]),
             ({"deploy": {"bits": 3}}, ["deploy.bits", "3", "8, 4 or 2"]),
@@ -192,12 +194,20 @@ class TestParams:
         assert "no images" in message
 
     @pytest.mark.parametrize("key", ["seed", "distill", "teacher.epochs", "distill.temperature", "logging.file"])
-    def test_a_missing_key_is_named(self, error, key):
+    def test_a_missing_key_has_its_default(self, tmp_path, key):
         content = quick()
         *section, name = key.split(".")
-        (content[section[0]] if section else content).pop(name)
-        Path("params.yaml").write_text(yaml.safe_dump(content), "utf-8")
-        assert f"params.yaml: {key}: missing" in error("distill")
+        (content[section[0]] if section else content).pop(name, None)
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(content), "utf-8")
+        found, default = load_params(path), Params()
+        for part in key.split("."):
+            found, default = getattr(found, part), getattr(default, part)
+        assert found == default
+
+    def test_a_missing_end_of_a_schedule_is_named(self, error):
+        configure(distill={"temperature": {"start": 1}})
+        assert "params.yaml: distill.temperature.end: missing" in error("distill")
 
     @pytest.mark.parametrize(
         ("content", "word"),

@@ -1,0 +1,39 @@
+"""Defaults of the parameters, and what params.yaml and docs/parameters.md say about them."""
+
+import re
+
+import pytest
+import yaml
+
+from docs.generate import described
+from kdlib.pipeline.params import SECTIONS, load_params
+from kdlib.pipeline.schema import Params
+from tests.conftest import ROOT
+
+TEXT = (ROOT / "params.yaml").read_text("utf-8")
+
+
+def test_params_yaml_has_the_defaults():
+    assert load_params(ROOT / "params.yaml") == Params()
+
+
+def test_params_yaml_shows_about_thirty_keys():
+    content = yaml.safe_load(TEXT)
+    assert 25 <= sum(len(value) if key in SECTIONS else 1 for key, value in content.items()) <= 35
+
+
+def test_its_comments_are_the_descriptions():
+    section = Params
+    for indent, key, comment in re.findall(r"^( *)(\w+):[^#\n]*(?:# (.*))?$", TEXT, re.MULTILINE):
+        owner = section if indent else Params
+        assert comment == (described(owner, key) or ""), key
+        if not indent and key in SECTIONS:
+            section = type(Params.model_fields[key].default)
+
+
+@pytest.mark.parametrize("text", ["prepare: {dataset: iris}\n", "prepare:\n", "seed: 0\n"])
+def test_a_file_of_one_line_is_enough(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    assert load_params(path).student == Params().student
+    assert load_params(path, ["student.epochs=3"]).student.epochs == 3
