@@ -96,7 +96,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     >>> model.predict(x)  # doctest: +SKIP
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - scikit-learn's constructor
         self, teacher=None, hidden=(16,), temperature=Distillation.temperature, alpha=Distillation.alpha,
         loss=Distillation.loss, epochs=Recipe.epochs, learning_rate=0.01, batch_size=Recipe.batch_size,
         optimizer="adam", weight_decay=Recipe.weight_decay, schedule=Recipe.schedule, members=5, folds=5,
