@@ -26,7 +26,8 @@ class Threads:
     def __init__(self, limit: int | None = None):
         self._limit = limit
         self._chosen = None  # the number that `tune_threads` has set
-        self._executor = (None, None)  # the process and its workers: a fork has none of its parent's threads
+        self._executor: concurrent.futures.Executor | None = None
+        self._process: int | None = None  # the one that made the executor: a fork has none of its parent's threads
 
     def available(self) -> int:
         """Return the number of threads that may be used."""
@@ -50,15 +51,17 @@ class Threads:
 
         Returns when all calls have returned.
         """
-        if len(calls) > 1:
-            if self._executor[0] != os.getpid():
-                count = max(1, self.available() - 1)
-                self._executor = os.getpid(), concurrent.futures.ThreadPoolExecutor(count, "kdlib")
-            waiting = [self._executor[1].submit(function, *arguments) for arguments in calls[1:]]
+        waiting = [self._workers().submit(function, *arguments) for arguments in calls[1:]]
         function(*calls[0])
-        if len(calls) > 1:
-            for future in waiting:
-                future.result()
+        for future in waiting:
+            future.result()
+
+    def _workers(self):
+        """Return the threads of this process; they are started at the first call."""
+        if self._executor is None or self._process != os.getpid():
+            self._process = os.getpid()
+            self._executor = concurrent.futures.ThreadPoolExecutor(max(1, self.available() - 1), "kdlib")
+        return self._executor
 
     def parallel_for(self, function: Callable, n: int, elements: int, *arguments: object) -> None:
         """Call function(*arguments, first, last) for each of the `ranges` of range(n), in threads."""

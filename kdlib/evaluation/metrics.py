@@ -104,10 +104,11 @@ def reliability(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
     correct = (predictions(logits) == labels).astype(np.float64)
     # Bin k is (k / 15, (k + 1) / 15].
     bins = np.minimum(np.maximum(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0), CALIBRATION_BINS - 1)
-    return tuple(
-        np.stack([exact.sum((bins == k) * values, axis=1) for k in range(CALIBRATION_BINS)], axis=1)
-        for values in (np.ones_like(confidence), confidence, correct)
-    )
+
+    def sums(values):
+        return np.stack([exact.sum((bins == k) * values, axis=1) for k in range(CALIBRATION_BINS)], axis=1)
+
+    return sums(np.ones_like(confidence)), sums(confidence), sums(correct)
 
 
 def expected_calibration_error(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

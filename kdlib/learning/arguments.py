@@ -38,8 +38,9 @@ class Interval:
         """Tell whether the value is allowed."""
         if not isinstance(value, Integral if self.whole else Real) or isinstance(value, bool):
             return False
-        above = value >= self.low if self.closed[0] == "[" else value > self.low
-        return bool(above and (value <= self.high if self.closed[1] == "]" else value < self.high))
+        too_low = value < self.low if self.closed[0] == "[" else value <= self.low
+        low_enough = value <= self.high if self.closed[1] == "]" else value < self.high  # NaN is not
+        return bool(low_enough and not too_low)
 
     def __str__(self) -> str:
         kind = "a whole number" if self.whole else "a number"
@@ -83,8 +84,9 @@ class Several:
 
     def holds(self, value: object) -> bool:
         """Tell whether the value is an allowed sequence."""
-        listed = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1)
-        return listed and len(value) >= self.min_size and all(any(one.holds(item) for one in self.of) for item in value)
+        if not isinstance(value, list | tuple | np.ndarray) or (isinstance(value, np.ndarray) and value.ndim != 1):
+            return False
+        return len(value) >= self.min_size and all(any(one.holds(item) for one in self.of) for item in value)
 
     def __str__(self) -> str:
         return f"a sequence, of which each is {' or '.join(map(str, self.of))}"

@@ -160,9 +160,9 @@ def with_views(dataset: Dataset, views: Views, seed: int, threads: Threads = COR
     is_training = np.isin(dataset.assignment, [SUBSETS.index("train"), UNLABELED])
     backgrounds = dataset.offset.min(axis=1)
     n = len(dataset.y)
-    shape = dataset.image_shape
+    height, width = dataset.image_shape
     groups = [(value, backgrounds == value) for value in np.unique(backgrounds)]  # splits with the same background
-    shown = [is_training[splits].any(axis=0) for _, splits in groups]
+    shown = [np.logical_or.reduce(is_training[splits], axis=0) for _, splits in groups]
     index = np.concatenate([np.arange(n), *[np.flatnonzero(rows) for rows in shown] * (len(views) - 1)])
     x = zeros_or_tempfile((len(index), dataset.x.shape[1]), dataset.x.dtype)
     assignment = dataset.assignment[:, index]
@@ -176,10 +176,11 @@ def with_views(dataset: Dataset, views: Views, seed: int, threads: Threads = COR
             first = start
             for rows in row_chunks(n):
                 shown_here = shown_rows[rows]
-                displacements = views.displacements(view, generator, shown_here, shape)
+                displacements = views.displacements(view, generator, shown_here, (height, width))
                 images = dataset.x[rows[shown_here]]
-                warped = warp_bilinear(images.reshape(len(images), *shape), displacements, background, threads)
-                x[start : start + len(images)] = warped.reshape(images.shape)
+                images = images.reshape(len(images), height, width)
+                warped = warp_bilinear(images, displacements, background, threads)
+                x[start : start + len(images)] = warped.reshape(len(images), height * width)
                 start += len(images)
             assignment[~splits, first:start] = ABSENT
     new_digest = array_digest({"dataset": np.array(dataset.digest), "views": np.array(f"{views} {seed}")})

@@ -103,8 +103,8 @@ def results_in_steps(
     temperatures = np.array([[1.0, 3.0], [1.0, 0.7]])
     weights = np.array([[0.3, 6.3], [1.0, 0.0]])
     data = (x[0], order, x[1, :1], x[1, 1:2])
-    targets = [targets[:, :6], targets[:, 1:]]
-    logits = np.empty(targets[0].shape)
+    both = [targets[:, :6], targets[:, 1:]]
+    logits = np.empty(both[0].shape)
     arithmetic = EXACT.on(backend)
     with np.errstate(all="ignore"):
         network = Network(SIZES, 2, EXACT)
@@ -113,19 +113,17 @@ def results_in_steps(
         update = optimizer(network.parameters, recipe)
         if backend.has_steps:
             steps = backend.steps(passes.layers, 3, update.rule, tuple(update.moments.values()), np.float64)
-            steps(
-                data, (logits, targets, temperatures, weights), *constants_of_steps(update, rates, network.parameters)
-            )
+            steps(data, (logits, both, temperatures, weights), *constants_of_steps(update, rates, network.parameters))
         else:
             for rows, rate in zip((slice(0, 3), slice(3, 6)), rates, strict=True):
                 snapped = np.empty((2, 3, SIZES[0]), np.float32)
                 unit = np.empty((2, 3, 1), np.float32)
-                NUMPY.gather(x[0], order[:, rows], *x[1, :2], passes.dense[0].grids[0], snapped, unit)
+                NUMPY.gather(x[0], order[:, rows], x[1, 0], x[1, 1], passes.dense[0].grids[0], snapped, unit)
                 logits[:, rows] = passes.forward((snapped, unit))
                 errors = [
                     arithmetic.softmax_gradient(logits[:, rows], target[:, rows], temperatures[:, k, None, None])
                     * weights[:, k, None, None]
-                    for k, target in enumerate(targets)
+                    for k, target in enumerate(both)
                 ]
                 passes.backward((errors[0] + errors[1]) / 3)
                 update.step(network.parameters, passes.gradient, rate, passes.layers)

@@ -184,7 +184,7 @@ def run_fingerprint(arguments: Any) -> str:
     def add(value):
         if isinstance(value, np.ndarray):
             result.update(f"{value.dtype.str} {value.shape}".encode())
-            result.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+            result.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
         elif hasattr(value, "identity"):
             add(value.identity)
         elif is_dataclass(value):

@@ -45,12 +45,12 @@ class LazyTargets:
         """Compute all targets, (G, n, classes)."""
         return np.stack([self._make(g, np.arange(self.shape[1])) for g in range(len(self))])
 
-    def select_rows(self, entries: Sequence[int], order: np.ndarray) -> np.ndarray:
+    def select_rows(self, entries: Sequence[int] | np.ndarray, order: np.ndarray) -> np.ndarray:
         """Compute rows of the targets for each network.
 
         Parameters
         ----------
-        entries : sequence of R ints
+        entries : sequence or array of R ints
             The entry of each network.
         order : array (R, m)
             Row indices for each network.
@@ -107,8 +107,9 @@ class LazyRows:
 
 def array_if_small(targets: np.ndarray | LazyTargets) -> np.ndarray | LazyTargets:
     """Return the targets as an array if they have at most MAX_ARRAY_ELEMENTS elements, else as they are."""
-    small = not isinstance(targets, np.ndarray) and math.prod(targets.shape) <= MAX_ARRAY_ELEMENTS  # integers
-    return targets.to_array() if small else targets
+    if isinstance(targets, np.ndarray) or math.prod(targets.shape) > MAX_ARRAY_ELEMENTS:  # integers
+        return targets
+    return targets.to_array()
 
 
 def map_rows(

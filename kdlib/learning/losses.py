@@ -214,11 +214,12 @@ def dkd_gradient(
 class SoftLoss:
     """The base of losses between student and teacher.
 
-    A subclass in `LOSSES` is a loss that `kdlib.learning.objectives.Distillation` can use. If the subclass is a
-    dataclass, `Distillation` fills its fields from its own fields of the same names.
+    A subclass in `LOSSES` is a loss that `kdlib.learning.objectives.Distillation` can use.
 
     Attributes
     ----------
+    options : tuple of str
+        Names of the `Distillation` fields that the constructor takes.
     times_t2 : bool
         Whether the loss is multiplied by T^2 if the objective asks for that.
     needs_labels : bool
@@ -227,6 +228,7 @@ class SoftLoss:
         Whether `targets` are the teacher's softmax at T, and the gradient is (softmax(z / T) - targets) / T.
     """
 
+    options: tuple[str, ...] = ()
     times_t2 = True
     needs_labels = False
     softens = False
@@ -308,6 +310,7 @@ class DKD(SoftLoss):
     """
 
     beta: float
+    options = ("beta",)
     needs_labels = True
 
     def value(
@@ -357,4 +360,4 @@ class LogitMSE(SoftLoss):
         return logit_mse_gradient(logits, targets)
 
 
-LOSSES = {"kd": KD, "dkd": DKD, "mse": LogitMSE}
+LOSSES: dict[str, type[SoftLoss]] = {"kd": KD, "dkd": DKD, "mse": LogitMSE}

@@ -11,7 +11,7 @@ import numpy as np
 from kdlib.backends.arithmetic import EXACT
 from kdlib.data.dataset import Dataset
 from kdlib.data.scaled import row_chunks
-from kdlib.io.artifacts import array_digest, read_json, read_npz, write_npz
+from kdlib.io.artifacts import array_digest, read_json_object, read_npz, write_npz
 from kdlib.io.chunks import advise_access, all_finite, zeros_or_tempfile
 from kdlib.io.errors import UserError
 from kdlib.learning import losses
@@ -65,7 +65,15 @@ class Model:
     weights_to_deploy: np.ndarray | None = None
 
     def digest(self) -> str:
-        """Compute the SHA-256, in hex, of the logits: two teachers with the same logits are the same teacher."""
+        """Compute the SHA-256, in hex, of the logits: two teachers with the same logits are the same teacher.
+
+        Raises
+        ------
+        ValueError
+            If the model has no logits.
+        """
+        if self.logits is None:
+            raise ValueError("logits: None; a digest needs those of a teacher")
         return array_digest({"logits": self.logits})
 
 
@@ -171,12 +179,36 @@ def load_model(path: Path | str, dataset: Dataset, needs_logits: bool = False) -
         raise UserError(
             f"{path}: belongs to the dataset {trained_on[:12]}, this one is {dataset.digest[:12]}; train it again"
         )
+    logits = _logits(path, arrays, dataset)
+    if needs_logits and logits is None:
+        raise UserError(f"{path}: lacks logits; a teacher needs its logits on every example")
+    curve = _curve(path, arrays)
+    recipe, origin = _recipe_and_origin(path, arrays)
+    if "weights_0" not in arrays:
+        return Model(None, curve, logits, origin=origin)
+    network, sweep = _network_and_sweep(path, arrays, dataset)
+    if curve.keys() != set(CURVES):
+        raise UserError(f"{path}: lacks {', '.join(sorted(set(CURVES) - curve.keys()))}; train it again")
+    if network.replicas % dataset.splits or len(sweep.loss) != dataset.splits:
+        raise UserError(f"{path}: {network.replicas} networks are not of {dataset.splits} splits; train it again")
+    deployed = _weights_to_deploy(path, arrays, network)
+    teacher = str(arrays.get("teacher_digest", ""))
+    if not re.fullmatch("[0-9a-f]*", teacher):
+        raise UserError(f"{path}: teacher_digest is not in hex; train it again")
+    return Model(network, curve, logits, sweep, recipe, teacher, weights_to_deploy=deployed)
+
+
+def _logits(path, arrays, dataset):
+    """Return the logits of a teacher, checked; None if the file has none."""
     logits = arrays.get("logits")
     shape = (dataset.splits, len(dataset.y), len(dataset.class_names))
     if logits is not None and (logits.shape != shape or logits.dtype.kind != "f" or not all_finite(logits)):
         raise UserError(f"{path}: logits are {logits.dtype} {logits.shape}, not finite floats {shape}")
-    if needs_logits and logits is None:
-        raise UserError(f"{path}: lacks logits; a teacher needs its logits on every example")
+    return logits
+
+
+def _curve(path, arrays):
+    """Return the learning curves that the file has, checked."""
     curve = {name: arrays[name] for name in CURVES if name in arrays}
     for name, array in curve.items():
         numbers = array.ndim == 2 and array.size and array.dtype == np.float64
@@ -185,15 +217,23 @@ def load_model(path: Path | str, dataset: Dataset, needs_logits: bool = False) -
             raise UserError(
                 f"{path}: {name} is {array.dtype} {array.shape}, not numbers up to {MAX_LOSS:g} of replicas by epochs"
             )
+    return curve
+
+
+def _recipe_and_origin(path, arrays):
+    """Return `Model.params` and `Model.origin`, checked; both are empty if the file has none."""
     try:
-        recipe = dict(read_json(str(arrays.get("recipe", "{}"))))
-        origin = dict(read_json(str(arrays.get("origin", "{}"))))
-    except (TypeError, ValueError):
+        recipe = read_json_object(str(arrays.get("recipe", "{}")))
+        origin = read_json_object(str(arrays.get("origin", "{}")))
+    except ValueError:
         raise UserError(f"{path}: recipe or origin is not an object in JSON; train it again") from None
     if origin and not _is_origin(origin):
         raise UserError(f"{path}: origin is not of a teacher that was asked; run train_teacher again")
-    if "weights_0" not in arrays:
-        return Model(None, curve, logits, origin=origin)
+    return recipe, origin
+
+
+def _network_and_sweep(path, arrays, dataset):
+    """Return the stack and the sweep; the stack fits the features and classes of the dataset."""
     try:
         network = Network.from_arrays(arrays, EXACT)
         sweep = Sweep.from_arrays(arrays)
@@ -204,15 +244,13 @@ def load_model(path: Path | str, dataset: Dataset, needs_logits: bool = False) -
     sizes = "-".join(map(str, network.sizes))
     if (network.sizes[0], network.sizes[-1]) != (features, classes) or not np.isfinite(network.parameters).all():
         raise UserError(f"{path}: {sizes} are not finite weights from {features} features to {classes} classes")
-    if curve.keys() != set(CURVES):
-        raise UserError(f"{path}: lacks {', '.join(sorted(set(CURVES) - curve.keys()))}; train it again")
-    if network.replicas % dataset.splits or len(sweep.loss) != dataset.splits:
-        raise UserError(f"{path}: {network.replicas} networks are not of {dataset.splits} splits; train it again")
+    return network, sweep
+
+
+def _weights_to_deploy(path, arrays, network):
+    """Return `Model.weights_to_deploy`, checked; None if the file has none."""
     deployed = arrays.get("deployed")
     shape = network.parameters.shape[1:]
     if deployed is not None and (deployed.dtype != np.float32 or deployed.shape != shape or not all_finite(deployed)):
         raise UserError(f"{path}: deployed is {deployed.dtype} {deployed.shape}, not finite float32 {shape}: run again")
-    teacher = str(arrays.get("teacher_digest", ""))
-    if not re.fullmatch("[0-9a-f]*", teacher):
-        raise UserError(f"{path}: teacher_digest is not in hex; train it again")
-    return Model(network, curve, logits, sweep, recipe, teacher, weights_to_deploy=deployed)
+    return deployed

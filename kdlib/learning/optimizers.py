@@ -5,7 +5,7 @@ because `pow` is not rounded alike on all machines.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,6 @@ MAX_FLUSH_PERIOD = 1024  # steps between two flushes, at most
 class Optimizer:
     """Update parameters block by block, and keep the moments from fading into subnormal numbers.
 
-    A subclass sets `rule`, from `kdlib.backends.update_rules`, and defines `_constants`.
-
     Parameters
     ----------
     parameters : array (R, P)
@@ -39,6 +37,8 @@ class Optimizer:
 
     Attributes
     ----------
+    rule : callable
+        The update rule, from `kdlib.backends.update_rules`.
     moment_names : tuple of str
         Names of the moments, in the order of the rule's arguments.
     options : tuple of str
@@ -47,6 +47,7 @@ class Optimizer:
         All that a step changes besides the parameters. A checkpoint may overwrite the arrays in place.
     """
 
+    rule: Callable
     moment_names: tuple[str, ...]
     options: tuple[str, ...] = ("weight_decay",)
 
@@ -105,6 +106,10 @@ class Optimizer:
         self._powers *= self._bases
         anchor = dtype.type(FLUSH_ANCHOR) if self._steps.item() % self._period == 0 else None
         return self._constants(learning_rate, dtype), anchor
+
+    def _constants(self, learning_rate: float | np.ndarray, dtype: np.dtype) -> dict[str, float | np.ndarray]:
+        """Return the constants of the rule in this step, in the order of its arguments."""
+        raise NotImplementedError
 
 
 def as_factor(value: float | np.ndarray, dtype: np.dtype) -> float | np.ndarray:
@@ -229,7 +234,7 @@ class AdamW(Adam):
     decoupled = True
 
 
-OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 
 
 def optimizer(parameters: np.ndarray, recipe: Any) -> Optimizer:
@@ -247,7 +252,7 @@ def optimizer(parameters: np.ndarray, recipe: Any) -> Optimizer:
 
 
 def constants_of_steps(
-    update: Optimizer, rates: Sequence[float | np.ndarray], parameters: np.ndarray
+    update: Optimizer, rates: Sequence[float | np.ndarray] | np.ndarray, parameters: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count several next steps as taken, and return their numbers as arrays.
 
@@ -271,5 +276,5 @@ def constants_of_steps(
     names = list(taken[0][0])
     numbers = np.empty((len(taken), len(names), len(parameters)), parameters.dtype)
     for k, name in enumerate(names):
-        numbers[:, k] = np.reshape([constants[name] for constants, _ in taken], (len(taken), -1))
+        numbers[:, k] = np.array([constants[name] for constants, _ in taken]).reshape(len(taken), -1)
     return numbers, np.array([anchor or 0 for _, anchor in taken], parameters.dtype)

@@ -79,7 +79,10 @@ class CompiledSteps:
         """
         networks = self._run.network.replicas
         dtype = self._run.logits.dtype
-        indices, temperatures, weights = zip(*objective.as_softmax_terms(networks), strict=True)
+        terms = objective.as_softmax_terms(networks)
+        if not terms:
+            raise ValueError("objective: it was a sum of softmax terms in the first epoch, and now it is none")
+        indices, temperatures, weights = zip(*terms, strict=True)
         temperatures = _columns(temperatures, networks, dtype)
         weights = _columns(weights, networks, dtype)
         networks_of_splits = network_slices(len(self._splits), len(order))

@@ -46,7 +46,7 @@ class Sweep:
 
     def diverged(self) -> np.ndarray:
         """Mark the settings with a diverged network in any split, (G,) bool; no split chooses such a setting."""
-        return ~np.isfinite(self.loss).all(axis=(0, 2))
+        return ~np.logical_and.reduce(np.isfinite(self.loss), axis=(0, 2))
 
     def mean_loss(self) -> np.ndarray:
         """Compute the mean loss over the replicas, (S, G); it is infinite for a setting that has diverged."""

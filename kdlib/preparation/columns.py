@@ -117,11 +117,9 @@ def _column(table, name, is_category, missing, marks):
     if _all_alike(table, name):
         return None
     if not (is_category or missing):
-        values = _numbers(table, name)
-        if values is not None and not _may_have_point_groups(table, name):
-            if not (np.abs(values) <= MAX_MAGNITUDE).all():
-                Column(name, "number").values(table)  # raises an error that names the cell
-            return Column(name, "number", float(np.sort(values)[(len(values) - 1) // 2]))
+        column = _column_of_numbers(table, name)
+        if column is not None:
+            return column
     counts = Counter()
     for batch in table.batches([name]):
         counts.update(batch.cells(name))
@@ -130,22 +128,46 @@ def _column(table, name, is_category, missing, marks):
         return None
     kind, notation = ("category", "") if is_category else _kind_and_notation(table, name, present, marks)
     column = Column(name, kind, notation=notation, missing_texts=missing)
-    parse = column.parser(table.is_numeric(name))
     if kind == "category":
-        present = {text: count for text, count in present.items() if _CODE.match(text) or not np.isnan(parse(text))}
-        some_missing = len(present) < len(counts)
-        present = _merge_equal_numbers(present)
-        if len(present) < 2 and not (present and some_missing):
-            return None
-        frequent, rare = _vocabulary(table, name, present)
-        return replace(column, missing=some_missing, categories=frequent, rare=rare)
+        return _with_categories(column, table, present, len(counts))
+    return _with_fill(column, table, present)
+
+
+def _column_of_numbers(table, name):
+    """Fit a column of plain numbers, without its texts; None if a cell is none, or may be another number."""
+    values = _numbers(table, name)
+    if values is None or _may_have_point_groups(table, name):
+        return None
+    if not (np.abs(values) <= MAX_MAGNITUDE).all():
+        Column(name, "number").values(table)  # raises an error that names the cell
+    return Column(name, "number", float(np.sort(values)[(len(values) - 1) // 2]))
+
+
+def _with_categories(column, table, present, texts):
+    """Return the column with its categories; None if there are fewer than two.
+
+    present: {text: rows} without the missing texts. texts: the number of different texts, missing ones included.
+    """
+    parse = column.parser(table.is_numeric(column.name))
+    present = {text: count for text, count in present.items() if _CODE.match(text) or not np.isnan(parse(text))}
+    some_missing = len(present) < texts
+    present = _merge_equal_numbers(present)
+    if len(present) < 2 and not (present and some_missing):
+        return None
+    frequent, rare = _vocabulary(table, column.name, present)
+    return replace(column, missing=some_missing, categories=frequent, rare=rare)
+
+
+def _with_fill(column, table, present):
+    """Return the column of numbers or dates with its median; None if no cell has a value. present: {text: rows}."""
+    parse = column.parser(table.is_numeric(column.name))
     value_of_text = {text: value for text in present if not np.isnan(value := parse(text))}
     if any(abs(value) > MAX_MAGNITUDE for value in value_of_text.values()):
         column.values(table)  # raises an error that names the cell
     if not value_of_text:
         return None
-    if notation:
-        _log_notation(f"{table.path}: column {name}", kind, value_of_text)
+    if column.notation:
+        _log_notation(f"{table.path}: column {column.name}", column.kind, value_of_text)
     known = sum(present[text] for text in value_of_text)  # integers
     fill = _lower_median((value, present[text]) for text, value in value_of_text.items())
     return replace(column, fill=fill, missing=known < len(table))

@@ -138,6 +138,40 @@ def quantized_measures(heldout: HeldoutLogits, quantized: Sequence, train_exampl
     return result | network_cost(quantized[0].sizes) | {"bytes": size}
 
 
+def network_measures(heldout: HeldoutLogits, network: str, absent: np.ndarray) -> dict:
+    """Measure a network on each subset, mean and std over the splits; a student also its fidelity to the teacher.
+
+    Parameters
+    ----------
+    heldout : HeldoutLogits
+    network : str
+    absent : np.ndarray, (classes,) bool
+        Classes that the transfer set lacks. If there are any, see `measure_absent` for the further measures of all
+        networks but the teacher.
+    """
+    result = {}
+    of_absent = {subset: {} for subset in EVALUATED}
+    if absent.any() and network != "teacher":
+        of_absent, shifts = measure_absent(heldout, network, absent)
+        result["bias_shift"] = mean_and_std_over_splits(shifts)
+    for subset in EVALUATED:
+        values = {key: heldout.measure(network, subset, measure) for key, measure in metrics.MEASURES.items()}
+        if network != "teacher":
+            values |= of_absent[subset]
+            pairs = list(zip(heldout.logits[network][subset], heldout.logits["teacher"][subset], strict=True))
+            values |= {k: [measure(z, v[0]) for z, v in pairs] for k, measure in metrics.FIDELITY.items()}
+        result[subset] = {key: mean_and_std_over_splits(value) for key, value in values.items()}
+    return result
+
+
+def _add_verdicts(gains, collapsed):
+    """Put gains into words, {measure: gain}, in place; there is no verdict if a student or baseline has collapsed."""
+    for key, found in gains.items():
+        found["verdict"] = VERDICTS.get((key, found["verdict"]), found["verdict"])
+        if {"baseline", "student"} & collapsed.keys():
+            found["verdict"] = "no verdict, a training has collapsed"
+
+
 def build_report(
     dataset: Dataset,
     models: dict[str, Model],
@@ -172,18 +206,7 @@ def build_report(
             subset: int(np.count_nonzero(absent[heldout.labels[subset][0]])) for subset in EVALUATED
         }
     for name in NETWORKS:
-        result[name] = {}
-        partial = absent.any() and name != "teacher"
-        if partial:
-            of_absent, shifts = measure_absent(heldout, name, absent)
-            result[name]["bias_shift"] = mean_and_std_over_splits(shifts)
-        for subset in EVALUATED:
-            values = {key: heldout.measure(name, subset, measure) for key, measure in metrics.MEASURES.items()}
-            if name != "teacher":
-                values |= of_absent[subset] if partial else {}
-                pairs = list(zip(heldout.logits[name][subset], heldout.logits["teacher"][subset], strict=True))
-                values |= {k: [measure(z, v[0]) for z, v in pairs] for k, measure in metrics.FIDELITY.items()}
-            result[name][subset] = {key: mean_and_std_over_splits(value) for key, value in values.items()}
+        result[name] = network_measures(heldout, name, absent)
         if models[name].network:
             members = models[name].network.replicas // dataset.splits if name == "teacher" else 1
             result[name] |= network_cost(models[name].network.sizes, members)
@@ -202,10 +225,7 @@ def build_report(
     }
     quantized_gains = result["quantized"]["gain"].values() if quantized else ()
     for gains in (*result["gain"].values(), *quantized_gains):
-        for key, found in gains.items():
-            found["verdict"] = VERDICTS.get((key, found["verdict"]), found["verdict"])
-            if {"baseline", "student"} & collapsed.keys():
-                found["verdict"] = "no verdict, a training has collapsed"
+        _add_verdicts(gains, collapsed)
     return result | {"pooled": pooled_measures(heldout)}
 
 
