@@ -35,8 +35,8 @@ class ConcatenatedRows:
         self.arrays = arrays
         self.dtype = np.dtype(dtype)
         self.indices = indices
-        self.starts = np.cumsum([0, *map(len, arrays)])  # integers
-        features = int(np.prod(arrays[0].shape[1:]))  # integers
+        self.starts = np.cumsum([0, *map(len, arrays)])  # lint: integer sum
+        features = int(np.prod(arrays[0].shape[1:]))  # lint: integer sum
         n = int(self.starts[-1]) if indices is None else len(indices)
         self.shape = n, features
         self.size = n * features

@@ -182,7 +182,8 @@ def _rows(lines, delimiter):
 
 def _is_title(line):
     """Return whether a line may stand above a header: a comment, or a line with at most one filled cell."""
-    filled_cells = [sum(map(bool, chain.from_iterable(_rows([line], mark)))) for mark in DELIMITERS]  # integers
+    rows = [_rows([line], mark) for mark in DELIMITERS]
+    filled_cells = [sum(map(bool, chain.from_iterable(cells))) for cells in rows]  # lint: integer sum
     return line.startswith("#") or max(filled_cells) < 2
 
 

@@ -42,8 +42,8 @@ def _comment(value):
 
 def _flash_bytes(deployed):
     arrays = [*deployed.network.arrays().items(), ("", deployed.offset), ("", deployed.scale)]
-    names = sum(len(name.encode()) + 1 + POINTER_BYTES for name in deployed.card.classes)  # integers
-    return names + sum(array.nbytes for name, array in arrays if name != "scalars")  # integers
+    names = sum(len(name.encode()) + 1 + POINTER_BYTES for name in deployed.card.classes)  # lint: integer sum
+    return names + sum(array.nbytes for name, array in arrays if name != "scalars")  # lint: integer sum
 
 
 def _layer_loops(network):
@@ -111,7 +111,7 @@ def c_source(deployed: "DeployedModel") -> str:
         EXPONENT=network.logit_exponent,
         LOW=-network.zero_point,
         FLASH=_flash_bytes(deployed),
-        RAM=sum(sizes[:-1]),  # integers
+        RAM=sum(sizes[:-1]),  # lint: integer sum
         ROW=8 * sizes[0],
         LOGITS=4 * sizes[-1],
         BUFFERS="uint8_t " + ", ".join(f"a{k}[{width}]" for k, width in enumerate(sizes[:-1])) + ";",

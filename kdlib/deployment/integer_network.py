@@ -59,7 +59,7 @@ class IntegerNetwork:
     def __post_init__(self):
         for weights, biases in self.layers:
             magnitudes = np.abs(weights.astype(np.int64))
-            largest = np.max(HIGHEST * magnitudes.sum(axis=0) + np.abs(biases.astype(np.int64)))  # integers
+            largest = np.max(HIGHEST * magnitudes.sum(axis=0) + np.abs(biases.astype(np.int64)))  # lint: integer sum
             if magnitudes.max() > MAX_INTEGER[self.bits] or largest >= SUMS:
                 raise ValueError(f"weights of up to {magnitudes.max()} in {self.bits} bits, sums of up to {largest:,}")
         if any(shifts.max(initial=0) > SHIFTS for shifts in self.shifts):
@@ -88,7 +88,7 @@ class IntegerNetwork:
         """Return the integer logits (n, classes), held in float64, of scaled features x (n, features) float64."""
         activations = self.inputs(x)
         for weights, biases, factors in self._float_layers:
-            sums = np.matmul(activations, weights) + biases  # integers
+            sums = np.matmul(activations, weights) + biases  # lint: integer sum
             activations = sums if factors is None else round_and_clip(sums, factors, 0, HIGHEST)
         return activations
 

@@ -68,11 +68,11 @@ def quantize(layers: Sequence[tuple[np.ndarray, np.ndarray]], x: np.ndarray, bit
     for index, (weights, biases) in enumerate(layers):
         last = index == len(layers) - 1
         integers, sum_exponents = _quantized_weights(weights, biases, bits, exponent, last)
-        products = np.matmul(activations, integers)  # integers
+        products = np.matmul(activations, integers)  # lint: integer sum
         x = exact.SnappedMatrix(weights.astype(np.float64)).product(x) + biases
         mean_error = exact.mean(x - products * np.ldexp(1.0, -sum_exponents), axis=0)
         integer_biases = round_and_clip(mean_error, np.ldexp(1.0, sum_exponents[0]), -MAX_BIAS, MAX_BIAS)
-        of_zero_point = zero_point * integers.sum(axis=0) if index == 0 else 0  # integers
+        of_zero_point = zero_point * integers.sum(axis=0) if index == 0 else 0  # lint: integer sum
         integer_layers.append((integers.astype(np.int8), (integer_biases - of_zero_point).astype(np.int32)))
         if not last:
             x = np.maximum(x, 0)
@@ -93,7 +93,7 @@ def _quantized_weights(weights, biases, bits, input_exponent, last):
     shared = np.min if last else lambda values: values
     integers, exponents = to_fixed_point(weights, -most, most, (0, 1) if last else 0)
     bias_limit = np.frexp(float(MAX_BIAS))[1] - 1 - np.frexp(biases)[1] - input_exponent
-    excess = np.frexp(HIGHEST * np.abs(integers).sum(axis=0) / MAX_PRODUCTS)[1]  # integers
+    excess = np.frexp(HIGHEST * np.abs(integers).sum(axis=0) / MAX_PRODUCTS)[1]  # lint: integer sum
     exponents = np.minimum(exponents, shared(np.minimum(bias_limit, exponents - np.maximum(excess, 0))))
     integers = round_and_clip(weights.astype(np.float64), np.ldexp(1.0, exponents), -most, most)
     return integers, np.broadcast_to(input_exponent + exponents, (1, len(biases)))

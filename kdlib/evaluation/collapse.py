@@ -75,7 +75,7 @@ class SplitPerformance:
         counts = np.bincount(labels, minlength=len(frequencies))
         occurring = np.flatnonzero(counts)
         correct = np.diagonal(metrics.confusion(logits, labels), axis1=1, axis2=2)[:, occurring]
-        constant_logits = elementary.log(np.maximum(frequencies, 0.5) / np.sum(frequencies))  # integers
+        constant_logits = elementary.log(np.maximum(frequencies, 0.5) / np.sum(frequencies))  # lint: integer sum
         constant = -exact.sum((constant_logits * counts)[None], axis=1)[0] / len(labels)
         nll = metrics.negative_log_likelihood(logits, labels)
         own = cls(nll, nll, correct, counts[occurring], float(constant), len(frequencies))
@@ -92,7 +92,7 @@ class SplitPerformance:
 
     def near_constant(self) -> np.ndarray:
         """Tell of each network whether it predicts hardly more than a constant: (R,) bool."""
-        likely = LIKELIHOOD_NATS / np.sum(self.class_counts)  # integers
+        likely = LIKELIHOOD_NATS / np.sum(self.class_counts)  # lint: integer sum
         # At most half of the constant's NLL: with two or three examples no network could gain more.
         return self.constant_nll - self.best_nll < max(
             MIN_PROGRESS * self.constant_nll, min(likely, self.constant_nll / 2)
@@ -117,7 +117,7 @@ class SplitPerformance:
         np.ndarray, (R,)
         """
         correct = exact.sum(self.correct_by_class.astype(np.float64), axis=1)
-        return np.array([_share(k, np.sum(self.class_counts), end) for k in correct])  # integers
+        return np.array([_share(k, np.sum(self.class_counts), end) for k in correct])  # lint: integer sum
 
     def balanced_accuracy(self, end: int | None = None) -> np.ndarray:
         """Average the recall, or an end of its 95 % interval, over the occurring classes: (R,)."""

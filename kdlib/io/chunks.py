@@ -98,7 +98,7 @@ def zeros_or_tempfile(shape: tuple[int, ...], dtype: np.dtype | type | str) -> n
     OSError
         If the disk has no room.
     """
-    size = math.prod(shape) * np.dtype(dtype).itemsize  # integers
+    size = math.prod(shape) * np.dtype(dtype).itemsize  # lint: integer sum
     if size < MIN_FILE_BYTES:
         return np.zeros(shape, dtype)
     import tempfile  # here: it takes a while, and few need it

@@ -104,7 +104,7 @@ class Inputs:
             self._readers.append(_row_reader(x))
         self._splits = splits
         self._all_scaled = all(isinstance(x, ScaledRows) for x in splits)
-        small = not self._all_scaled or math.prod(splits[-1].shape) <= backend.max_held  # integers
+        small = not self._all_scaled or math.prod(splits[-1].shape) <= backend.max_held  # lint: integer sum
         self._snap_once = small and len(splits) == 1
         if self._all_scaled and not self._snap_once:
             advise_access(splits[0].x, random=True)
@@ -152,7 +152,7 @@ class Inputs:
         """Return the splits as `ScaledRows` rows of one array, or None if compiled loops cannot read them."""
         splits = self._splits
         if len(splits) == 1 and not isinstance(splits[0], ScaledRows):
-            features = math.prod(splits[0].shape[1:])  # integers
+            features = math.prod(splits[0].shape[1:])  # lint: integer sum
             splits = [ScaledRows(splits[0], np.arange(len(splits[0])), np.zeros(features), np.ones(features))]
         same_array = all(isinstance(x, ScaledRows) and x.x is splits[0].x for x in splits)
         return splits if same_array and splits[0].x.dtype in COMPILED_DTYPES else None

@@ -107,7 +107,7 @@ class LazyRows:
 
 def array_if_small(targets: np.ndarray | LazyTargets) -> np.ndarray | LazyTargets:
     """Return the targets as an array if they have at most MAX_ARRAY_ELEMENTS elements, else as they are."""
-    small = not isinstance(targets, np.ndarray) and math.prod(targets.shape) <= MAX_ARRAY_ELEMENTS  # integers
+    small = not isinstance(targets, np.ndarray) and math.prod(targets.shape) <= MAX_ARRAY_ELEMENTS  # lint: integer sum
     return targets.to_array() if small else targets
 
 

@@ -274,7 +274,7 @@ class TrainingState:
         self.recipe = recipe
         self.n = len(x[0]) // recipe.views
         classes = objective.at(0, recipe.epochs).targets[0].shape[-1]
-        sizes = (math.prod(x[0].shape[1:]), *recipe.hidden, classes)  # integers
+        sizes = (math.prod(x[0].shape[1:]), *recipe.hidden, classes)  # lint: integer sum
         self.network = Network(sizes, len(streams.replicas), objective.arithmetic)
         self.network.initialize(streams.generators("weights"))
         self.update = optimizer(self.network.parameters, recipe)

@@ -201,7 +201,7 @@ class FinishedUnit:
         self._epochs = unit.recipe.epochs
         self._file = Checkpoint(f"{path}.trained", 1, ranks)
         self._training = Checkpoint(path, 1, ranks)
-        networks = math.prod(unit.shape)  # integers
+        networks = math.prod(unit.shape)  # lint: integer sum
         stack = Network(setup.sizes(unit.recipe), networks, ARITHMETICS[setup.params.arithmetic])
         result = {"parameters": stack.parameters, "loss": np.empty(networks), "accuracy": np.empty(networks)}
         result |= {name: np.empty((networks, self._epochs)) for name in CURVES}

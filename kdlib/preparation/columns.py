@@ -146,7 +146,7 @@ def _column(table, name, is_category, missing, marks):
         return None
     if notation:
         _log_notation(f"{table.path}: column {name}", kind, value_of_text)
-    known = sum(present[text] for text in value_of_text)  # integers
+    known = sum(present[text] for text in value_of_text)  # lint: integer sum
     fill = _lower_median((value, present[text]) for text, value in value_of_text.items())
     return replace(column, fill=fill, missing=known < len(table))
 
@@ -260,7 +260,7 @@ def _kind_and_notation(table, name, present, marks):
     for kind, others in unparsed.items():
         if kind != "boolean" and 2 * len(others) < len(present):
             raise _mixture(table, name, others[0], f"is no {kind}, as other values of the column are; mend it")
-    too_many_texts = 2 * len(present) > sum(present.values())  # integers
+    too_many_texts = 2 * len(present) > sum(present.values())  # lint: integer sum
     _refuse_mixed_notations(table, name, texts, too_many_texts)
     if fitting["date"]:
         message = f"{table.path}: column {name}: {texts[0]!a} may be either of two dates; write it as 2024-12-31"
@@ -323,7 +323,7 @@ def _merge_equal_numbers(present):
 def _lower_median(counted_values):
     """Return the lower median of (value, count) pairs in any order."""
     counted_values = sorted(counted_values)
-    remaining = (sum(count for _, count in counted_values) - 1) // 2  # integers
+    remaining = (sum(count for _, count in counted_values) - 1) // 2  # lint: integer sum
     for value, count in counted_values:
         if remaining < count:
             return value
@@ -333,7 +333,7 @@ def _lower_median(counted_values):
 
 def _vocabulary(table, name, present):
     """Return (frequent values, rare values), each sorted. A single rare value has a feature of its own."""
-    rows = sum(present.values())  # integers
+    rows = sum(present.values())  # lint: integer sum
     min_count = 2 + len(table) // 1000
     frequent = sorted(text for text, count in present.items() if count >= min_count)
     if not frequent or len(present) > MAX_CATEGORIES or 2 * len(present) > rows:

@@ -32,7 +32,7 @@ def apportion(total: int, shares: Sequence[float]) -> np.ndarray:
     quotas = np.asarray(shares, dtype=np.float64) / float(exact.sum(np.asarray(shares, np.float64)[None], 1)[0]) * total
     counts = np.floor(quotas).astype(np.int64)
     largest_remainders = np.argsort(counts - quotas, kind="stable")
-    counts[largest_remainders[: total - int(counts.sum())]] += 1  # integers
+    counts[largest_remainders[: total - int(counts.sum())]] += 1  # lint: integer sum
     return counts
 
 
@@ -80,8 +80,8 @@ def stratified_split(
     quotas = class_counts[:, None] * (sizes / len(y))
     wanted = np.floor(quotas).astype(np.int64)
     for row, count in zip(wanted, class_counts, strict=True):
-        for _ in range(int(count - row.sum())):  # integers
-            row[np.argmax(sizes - wanted.sum(axis=0))] += 1  # integers
+        for _ in range(int(count - row.sum())):  # lint: integer sum
+            row[np.argmax(sizes - wanted.sum(axis=0))] += 1  # lint: integer sum
     part_of = None
     ungrouped = wanted
     lacking = (wanted[:, : len(ratios) - optional_parts] == 0).any()
@@ -107,7 +107,7 @@ def stratified_split(
     for index, (label, row) in enumerate(zip(classes, ungrouped, strict=True)):
         members = np.flatnonzero(y == label if part_of is None else (y == label) & (part_of < 0))
         members = members[permutation(stream(seed, purpose, index), len(members))]
-        for part, piece in zip(parts, np.split(members, np.cumsum(row)[:-1]), strict=True):  # integers
+        for part, piece in zip(parts, np.split(members, np.cumsum(row)[:-1]), strict=True):  # lint: integer sum
             part.append(piece)
     found = []
     while parts:
@@ -127,20 +127,21 @@ def _place_groups(codes, groups, wanted, generator):
     rows = np.flatnonzero(counts[number] > 1)
     rows = rows[np.argsort(number[rows], kind="stable")]
     counts = counts[counts > 1]
-    members = np.split(rows, np.cumsum(counts))[:-1]  # integers
+    members = np.split(rows, np.cumsum(counts))[:-1]  # lint: integer sum
     order = permutation(generator, len(members))
     order = order[np.argsort(-counts[order], kind="stable")]
     part_of = np.full(len(codes), -1)
     room = wanted.copy()
     for group, draw in zip(order, generator.random(len(members)), strict=True):
         own_counts = np.bincount(codes[members[group]], minlength=len(wanted))
-        part_room = room.sum(axis=0)  # integers
+        part_room = room.sum(axis=0)  # lint: integer sum
         size = counts[group]
-        chances = np.where((room >= own_counts[:, None]).all(axis=0), own_counts @ room, 0)  # integers
+        chances = np.where((room >= own_counts[:, None]).all(axis=0), own_counts @ room, 0)  # lint: integer sum
         if chances.any():
-            part = np.searchsorted(np.cumsum(chances)[:-1], int(draw * chances.sum()), side="right")  # integers
+            drawn = int(draw * chances.sum())  # lint: integer sum
+            part = np.searchsorted(np.cumsum(chances)[:-1], drawn, side="right")  # lint: integer sum
         elif (part_room >= size).any():
-            part = np.argmax(np.where(part_room >= size, own_counts @ room, MIN_INT64))  # integers
+            part = np.argmax(np.where(part_room >= size, own_counts @ room, MIN_INT64))  # lint: integer sum
         else:
             part = np.argmax(part_room)
         room[:, part] -= own_counts
@@ -154,16 +155,16 @@ def _ungrouped_counts(wanted, grouped, class_counts):
     Together with the `grouped` examples a part then has the `wanted` counts, or at least its size where groups do not
     allow that.
     """
-    sizes = wanted.sum(axis=0)  # integers
+    sizes = wanted.sum(axis=0)  # lint: integer sum
     ungrouped = np.maximum(wanted - grouped, 0)
-    for row, count in zip(ungrouped, class_counts - grouped.sum(axis=1), strict=True):  # integers
-        for _ in range(int(row.sum() - count)):  # integers
+    for row, count in zip(ungrouped, class_counts - grouped.sum(axis=1), strict=True):  # lint: integer sum
+        for _ in range(int(row.sum() - count)):  # lint: integer sum
             row[np.argmax(row)] -= 1
-        for _ in range(int(count - row.sum())):  # integers
-            row[np.argmax(sizes - (grouped + ungrouped).sum(axis=0))] += 1  # integers
+        for _ in range(int(count - row.sum())):  # lint: integer sum
+            row[np.argmax(sizes - (grouped + ungrouped).sum(axis=0))] += 1  # lint: integer sum
     while True:
         surplus = grouped + ungrouped - wanted
-        excess = surplus.sum(axis=0)  # integers
+        excess = surplus.sum(axis=0)  # lint: integer sum
         # No class loses more than half of its share.
         movable = (ungrouped > 0) & (2 * (grouped + ungrouped - 1) >= wanted)
         over = np.argmax(np.where(movable.any(axis=0), excess, 0))

@@ -131,7 +131,7 @@ def confusion(counts: list[list[int]], names: Sequence) -> str:
     str
         Text of an SVG file.
     """
-    totals = [sum(row) for row in counts]  # integers
+    totals = [sum(row) for row in counts]  # lint: integer sum
     note = ""
     if len(names) > MAX_CLASSES:
         note = f"; the {MAX_CLASSES} of {len(names):,} classes with most errors"

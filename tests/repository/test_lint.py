@@ -63,7 +63,7 @@ def offends(node):
 
 
 def offences(source, exempt=frozenset()):
-    """Lines that offend. `# integers` at the end of one says that it is harmless, since only integers are met there."""
+    """Return the lines that offend; `# lint: integer sum` at the end of a line exempts it: it adds integers only."""
     lines, found = source.splitlines(), []
 
     def visit(node, scope):
@@ -71,7 +71,7 @@ def offences(source, exempt=frozenset()):
             scope = f"{scope}.{node.name}" if scope else node.name
             if scope in exempt:
                 return
-        if offends(node) and "# integers" not in lines[node.lineno - 1]:
+        if offends(node) and "# lint: integer sum" not in lines[node.lineno - 1]:
             found.append(f"{node.lineno}: {lines[node.lineno - 1].strip()}")
         for child in ast.iter_child_nodes(node):
             visit(child, scope)

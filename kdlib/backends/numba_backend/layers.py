@@ -82,7 +82,7 @@ class SnappedWeightArrays:
     def __init__(self, layers):
         snaps = bool(layers.dense[0].grids)
         self.sizes = np.array(layers.sizes)
-        self.widths = self.sizes[1:].sum() if snaps else 0  # integers
+        self.widths = self.sizes[1:].sum() if snaps else 0  # lint: integer sum
         self.values = layers.flat_product_weights
         self.anchor = _snapped(layers, "anchor") if snaps else (NO_UNIT,)
         self.unit = _snapped(layers, "unit") if snaps else (NO_UNIT,)
