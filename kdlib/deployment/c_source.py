@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kdlib.deployment.c_template import FUNCTIONS, HEAD, LAYER, WIDTH, doubles, integers, string
-from kdlib.deployment.integer_network import HIGHEST, pack
+from kdlib.deployment.integer_network import MAX_ACTIVATION, pack
 from kdlib.io.text_template import fill_template
 from kdlib.numerics.streams import Streams
 
@@ -78,7 +78,7 @@ def vectors(deployed: "DeployedModel") -> np.ndarray:
     """
     network = deployed.network
     generator = Streams(0, "self-test").generators("rows")[0]
-    inputs = (HIGHEST + 32) * generator.random((TEST_VECTORS, network.sizes[0])) - 16 - network.zero_point
+    inputs = (MAX_ACTIVATION + 32) * generator.random((TEST_VECTORS, network.sizes[0])) - 16 - network.zero_point
     scaled = inputs * math.ldexp(1, -network.input_exponent)
     rows = np.clip(scaled / deployed.scale + deployed.offset, -MAX_FLOAT32, MAX_FLOAT32)
     return rows.astype(np.float32).astype(np.float64)
