@@ -17,10 +17,9 @@ from kdlib.io.errors import UserError
 from kdlib.learning import losses
 from kdlib.learning.network import Network
 from kdlib.learning.stack import network_slices
-from kdlib.learning.sweeps import Sweep
+from kdlib.learning.sweeps import MAX_MAGNITUDE, Sweep
 from kdlib.learning.training import CURVES
 
-MAX_LOSS = 1e100  # in a curve: its square is finite
 ORIGIN_TYPES = {
     "model": str, "one_for_all": bool, "bytes": int, "options": dict, "folds": int, "seed": int, "digest": bool
 }  # fmt: skip
@@ -136,7 +135,7 @@ def save_model(path: Path | str, model: Model, dataset: Dataset) -> None:
 
 
 def _is_origin(found):
-    """Tell whether a JSON object is a valid `Model.origin`."""
+    """Return whether a JSON object is a valid `Model.origin`."""
     keys = found.keys()
     known = keys == CLASSIFIER_KEYS or EXTERNAL_KEYS <= keys <= EXTERNAL_KEYS | EXTERNAL_OPTIONAL_KEYS
     typed = known and all(type(value) is ORIGIN_TYPES[key] for key, value in found.items())
@@ -180,13 +179,12 @@ def load_model(path: Path | str, dataset: Dataset, needs_logits: bool = False) -
     curve = {name: arrays[name] for name in CURVES if name in arrays}
     for name, array in curve.items():
         numbers = array.ndim == 2 and array.size and array.dtype == np.float64
-        max_value = 1 if name.endswith("accuracy") else MAX_LOSS
+        max_value = 1 if name.endswith("accuracy") else MAX_MAGNITUDE
         if not numbers or not np.isfinite(array[:, 0]).all() or (np.abs(array) > max_value).any():
-            raise UserError(
-                f"{path}: {name} is {array.dtype} {array.shape}, not numbers up to {MAX_LOSS:g} of replicas by epochs"
-            )
+            needed = f"numbers up to {MAX_MAGNITUDE:g} of replicas by epochs"
+            raise UserError(f"{path}: {name} is {array.dtype} {array.shape}, not {needed}")
     try:
-        recipe = dict(read_json(str(arrays.get("recipe", "{}"))))
+        params = dict(read_json(str(arrays.get("recipe", "{}"))))
         origin = dict(read_json(str(arrays.get("origin", "{}"))))
     except (TypeError, ValueError):
         raise UserError(f"{path}: recipe or origin is not an object in JSON; train it again") from None
@@ -215,4 +213,4 @@ def load_model(path: Path | str, dataset: Dataset, needs_logits: bool = False) -
     teacher = str(arrays.get("teacher_digest", ""))
     if not re.fullmatch("[0-9a-f]*", teacher):
         raise UserError(f"{path}: teacher_digest is not in hex; train it again")
-    return Model(network, curve, logits, sweep, recipe, teacher, weights_to_deploy=deployed)
+    return Model(network, curve, logits, sweep, params, teacher, weights_to_deploy=deployed)
