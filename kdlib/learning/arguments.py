@@ -35,7 +35,7 @@ class Interval:
     whole: bool = False
 
     def holds(self, value: object) -> bool:
-        """Tell whether the value is allowed."""
+        """Return whether the value is allowed."""
         if not isinstance(value, Integral if self.whole else Real) or isinstance(value, bool):
             return False
         above = value >= self.low if self.closed[0] == "[" else value > self.low
@@ -59,7 +59,7 @@ class Options:
     values: Collection
 
     def holds(self, value: object) -> bool:
-        """Tell whether the value equals an allowed one and has its type."""
+        """Return whether the value equals an allowed one and has its type."""
         return any(isinstance(value, type(option)) and value == option for option in self.values)
 
     def __str__(self) -> str:
@@ -82,7 +82,7 @@ class Several:
     min_size: int = 1
 
     def holds(self, value: object) -> bool:
-        """Tell whether the value is an allowed sequence."""
+        """Return whether the value is an allowed sequence."""
         listed = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1)
         return listed and len(value) >= self.min_size and all(any(one.holds(item) for one in self.of) for item in value)
 

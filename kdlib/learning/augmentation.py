@@ -70,7 +70,7 @@ class Views:
         view : int
             Number of the view.
         generator : numpy.random.Generator
-            The view's own; it draws for one row after another, in the same way for rows that are not shown.
+            The view's own generator. It draws numbers for all rows, also for those that are not shown.
         shown : ndarray of bool, shape (rows,)
             The rows to compute; m of them are true.
         shape : (int, int)
@@ -148,7 +148,7 @@ def with_views(dataset: Dataset, views: Views, seed: int, threads: Threads = COR
         Of images.
     views : Views
     seed : int
-        It determines random views.
+        Random views depend only on it.
     threads : Threads
         They share the images.
 

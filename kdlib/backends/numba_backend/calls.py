@@ -22,7 +22,7 @@ ONE = np.ones(1)
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Do `kdlib.numerics.grids.product`, one matrix after another."""
+    """Multiply as `kdlib.numerics.grids.product` does, one matrix after another."""
     out = np.empty((*a.shape[:2], b.shape[2]), np.float32)
     for k in range(len(a)):
         compiled_product(a[k], b[k], out[k], MAX_TERMS)
