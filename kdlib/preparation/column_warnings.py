@@ -1,4 +1,4 @@
-"""Remarks for the log about the columns of a table."""
+"""Lines of the log about the columns of a table."""
 
 from collections.abc import Iterable
 from hashlib import sha256

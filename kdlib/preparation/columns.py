@@ -42,9 +42,10 @@ def fit_encoding(
     """Fit the `Encoding` of all columns but `target` and `drop`.
 
     It reads the features of all rows, and no label. So a row of a test subset takes part in three decisions: what kind
-    a column has, which categories have a feature, and the median. None of them tells a class: a category that only test
-    rows have is zero in training, and where a value is filled in, the feature `is missing` lets a network replace it by
-    any other. Offset and scale are fitted on the training rows of each split.
+    a column has, which categories have a feature, and the median. None of them gives a class away: the feature of a
+    category that only test rows have is zero in training. Beside a filled value stands the feature `is missing`, with
+    which a network can learn any other value in its place. Offset and scale are fitted on the training rows of each
+    split.
 
     - A missing number becomes the lower median of its column. The lower median is a value of the column: nothing is
       rounded, and integers stay integers.
@@ -53,7 +54,7 @@ def fit_encoding(
     - A category is rare in fewer than 2 + n / 1000 rows, with the quotient rounded down.
     - A column with the same text in each cell is left out: no network can learn what another value would mean.
     - A column whose numbers or dates all have one notation of `kdlib.data.parsing.NOTATIONS` is a column of numbers or
-      dates. The log says so.
+      dates. A line in the log names the notation.
 
     Parameters
     ----------
@@ -181,7 +182,7 @@ def _all_alike(table, name):
 
 
 def _numbers(table, name):
-    """Return a column as (n,) float64; None unless every cell is a number."""
+    """Return a column as (n,) float64; None if a cell is not a number."""
     found = []
     for batch in table.batches([name]):
         found.append(as_numbers(batch, name))

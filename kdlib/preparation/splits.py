@@ -12,7 +12,7 @@ from kdlib.numerics.streams import permutation, stream
 TRAIN, VALIDATION, TEST = range(len(SUBSETS))
 REMEDY = "raise the smallest of train_ratio, val_ratio and the test subset's rest, or take more examples"
 MIN_INT64 = np.iinfo(np.int64).min
-MAX_ATTEMPTS = 100  # draws of where groups of equal examples go
+MAX_ATTEMPTS = 100  # draws of the parts to which groups of equal examples go
 
 
 def apportion(total: int, shares: Sequence[float]) -> np.ndarray:
@@ -152,8 +152,8 @@ def _place_groups(codes, groups, wanted, generator):
 def _ungrouped_counts(wanted, grouped, class_counts):
     """Choose how many examples outside of groups each part gets from each class, (classes, parts).
 
-    Together with the `grouped` examples a part then has the `wanted` counts, or at least its size where groups do not
-    allow that.
+    Together with the `grouped` examples a part then has the `wanted` counts. If groups do not allow that, it has at
+    least the wanted size.
     """
     sizes = wanted.sum(axis=0)  # lint: integer sum
     ungrouped = np.maximum(wanted - grouped, 0)
@@ -186,9 +186,9 @@ def assign_subsets(
 ) -> np.ndarray:
     """Assign each example of each split to a subset, so that each class has its share in each subset.
 
-    The held-out subset is the test subset, or the validation subset if a test set is given. Held-out subsets of
-    different splits are disjoint while the share allows it: with as many splits as the share fits into the whole, each
-    example is held out once.
+    The held-out subset is the test subset, or the validation subset if a test set is given. The held-out subsets of the
+    splits are disjoint as long as their share allows it. For example, with a share of 1/10 and ten splits each example
+    is held out once.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def assign_subsets(
         assignment[split, free[held_out]] = held_out_code
         if held_out_code == TEST:
             rest = np.flatnonzero(assignment[split] == TRAIN)
-            # As many in each split, so that one stack trains them.
+            # Each split has the same number of training rows, so that one stack can train them.
             train_size, validation_size, _ = apportion(len(y), (*shares, 1 - both))
             if 2 * (len(rest) - train_size) < validation_size:  # the test subset has a large group of equal rows
                 train_size = shares[0] / both * len(rest)
@@ -270,7 +270,7 @@ def count_disjoint_splits(share: float, splits: int) -> int:
 
 
 def _held_out(y, share, splits, seed, groups):
-    """Return the indices that each of S splits holds out, drawn in rounds of as many as are disjoint."""
+    """Return the indices that each of S splits holds out. Each round draws as many disjoint subsets as there can be."""
     found = []
     while len(found) < splits:
         count = count_disjoint_splits(share, splits - len(found))
@@ -282,7 +282,7 @@ def _held_out(y, share, splits, seed, groups):
 
 
 def hide_labels(assignment: np.ndarray, y: np.ndarray, labeled_fraction: float, seed: int) -> None:
-    """Mark training examples as `UNLABELED`, so that the fraction of each class with a label is as asked.
+    """Mark training examples as `UNLABELED`, so that `labeled_fraction` of each class keeps its label.
 
     Parameters
     ----------

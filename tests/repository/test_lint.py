@@ -32,20 +32,20 @@ LIBM = {
     "cosh", "tanh", "arcsin", "arccos", "arctan", "arctan2", "atan2", "hypot", "cbrt", "gamma", "lgamma", "erf",
 }  # fmt: skip
 NUMERIC = {"np", "numpy", "math", "statistics", "operator"}
-OURS = {"exact", "arithmetic", "EXACT"}  # whose functions of these names are the exact ones
+EXACT_OWNERS = {"exact", "arithmetic", "EXACT"}  # their `sum` and `mean` are the exact ones
 
 
 def names(node):
-    """The dotted name of an expression such as np.add.reduce, as a list; it begins with "" if the root has none."""
-    parts = []
+    """Return the dotted name of an expression such as np.add.reduce, as a list; "" comes first if the root has none."""
+    attributes = []
     while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
+        attributes.append(node.attr)
         node = node.value
-    return [*([node.id] if isinstance(node, ast.Name) else [""]), *reversed(parts)]
+    return [*([node.id] if isinstance(node, ast.Name) else [""]), *reversed(attributes)]
 
 
 def offends(node):
-    """Whether it is a bare reduction, a matrix product, a power, or a function of the C library."""
+    """Return whether a node is a bare reduction, a matrix product, a power, or a function of the C library."""
     if isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.MatMult | ast.Pow):
         sides = (node.left, node.right) if isinstance(node, ast.BinOp) else ()
         literal = sides and all(isinstance(side, ast.Constant) and type(side.value) is int for side in sides)
@@ -58,7 +58,7 @@ def offends(node):
         *owners, last = names(node)
         if owners[0] in NUMERIC:
             return last in REDUCTIONS | LIBM or (last == "reduce" and owners[-1] == "add")
-        return last in REDUCTIONS and not OURS & set(owners)
+        return last in REDUCTIONS and not EXACT_OWNERS & set(owners)
     return False
 
 
@@ -100,7 +100,7 @@ def test_the_check_finds_an_import():
     assert len(offences("from math import exp")) == 1
 
 
-LAYERS = [  # a package imports from those before it alone
+LAYERS = [  # a package imports only from those before it
     {"io"},
     {"numerics"},
     {"backends", "data"},
@@ -118,7 +118,7 @@ def layer(package):
 
 
 def modules():
-    """{dotted name: (package, names of the modules that it imports)}, packages' own docstring files left out."""
+    """Return {dotted name: (package, names of the modules that it imports)}, without `__init__` and `__main__`."""
     paths = [path for path in SOURCES if path.stem not in ("__init__", "__main__")]
     known = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths}
     found = {}
@@ -165,13 +165,13 @@ OPTIONAL = {
     "estimator": {"sklearn"},
     "__main__": {"stages"},
 }
-FREE = {"preparation", "pipeline"}  # packages that may need what the pipeline installs
+FREE_PACKAGES = {"preparation", "pipeline"}  # packages that may need what the pipeline installs
 
 
 def test_only_stages_the_pipeline_and_preparation_need_more_than_numpy():
     allowed = sys.stdlib_module_names | {"numpy", "kdlib"}
     for path in SOURCES:
-        if path.relative_to(ROOT).parts[0] == "stages" or path.parent.name in FREE:
+        if path.relative_to(ROOT).parts[0] == "stages" or path.parent.name in FREE_PACKAGES:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [node.module] if isinstance(node, ast.ImportFrom) else []
