@@ -91,7 +91,7 @@ class SplitPerformance:
         return replace(own, best_nll=np.minimum.reduce([nll, *less_confident]))
 
     def near_constant(self) -> np.ndarray:
-        """Tell of each network whether it predicts hardly more than a constant: (R,) bool."""
+        """Return for each network whether it predicts hardly more than a constant: (R,) bool."""
         likely = LIKELIHOOD_NATS / np.sum(self.class_counts)  # lint: integer sum
         # At most half of the constant's NLL: with two or three examples no network could gain more.
         return self.constant_nll - self.best_nll < max(
@@ -242,7 +242,7 @@ def labeled_rows(dataset: Dataset, heldout: HeldoutLogits) -> list[np.ndarray]:
     -------
     list of S integer arrays
     """
-    labels = [own[shown] for own, shown in zip(heldout.labels["validation"], heldout.in_transfer_classes, strict=True)]
+    labels = [own[mask] for own, mask in zip(heldout.labels["validation"], heldout.in_transfer_classes, strict=True)]
     rows = [dataset.labeled(split) for split in range(dataset.splits)]
     return [own[np.isin(dataset.y[own], np.unique(known))] for own, known in zip(rows, labels, strict=True)]
 
@@ -276,7 +276,7 @@ def find_collapsed(
     """
     classes = len(dataset.class_names)
     first = heldout.in_transfer_classes[0]
-    labels = [own[shown] for own, shown in zip(heldout.labels["validation"], heldout.in_transfer_classes, strict=True)]
+    labels = [own[mask] for own, mask in zip(heldout.labels["validation"], heldout.in_transfer_classes, strict=True)]
     labeled = labeled_rows(dataset, heldout)
     frequencies = [np.bincount(dataset.y[rows], minlength=classes) for rows in labeled]
     logits = linear_network.logits(dataset.scaled(dataset.rows("validation")[first]))
@@ -284,8 +284,8 @@ def find_collapsed(
     reasons = {}
     for name, model in models.items():
         stacks = [
-            stack if shown.all() else stack[:, shown]
-            for stack, shown in zip(heldout.logits[name]["validation"], heldout.in_transfer_classes, strict=True)
+            stack if mask.all() else stack[:, mask]
+            for stack, mask in zip(heldout.logits[name]["validation"], heldout.in_transfer_classes, strict=True)
         ]
         measured = [SplitPerformance.measure(*of_split) for of_split in zip(stacks, labels, frequencies, strict=True)]
         could_be_linear = model.network and min(model.network.sizes[1:-1], default=classes) >= classes - 1

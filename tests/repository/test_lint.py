@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -185,6 +186,33 @@ def test_only_stages_the_pipeline_and_preparation_need_more_than_numpy():
 )
 def test_a_module_has_400_lines_at_most(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def parameters_of(node):
+    """Return the names that "Parameters" of a function's or a class's docstring has to list, in their order.
+
+    A class without a constructor is a dataclass, or inherits the constructor: then its public fields are returned.
+    """
+    if isinstance(node, ast.ClassDef):
+        constructors = [child for child in node.body if getattr(child, "name", "") == "__init__"]
+        if not constructors:
+            fields = [child.target.id for child in node.body if isinstance(child, ast.AnnAssign)]
+            return [name for name in fields if not name.startswith("_")]
+        node = constructors[0]
+    given = node.args
+    arguments = [*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg]
+    return [argument.arg for argument in arguments if argument and argument.arg not in ("self", "cls")]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_documented_parameters_are_the_real_ones(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            section = re.search(r"(?ms)^Parameters\n-+\n(.*?)(\n\n\w|\Z)", ast.get_docstring(node) or "")
+            if section:
+                heads = re.findall(r"(?m)^\*{0,2}\w[^:\n]*", section[1])
+                documented = [name.strip(" *") for head in heads for name in head.split(",")]
+                assert documented == parameters_of(node), node.name
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("benchmarks/*.py")), ids=lambda path: path.stem)
