@@ -185,9 +185,9 @@ def _below(ours, linear):
 
 
 def advice(network: str, collapsed: Collection[str], model: str = "", settings: Mapping | Sequence = ()) -> str:
-    """Return what may help against a collapse, without what is set already.
+    """Return what may help against a collapse, except what is set already.
 
-    Baseline and student have the same recipe, so that the advice depends on which of them have collapsed.
+    Baseline and student have the same recipe, so the advice depends on which of them have collapsed.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def advice(network: str, collapsed: Collection[str], model: str = "", settings: 
     model : str, optional
         The teacher's name, if it is not a network.
     settings : dict, optional
-        {key of params.yaml: value} of what is set; and `digest`, whether the answers of a foreign teacher came with the
+        {key of params.yaml: present value}; and `digest`: whether the file of an external teacher's answers has the
         digest of the rows.
 
     Returns
@@ -231,7 +231,9 @@ def _listed(remedies):
 
 
 def labeled_rows(dataset: Dataset, heldout: HeldoutLogits) -> list[np.ndarray]:
-    """Return each split's labelled training rows of the classes that its validation examples in the transfer set have.
+    """Return the labelled training rows with which each split is judged.
+
+    They are the rows of the classes that occur among the split's validation examples of the transfer classes.
 
     Parameters
     ----------
