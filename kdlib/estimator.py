@@ -54,7 +54,8 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     teacher : None, Recipe or classifier
         None: `members` networks by the recipe DEFAULT_TEACHER of this module. A `Recipe`: networks by that. A
         classifier that is not fitted: clones of it predict the training rows out of `folds` folds. A fitted classifier:
-        its probabilities are taken as they are; those of rows that it was fitted on are worth little.
+        its probabilities are taken as they are. It should not be fitted on these rows: for them its probabilities are
+        nearly the labels.
     hidden : tuple of int
         Widths of the student's hidden layers.
     temperature, alpha : float or LinearSchedule

@@ -110,7 +110,7 @@ class DeployedModel:
 
     Rows are a DataFrame, a dict of columns or a list of dicts, whose columns are matched by name; or an array of
     encoded rows (n, features) or of images. See `kdlib.deployment.features.features`. The methods warn of each column
-    the first time that it has cells which training does not know.
+    once, when it first has cells that are missing or were not seen in training.
 
     Parameters
     ----------

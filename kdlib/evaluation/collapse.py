@@ -2,15 +2,15 @@
 
 A network has collapsed if on the validation subset
 1. it predicts hardly more than a constant. The constant predicts the class frequencies of the labelled training rows.
-   The network's NLL has to be below the constant's by a hundredth of it, and by LIKELIHOOD_NATS over all examples. This
-   is asked of the network as it is and of less confident versions: a fraction (FRACTIONS) of its logits, less their
-   means, is added to the logits of the constant. So a good model of a rare event, which may never predict that class,
+   The network's NLL has to be below the constant's by a hundredth of it, and by LIKELIHOOD_NATS over all examples. It
+   is enough if a less confident version of the network reaches this: a fraction (FRACTIONS) of its logits, less their
+   means, added to the logits of the constant. So a good model of a rare event, which may never predict that class,
    has not collapsed; nor has one that is overconfident, or was trained with class weights; or
 2. its NLL is more than twice that of a fresh network, log(classes); or
 3. it is clearly below a linear model of the same inputs and labels: its NLL is above the linear model's, its balanced
    accuracy is not, and its accuracy or its balanced accuracy is more than 2 points below by the upper end of its 95 %
-   interval, or its NLL is above the constant's. This is asked only of a network that could represent a linear model: a
-   hidden layer narrower than classes - 1 could not.
+   interval, or its NLL is above the constant's. The rule holds only for a network that can represent a linear model; a
+   network with a hidden layer narrower than classes - 1 cannot.
 A stack has collapsed if 1 or 2 holds for one of its replicas, or 3 for their mean.
 """
 

@@ -50,7 +50,7 @@ class TrainingJob:
     keeps_logits : bool
         Whether the model is saved with its logits of all examples.
     shared_params, teacher_digest : dict, str
-        The model's `recipe` and `teacher`, see `kdlib.learning.model_file.Model`.
+        The model's `params` and `teacher`, see `kdlib.learning.model_file.Model`.
     """
 
     section: str

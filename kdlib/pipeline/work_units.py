@@ -221,7 +221,7 @@ def _checkpoint_names(path):
 
 
 def has_unit_checkpoints(path: Path | str) -> bool:
-    """Tell whether there are checkpoints of units of work for the output `path`."""
+    """Return whether there are checkpoints of units of work for the output `path`."""
     return any(re.search(r"\.\d+-\d+-\d+\.", name) for name in _checkpoint_names(path))
 
 
