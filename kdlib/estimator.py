@@ -54,13 +54,16 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     teacher : None, Recipe or classifier
         None: `members` networks by the recipe DEFAULT_TEACHER of this module. A `Recipe`: networks by that. A
         classifier that is not fitted: clones of it predict the training rows out of `folds` folds. A fitted classifier:
-        its probabilities are taken as they are; those of rows that it was fitted on are worth little.
-    hidden, epochs, learning_rate, batch_size, optimizer, weight_decay, schedule
-        Of the student, see `kdlib.learning.recipe.Recipe`.
+        its probabilities are taken as they are. It should not be fitted on these rows: for them its probabilities are
+        nearly the labels.
+    hidden : tuple of int
+        Widths of the student's hidden layers.
     temperature, alpha : float or LinearSchedule
         See `kdlib.learning.objectives.Distillation`.
     loss : str
         See `kdlib.learning.objectives.Distillation`.
+    epochs, learning_rate, batch_size, optimizer, weight_decay, schedule
+        Of the student, see `kdlib.learning.recipe.Recipe`.
     members : int
         Networks of the teacher, if it is one of networks.
     folds : int

@@ -55,7 +55,7 @@ def teacher_logits_for(teacher: Model, dataset: Dataset, augmented: Dataset) -> 
             " views; set null, or teacher.model: mlp"
         )
     log.info("asking the teacher about %d views of images", len(augmented.y))
-    views = sum(len(augmented.present(split)) for split in range(augmented.splits))  # integers
+    views = sum(len(augmented.present(split)) for split in range(augmented.splits))  # lint: integer sum
     options = {"unit": "view", "unit_scale": True, "disable": None, "dynamic_ncols": True}
     with tqdm(total=views, desc="the teacher's logits", **options) as bar:
         return split_logits(teacher.network, augmented, bar.update)

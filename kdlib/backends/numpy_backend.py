@@ -228,7 +228,7 @@ def softmax_gradient(
 
 
 class NumpyBackend:
-    """What computes the batches of a training. A subclass overrides what it does in another way, with the same bits.
+    """Compute the batches of a training in NumPy. A subclass computes some of it in another way, with the same bits.
 
     Attributes
     ----------
@@ -249,7 +249,7 @@ class NumpyBackend:
     update = staticmethod(update)
 
     def passes(self, layers, rows: int):
-        """Return compiled passes for batches of `rows` rows; None if `Backpropagation` is to go layer by layer."""
+        """Return compiled passes for batches of `rows` rows; None if `Backpropagation` has to compute them."""
         return None
 
     def steps(self, layers, rows: int, rule: Callable, moments: Sequence[np.ndarray], logits_dtype: type):

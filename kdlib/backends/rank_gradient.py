@@ -39,7 +39,7 @@ def gradient(
         Of the whole batch.
     """
     found = [magnitudes(*of_layer) for of_layer in zip(operands, deltas, strict=True)]
-    ends = np.cumsum([0, *(m.shape[2] for m in found)])  # integers
+    ends = np.cumsum([0, *(m.shape[2] for m in found)])  # lint: integer sum
     agreed = ranks.allreduce_max(np.concatenate(found, axis=2))
     column_maxima = [agreed[:, :, None, start:end] for start, end in pairwise(ends)]
     share = ranks.share(rows)

@@ -58,7 +58,7 @@ class SingleRank:
         return slice(None) if self.size == 1 else np.concatenate(indices), batches
 
     def allreduce_max(self, magnitudes: np.ndarray) -> np.ndarray:
-        """Return the elementwise maximum over the ranks, of floats >= 0. NaN counts as larger than all numbers."""
+        """Return the elementwise maximum over the ranks, of floats >= 0. NaN is larger than all numbers."""
         return magnitudes
 
     def allreduce_sum(self, terms: np.ndarray) -> np.ndarray:

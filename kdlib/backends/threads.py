@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 MIN_PARALLEL_ELEMENTS = 1 << 19  # elements for which waking a thread costs more than it saves
-MIN_PARALLEL_PRODUCTS = (
-    1 << 20
-)  # below it a second thread costs more: 64-128-10, batch 32, takes 3/4 of the time without it
+# Multiply-adds of a step; below it a second thread costs more: 64-128-10, batch 32, takes 3/4 of the time without it.
+MIN_PARALLEL_PRODUCTS = 1 << 20
 
 
 class Threads:
@@ -25,7 +24,7 @@ class Threads:
 
     def __init__(self, limit: int | None = None):
         self._limit = limit
-        self._chosen = None  # the number that `tune_threads` has set
+        self._chosen = None  # the number that `tuned` has set
         self._executor: concurrent.futures.Executor | None = None
         self._process: int | None = None  # the one that made the executor: a fork has none of its parent's threads
 
@@ -72,7 +71,7 @@ class Threads:
 
     @contextlib.contextmanager
     def limited(self) -> Iterator[None]:
-        """Run a block with at most `available_threads` threads in each loaded library of BLAS and OpenMP.
+        """Run a block with at most `available` threads in each loaded library of BLAS and OpenMP.
 
         This is for models of other packages. Without threadpoolctl the libraries keep their threads.
         """

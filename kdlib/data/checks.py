@@ -1,4 +1,4 @@
-"""Checks of a dataset's content, which apply whoever made the dataset."""
+"""Checks of a dataset's content. They trust no file, whoever made it."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def check_content(dataset, min_max: np.ndarray | None) -> None:
     Raises
     ------
     UserError
-        It says what is wrong.
+        If the content is not that of a dataset. The message names the array and what was found.
     """
     bounds = np.array(np.nan) if min_max is None else min_max.astype(np.float64)
     _check_examples(dataset, bounds)

@@ -33,7 +33,7 @@ def to_table(rows: object, needed: Sequence[str]) -> Table:
     ----------
     rows : DataFrame, dict or list of dict
         A DataFrame (pandas, polars), a dict of columns (n,), or n dicts of one row each. Numbers, truth values, dates
-        and texts mean what they mean in a file. None, NaN, NaT and masked values are missing.
+        and texts are read as in a file. None, NaN, NaT and masked values are missing.
     needed : sequence of str
         Names of the columns that will be read. Other columns may hold anything.
 
@@ -44,8 +44,8 @@ def to_table(rows: object, needed: Sequence[str]) -> Table:
     Raises
     ------
     UserError
-        If needed columns have different lengths or the same name, if one is not one-dimensional, or if a dict lacks a
-        needed column that another dict has.
+        If needed columns have different lengths or the same name, if a needed column is not one-dimensional, or if a
+        dict lacks a needed column that another dict has.
     """
     if isinstance(rows, list | tuple):
         names = dict.fromkeys(name for row in rows for name in row)

@@ -192,7 +192,7 @@ class Column:
 
 
 def as_numbers(table: Table, name: str) -> np.ndarray | None:
-    """Return a column as float64, shape (n,), without -0.0; None unless every cell is a number."""
+    """Return a column as float64, shape (n,), without -0.0; None if a cell is not a number."""
     if name not in table.arrays:
         return parse_numbers(table.cells(name))
     values = table.arrays[name]().astype(np.float64) + 0.0
@@ -236,8 +236,8 @@ class Encoding:
         table : Table
             n rows.
         unknown : dict, optional
-            Receives {name: (unseen, missing)} for each column that has cells with a category unseen in training, or
-            cells without a value.
+            Receives {column: (unseen, missing)}: the number of cells with a category that training has not seen, and
+            of cells without a value. Columns without such cells are not in it.
 
         Returns
         -------
@@ -268,7 +268,7 @@ class Encoding:
             The same ASCII text for the same encoding. Its floats give back every bit.
         """
         entries = [asdict(column) for column in self.columns]
-        for entry in entries:  # a file without notations keeps the bytes that it had before there were any
+        for entry in entries:  # empty ones are left out: the bytes are those of a file without these keys
             for key in [key for key in ("notation", "missing_texts") if not entry[key]]:
                 del entry[key]
         return json.dumps(entries, sort_keys=True, allow_nan=False)

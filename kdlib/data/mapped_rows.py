@@ -1,4 +1,4 @@
-"""Rows that are never all in memory: concatenated memory maps, and the ranges and copies found by reading them."""
+"""Rows that are never all in memory: concatenated memory maps. Their ranges and equal rows are found in chunks."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -35,8 +35,8 @@ class ConcatenatedRows:
         self.arrays = arrays
         self.dtype = np.dtype(dtype)
         self.indices = indices
-        self.starts = np.cumsum([0, *map(len, arrays)])  # integers
-        features = int(np.prod(arrays[0].shape[1:]))  # integers
+        self.starts = np.cumsum([0, *map(len, arrays)])  # lint: integer sum
+        features = int(np.prod(arrays[0].shape[1:]))  # lint: integer sum
         n = int(self.starts[-1]) if indices is None else len(indices)
         self.shape = n, features
         self.size = n * features
@@ -115,7 +115,7 @@ def equal_rows(x: np.ndarray | ConcatenatedRows) -> np.ndarray | None:
     """Find the rows that are equal to an earlier one.
 
     Each row is read once and remembered by 64 bits of its hash. The probability that any two of n different rows have
-    the same hash is n * n / 2**65 at most; such rows would be kept together without need.
+    the same hash is n * n / 2**65 at most; such rows would count as equal without need.
 
     Parameters
     ----------

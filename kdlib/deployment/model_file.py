@@ -119,7 +119,7 @@ class DeployedModel:
 
     Rows are a DataFrame, a dict of columns or a list of dicts, whose columns are matched by name; or an array of
     encoded rows (n, features) or of images. See `kdlib.deployment.features.features`. The methods warn of each column
-    the first time that it has cells which training does not know.
+    once, when it first has cells that are missing or were not seen in training.
 
     Parameters
     ----------
@@ -185,9 +185,9 @@ class DeployedModel:
 
     def save(self, path: Path | str) -> None:
         """Write the file that `load` reads."""
-        settings = self.network.metadata() | asdict(self.card)
+        metadata = self.network.metadata() | asdict(self.card)
         arrays = self.network.arrays() | {"offset": self.offset, "scale": self.scale}
-        write_npz(path, arrays | {"about": np.array(json.dumps(settings, sort_keys=True).encode())})
+        write_npz(path, arrays | {"about": np.array(json.dumps(metadata, sort_keys=True).encode())})
 
 
 def load(path: Path | str) -> DeployedModel:
@@ -202,9 +202,9 @@ def load(path: Path | str) -> DeployedModel:
     if "about" not in arrays:
         raise UserError(f"{path}: no deployed network; name models/deployed/float.npz, which the stage deploy writes")
     try:
-        settings = read_json_object(arrays["about"].item())
-        network = NETWORK_KINDS[settings["kind"]].from_arrays(arrays, settings)
-        card = ModelCard(**{field.name: settings[field.name] for field in fields(ModelCard)})
+        metadata = read_json_object(arrays["about"].item())
+        network = NETWORK_KINDS[metadata["kind"]].from_arrays(arrays, metadata)
+        card = ModelCard(**{field.name: metadata[field.name] for field in fields(ModelCard)})
         scaling = [arrays[name].astype(np.float64, casting="safe") for name in ("offset", "scale")]
         ends = (network.sizes[0], network.sizes[-1])
         named = (len(card.features), len(card.classes))

@@ -191,7 +191,7 @@ def bias_shift(logits: np.ndarray, labels: np.ndarray, absent: np.ndarray) -> np
         margin = np.max(of_present, axis=1) - np.max(of_absent, axis=1)
         order = np.argsort(margin, kind="stable")
         gained = (np.argmax(of_absent, axis=1) == labels).astype(int) - (np.argmax(of_present, axis=1) == labels)
-        correct = np.concatenate([[0], np.cumsum(gained[order])])  # integers
+        correct = np.concatenate([[0], np.cumsum(gained[order])])  # lint: integer sum
         edges = np.concatenate([[margin[order[0]] - 1], margin[order], [margin[order[-1]] + 1]])
         widths = np.where(correct == np.max(correct), np.diff(edges), -1)
         best = int(np.argmax(widths))

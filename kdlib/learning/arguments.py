@@ -35,7 +35,7 @@ class Interval:
     whole: bool = False
 
     def holds(self, value: object) -> bool:
-        """Tell whether the value is allowed."""
+        """Return whether the value is allowed."""
         if not isinstance(value, Integral if self.whole else Real) or isinstance(value, bool):
             return False
         too_low = value < self.low if self.closed[0] == "[" else value <= self.low
@@ -60,7 +60,7 @@ class Options:
     values: Collection
 
     def holds(self, value: object) -> bool:
-        """Tell whether the value equals an allowed one and has its type."""
+        """Return whether the value equals an allowed one and has its type."""
         return any(isinstance(value, type(option)) and value == option for option in self.values)
 
     def __str__(self) -> str:
@@ -83,7 +83,7 @@ class Several:
     min_size: int = 1
 
     def holds(self, value: object) -> bool:
-        """Tell whether the value is an allowed sequence."""
+        """Return whether the value is an allowed sequence."""
         if not isinstance(value, list | tuple | np.ndarray) or (isinstance(value, np.ndarray) and value.ndim != 1):
             return False
         return len(value) >= self.min_size and all(any(one.holds(item) for one in self.of) for item in value)

@@ -70,7 +70,7 @@ class Views:
         view : int
             Number of the view.
         generator : numpy.random.Generator
-            The view's own; it draws for one row after another, in the same way for rows that are not shown.
+            The view's own generator. It draws numbers for all rows, also for those that are not shown.
         shown : ndarray of bool, shape (rows,)
             The rows to compute; m of them are true.
         shape : (int, int)
@@ -84,11 +84,11 @@ class Views:
         """
         if not self.random:
             shifts = np.stack(np.divmod(np.arange(len(self)), 2 * self.shift + 1), axis=1) - self.shift
-            nearest = shifts[np.argsort((shifts * shifts).sum(axis=1), kind="stable")]  # integers
+            nearest = shifts[np.argsort((shifts * shifts).sum(axis=1), kind="stable")]  # lint: integer sum
             return nearest[view].reshape(1, 2, 1, 1).astype(np.int32) * UNITS_PER_PIXEL
         splines = [_spline(side, max(shape)) for side in shape]
         corner_shape = [weights.shape[1] for weights in splines]
-        cuts = np.cumsum([2, 4, 2 * corner_shape[0] * corner_shape[1]])  # integers
+        cuts = np.cumsum([2, 4, 2 * corner_shape[0] * corner_shape[1]])  # lint: integer sum
         draws = 2 * generator.random((len(shown), int(cuts[-1])))[shown] - 1
         shift, linear, corners = np.split(draws, cuts[:-1], axis=1)
         found = _as_integers(shift, self.shift * UNITS_PER_PIXEL).reshape(-1, 2, 1, 1)
@@ -98,8 +98,8 @@ class Views:
             )
         if self.elastic:
             bent = _as_integers(corners, self.elastic * UNITS_PER_PIXEL).reshape(-1, 2, *corner_shape)
-            bent = _divide(bent @ splines[1].T, UNITS_PER_WEIGHT)  # integers
-            found = found + _divide(splines[0] @ bent, UNITS_PER_WEIGHT)  # integers
+            bent = _divide(bent @ splines[1].T, UNITS_PER_WEIGHT)  # lint: integer sum
+            found = found + _divide(splines[0] @ bent, UNITS_PER_WEIGHT)  # lint: integer sum
         return np.broadcast_to(found, (len(draws), 2, *shape))
 
 
@@ -148,7 +148,7 @@ def with_views(dataset: Dataset, views: Views, seed: int, threads: Threads = COR
         Of images.
     views : Views
     seed : int
-        It determines random views.
+        Random views depend only on it.
     threads : Threads
         They share the images.
 

@@ -166,6 +166,6 @@ def differences(backend: NumpyBackend, recipe: Recipe, seeds: Sequence[int] = (0
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
-    """Tell whether two arrays have the same numbers and the same signs of zeros; all NaNs count as equal."""
+    """Return whether two arrays have the same numbers and the same signs of zeros; all NaNs count as equal."""
     a, b = (np.where(np.isnan(x), np.nan, x).view(f"i{x.itemsize}") for x in (a, b))
     return np.array_equal(a, b)

@@ -27,7 +27,7 @@ class Backpropagation:
     bits : int, optional
         Products use weights on levels of this many bits, see `kdlib.numerics.quantization`.
     backend : NumpyBackend
-        It computes.
+        It computes the passes.
     ranks : SingleRank or Ranks
         They share the rows of each batch.
 
@@ -63,7 +63,7 @@ class Backpropagation:
     def _batch(self, rows):
         """Return three buffers (R, rows, width) for each layer.
 
-        They hold the layer's result, the result as an operand of the next layer, and the gradient by the result.
+        They hold the layer's result, the result as an operand of the next layer, and the gradient with respect to it.
         """
         if rows not in self._buffers:
             shapes = [(self.network.replicas, rows, width) for width in self.network.sizes[1:]]
@@ -112,7 +112,7 @@ class Backpropagation:
         Parameters
         ----------
         delta : array (R, batch, classes)
-            Gradient of the loss by the logits.
+            Gradient of the loss with respect to the logits.
         rows : int, optional
             Rows of the whole batch, if `delta` has only the share of one of several ranks (`kdlib.backends.ranks`).
             Default: those of `delta`.

@@ -18,8 +18,7 @@ from kdlib.io.errors import UserError
 
 log = logging.getLogger("checkpoint")
 MAX_STATE_CHARACTERS = 256  # of one generator, in JSON
-# The whole library, and the stages as they are installed beside it. A list of the modules that train would be wrong
-# one day.
+# The whole library, and the stages beside it. A list of only the modules that train would become incomplete.
 CODE_FOLDERS = Path(__file__).parents[1], Path(__file__).parents[2] / "stages"
 
 

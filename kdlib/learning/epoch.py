@@ -81,7 +81,7 @@ class EpochTargets:
         self._losses = []
         self._piece_start = 0
         self._piece_stop = -1  # no piece yet
-        self._rows_done = 0  # rows of the piece whose batches were asked for
+        self._rows_done = 0  # rows of the piece whose batches were requested
 
     def batch(self, start: int, stop: int) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return where the logits of a batch go, and its targets.
@@ -89,7 +89,7 @@ class EpochTargets:
         Parameters
         ----------
         start, stop : int
-            The batch, as positions in `order`. Batches must be asked for in ascending order.
+            The batch, as positions in `order`. Batches must be requested in ascending order.
 
         Returns
         -------

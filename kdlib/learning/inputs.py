@@ -103,7 +103,7 @@ class Inputs:
             _check_magnitudes(feature_maxima(x), network.arithmetic.max_magnitude)
             self._readers.append(_row_reader(x))
         self._splits = splits
-        self._features = math.prod(splits[0].shape[1:])  # integers
+        self._features = math.prod(splits[0].shape[1:])  # lint: integer sum
         scaled_splits = [x for x in splits if isinstance(x, ScaledRows)]
         self._scaled = scaled_splits if len(scaled_splits) == len(splits) else []  # empty if a split is an array
         small = not self._scaled or len(splits[-1]) * self._features <= backend.max_held

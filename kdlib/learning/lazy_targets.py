@@ -107,7 +107,7 @@ class LazyRows:
 
 def array_if_small(targets: np.ndarray | LazyTargets) -> np.ndarray | LazyTargets:
     """Return the targets as an array if they have at most MAX_ARRAY_ELEMENTS elements, else as they are."""
-    if isinstance(targets, np.ndarray) or math.prod(targets.shape) > MAX_ARRAY_ELEMENTS:  # integers
+    if isinstance(targets, np.ndarray) or math.prod(targets.shape) > MAX_ARRAY_ELEMENTS:  # lint: integer sum
         return targets
     return targets.to_array()
 

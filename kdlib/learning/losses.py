@@ -164,9 +164,10 @@ def dkd_divergence(
 
     Parameters
     ----------
-    logits_student, logits_teacher : ndarray, shape (R, n, classes)
+    logits_student : ndarray, shape (R, n, classes)
     one_hot : ndarray, shape (R, n, classes)
         One label for each example.
+    logits_teacher : ndarray, shape (R, n, classes)
     temperature : float or ndarray, shape (R, 1, 1)
     beta : float
         Weight of the classes other than the label's.

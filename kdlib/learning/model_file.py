@@ -17,10 +17,9 @@ from kdlib.io.errors import UserError
 from kdlib.learning import losses
 from kdlib.learning.network import Network
 from kdlib.learning.stack import network_slices
-from kdlib.learning.sweeps import Sweep
+from kdlib.learning.sweeps import MAX_MAGNITUDE, Sweep
 from kdlib.learning.training import CURVES
 
-MAX_LOSS = 1e100  # in a curve: its square is finite
 ORIGIN_TYPES = {
     "model": str, "one_for_all": bool, "bytes": int, "options": dict, "folds": int, "seed": int, "digest": bool
 }  # fmt: skip
@@ -144,7 +143,7 @@ def save_model(path: Path | str, model: Model, dataset: Dataset) -> None:
 
 
 def _is_origin(found):
-    """Tell whether a JSON object is a valid `Model.origin`."""
+    """Return whether a JSON object is a valid `Model.origin`."""
     keys = found.keys()
     known = keys == CLASSIFIER_KEYS or EXTERNAL_KEYS <= keys <= EXTERNAL_KEYS | EXTERNAL_OPTIONAL_KEYS
     typed = known and all(type(value) is ORIGIN_TYPES[key] for key, value in found.items())
@@ -183,7 +182,7 @@ def load_model(path: Path | str, dataset: Dataset, needs_logits: bool = False) -
     if needs_logits and logits is None:
         raise UserError(f"{path}: lacks logits; a teacher needs its logits on every example")
     curve = _curve(path, arrays)
-    recipe, origin = _recipe_and_origin(path, arrays)
+    params, origin = _params_and_origin(path, arrays)
     if "weights_0" not in arrays:
         return Model(None, curve, logits, origin=origin)
     network, sweep = _network_and_sweep(path, arrays, dataset)
@@ -195,7 +194,7 @@ def load_model(path: Path | str, dataset: Dataset, needs_logits: bool = False) -
     teacher = str(arrays.get("teacher_digest", ""))
     if not re.fullmatch("[0-9a-f]*", teacher):
         raise UserError(f"{path}: teacher_digest is not in hex; train it again")
-    return Model(network, curve, logits, sweep, recipe, teacher, weights_to_deploy=deployed)
+    return Model(network, curve, logits, sweep, params, teacher, weights_to_deploy=deployed)
 
 
 def _logits(path, arrays, dataset):
@@ -212,15 +211,14 @@ def _curve(path, arrays):
     curve = {name: arrays[name] for name in CURVES if name in arrays}
     for name, array in curve.items():
         numbers = array.ndim == 2 and array.size and array.dtype == np.float64
-        max_value = 1 if name.endswith("accuracy") else MAX_LOSS
+        max_value = 1 if name.endswith("accuracy") else MAX_MAGNITUDE
         if not numbers or not np.isfinite(array[:, 0]).all() or (np.abs(array) > max_value).any():
-            raise UserError(
-                f"{path}: {name} is {array.dtype} {array.shape}, not numbers up to {MAX_LOSS:g} of replicas by epochs"
-            )
+            needed = f"numbers up to {MAX_MAGNITUDE:g} of replicas by epochs"
+            raise UserError(f"{path}: {name} is {array.dtype} {array.shape}, not {needed}")
     return curve
 
 
-def _recipe_and_origin(path, arrays):
+def _params_and_origin(path, arrays):
     """Return `Model.params` and `Model.origin`, checked; both are empty if the file has none."""
     try:
         recipe = read_json_object(str(arrays.get("recipe", "{}")))

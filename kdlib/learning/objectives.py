@@ -1,8 +1,8 @@
-"""What a network is trained for: a loss together with the targets of every training example.
+"""Objectives: a loss together with the targets of every training example.
 
 An `Objective` is frozen. A hyperparameter that changes by the epoch follows a
-`kdlib.learning.schedules.LinearSchedule`: the training calls `Objective.at` in each epoch and uses the objective that
-it returns, whichever back end computes it.
+`kdlib.learning.schedules.LinearSchedule`: on every back end the training calls `Objective.at` in each epoch, and uses
+the objective that it returns.
 """
 
 import copy

@@ -149,9 +149,9 @@ class Recipe:
     def with_equal_steps(self, examples: int, labeled: int) -> "Recipe":
         """Return the recipe for a training on the labelled examples only, with about as many steps as on all.
 
-        It has more epochs, by the factor by which an epoch has fewer steps. So a baseline that learns from the labels
-        only takes as many steps as a student that learns from the teacher on all examples. The patience grows by the
-        same factor.
+        An epoch of fewer examples has fewer steps, so the recipe has more epochs by the same factor. So a baseline,
+        which learns only from labels, takes as many steps as a student, which learns from the teacher on all examples.
+        The patience grows by the same factor.
 
         Parameters
         ----------

@@ -14,7 +14,7 @@ from kdlib.learning.stack import network_slices
 from kdlib.learning.training import CURVES
 from kdlib.numerics import exact
 
-MAX_MAGNITUDE = 1e100  # of a setting, and of a loss that has not diverged
+MAX_MAGNITUDE = 1e100  # of a setting, and of a loss that has not diverged: its square is finite
 
 
 def grid(**values: Sequence) -> dict[str, tuple]:
@@ -55,7 +55,8 @@ class Sweep:
     def chosen(self) -> np.ndarray:
         """Choose for each split the setting with the least mean validation loss in this split.
 
-        Other splits take no part, so the rows that a split tests on have chosen nothing.
+        Only the validation rows of this split decide. So its test rows have no influence, although other splits
+        validate on them.
 
         Returns
         -------
@@ -133,7 +134,7 @@ def _numbers(values):
 
 
 def _has_valid_shape(name, array):
-    """Tell whether `_numbers` can give an array of this shape for this setting."""
+    """Return whether `_numbers` can give an array of this shape for this setting."""
     return array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 2 and name in SETTING_CONSTRAINTS)
 
 

@@ -155,7 +155,7 @@ class LayerSteps:
         self._inputs = inputs
         self._after_step = after_step
 
-    def __call__(self, objective: "Objective", order: np.ndarray, pieces: EpochTargets, first: int) -> None:
+    def __call__(self, objective: "Objective", order: np.ndarray, epoch_targets: EpochTargets, first: int) -> None:
         """Take all steps of one epoch.
 
         Parameters
@@ -164,7 +164,7 @@ class LayerSteps:
             The objective of this epoch.
         order : array (R, n)
             Row indices of this rank's examples, in the order of training.
-        pieces : EpochTargets
+        epoch_targets : EpochTargets
             The targets, and the buffer for the logits.
         first : int
             Number of the epoch's first step in the training.
@@ -178,7 +178,7 @@ class LayerSteps:
                 run.dropout_generators, rows, network.sizes[:-1], run.dropout_rates, share
             )
             operand = self._inputs(order[:, batch], input_mask)
-            logits, targets = pieces.batch(batch.start, batch.stop)
+            logits, targets = epoch_targets.batch(batch.start, batch.stop)
             logits[...] = backpropagation.forward(operand, masks)
             delta = objective.gradient(logits, *targets)
             delta /= rows
@@ -237,7 +237,7 @@ class TrainingState:
     n : int
         Number of examples, without their further views.
     ranks, threads, backend
-        They compute, see `kdlib.backends.context.Context`.
+        Of the context, see `kdlib.backends.context.Context`.
     own_rows : slice or array of int
         The examples of this rank.
     batches : list of (rows, share, batch)
@@ -274,7 +274,7 @@ class TrainingState:
         self.recipe = recipe
         self.n = len(x[0]) // recipe.views
         classes = objective.at(0, recipe.epochs).targets[0].shape[-1]
-        sizes = (math.prod(x[0].shape[1:]), *recipe.hidden, classes)  # integers
+        sizes = (math.prod(x[0].shape[1:]), *recipe.hidden, classes)  # lint: integer sum
         self.network = Network(sizes, len(streams.replicas), objective.arithmetic)
         self.network.initialize(streams.generators("weights"))
         self.update = optimizer(self.network.parameters, recipe)
@@ -298,7 +298,7 @@ class TrainingState:
         self.generators = [*self.order_generators, *self.dropout_generators, *self.view_generators]
 
     def _choose_backend(self, context):
-        """Return numba if it pays; NumPy trains on levels, which numba lacks."""
+        """Return NumPy for a training with quantized weights, which numba lacks; else numba if it saves time."""
         if self.recipe.bits:
             return NUMPY
         network = self.network

@@ -148,7 +148,7 @@ def _integers(deployed):
     """Encode the integer network, with the SHA-256 of its concatenated int32 arrays; None if it is too large."""
     network = deployed.network
     layers = [array for layer in network.layers for array in layer]
-    if sum(array.nbytes for array in layers) > MAX_WEIGHT_BYTES:  # integers
+    if sum(array.nbytes for array in layers) > MAX_WEIGHT_BYTES:  # lint: integer sum
         return None
     arrays = [np.ravel(array).astype(np.int32) for array in (*layers, *network.shifts)]
     return {

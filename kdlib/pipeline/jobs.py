@@ -50,7 +50,7 @@ class TrainingJob:
     keeps_logits : bool
         Whether the model is saved with its logits of all examples.
     shared_params, teacher_digest : dict, str
-        The model's `recipe` and `teacher`, see `kdlib.learning.model_file.Model`.
+        The model's `params` and `teacher`, see `kdlib.learning.model_file.Model`.
     """
 
     section: str
@@ -173,8 +173,8 @@ def train_and_save(
     if ranks.size > 1:
         log.info("%d ranks share the rows of each batch; NumPy trains", ranks.size)
     disable = None if ranks.first else True  # None: no bar where stderr is no terminal
-    total = sum(unit.recipe.epochs for unit in files)  # integers
-    done = sum(unit.recipe.epochs for unit, _ in found)  # integers
+    total = sum(unit.recipe.epochs for unit in files)  # lint: integer sum
+    done = sum(unit.recipe.epochs for unit, _ in found)  # lint: integer sum
     with tqdm(total=total, initial=done, desc=job.path, unit="epoch", disable=disable, dynamic_ncols=True) as bar:
         if workers.are_used(params):
             trained = workers.train_in_workers(setup, missing, log)

@@ -131,7 +131,7 @@ def confusion(counts: list[list[int]], names: Sequence) -> str:
     str
         Text of an SVG file.
     """
-    totals = [sum(row) for row in counts]  # integers
+    totals = [sum(row) for row in counts]  # lint: integer sum
     note = ""
     if len(names) > MAX_CLASSES:
         note = f"; the {MAX_CLASSES} of {len(names):,} classes with most errors"
@@ -170,7 +170,7 @@ def confusion(counts: list[list[int]], names: Sequence) -> str:
     return svg(width, top + size + 34, parts)
 
 
-# Colours of Okabe and Ito, which colour-blind people can tell apart.
+# Colours of Okabe and Ito, which colour-blind people can distinguish.
 LINE_COLORS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
 
 

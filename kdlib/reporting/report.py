@@ -134,7 +134,7 @@ def quantized_measures(heldout: HeldoutLogits, quantized: Sequence, train_exampl
     result["gain"] = {
         subset: {"accuracy": gain(heldout, subset, "accuracy", train_examples, pair)} for subset in EVALUATED
     }
-    size = sum(array.nbytes for array in quantized[0].arrays().values())  # integers
+    size = sum(array.nbytes for array in quantized[0].arrays().values())  # lint: integer sum
     return result | network_cost(quantized[0].sizes) | {"bytes": size}
 
 

@@ -86,7 +86,7 @@ def table_rows(result: dict, subsets: Sequence[str] = EVALUATED) -> list[tuple[s
 
 
 def sentences(result: dict, subsets: Sequence[str] = EVALUATED) -> list[str]:
-    """Return what is said below the table: gains, compression, how to read it, notes and warnings.
+    """Return the lines below the table: gains, compression, how to read it, notes and warnings.
 
     A long sentence has a line break.
 
@@ -95,7 +95,7 @@ def sentences(result: dict, subsets: Sequence[str] = EVALUATED) -> list[str]:
     result : dict
         Of `kdlib.reporting.report.build_report`.
     subsets : sequence of str, optional
-        Whose gains to tell, of `validation` and `test`.
+        Whose gains are printed: `validation`, `test` or both.
     """
     quantized = result.get("quantized")
     lines = [gain_line(result, subset, key) for subset in subsets for key in GAIN_FORMATS]

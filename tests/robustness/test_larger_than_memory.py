@@ -36,8 +36,9 @@ def no_room(monkeypatch, seed=0):
         (npz_reader, "MIN_MAPPED_BYTES", 256), (chunks, "MIN_FILE_BYTES", 1), (chunks, "CHUNK_BYTES", size(40, 4000)),
         (lazy_targets, "MAX_ARRAY_ELEMENTS", 0), (lazy_targets, "CHUNK_ROWS", size(1, 99)),
         (epoch, "MAX_BUFFERED_LOGITS", size(1, 3000)),
-        (epoch, "MIN_UINT32_EXAMPLES", 0), (numpy_backend, "MAX_HELD_ELEMENTS", 0),
-        (validation, "CHUNK_ROWS", size(1, 30)), (scaled, "CHUNK_ROWS", size(1, 50)), (metrics, "BLOCK", size(1, 500)),
+        (epoch, "MIN_UINT32_EXAMPLES", 0), (numpy_backend.NumpyBackend, "max_held", 0),
+        (validation, "CHUNK_ROWS", size(1, 30)), (scaled, "CHUNK_ROWS", size(1, 50)),
+        (metrics, "BLOCK_LOGITS", size(1, 500)),
         (column_warnings, "CHUNK_ELEMENTS", size(1, 300)), (parquet, "BATCH_ROWS", size(1, 60)),
         (scaling, "CHUNK_ELEMENTS", size(1, 900)), (labels, "CHUNK_ROWS", size(1, 60)),
     ):  # fmt: skip
@@ -368,7 +369,7 @@ def test_a_dataset_larger_than_the_memory_that_there_may_be_trains(tmp_path):
     x.flush()
     np.save(tmp_path / CLASSES, y)
     for stage in ("prepare", "train_teacher", "train_baseline", "distill", "evaluate"):
-        extra = ["--quantized="] if stage == "evaluate" else []
+        extra = ["--deployed="] if stage == "evaluate" else []
         command = [sys.executable, "-c", LIMITED, str(500 * 10**6), f"stages.{stage}", *extra]
         environment = {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "2", "PATH": "/usr/bin:/bin"}
         process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
