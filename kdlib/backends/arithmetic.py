@@ -22,7 +22,7 @@ class Arithmetic:
     dtype: type  # of parameters, activations and their gradients
     logits_dtype: type  # of logits and losses
     threads_matter: bool  # whether the bits depend on the number of threads or ranks
-    limit: float  # largest magnitude of the training inputs
+    max_magnitude: float  # of the training inputs, at most
     dense: type  # the products of a layer, see `kdlib.backends.dense`
 
     def __init__(self, backend: NumpyBackend = NUMPY):
