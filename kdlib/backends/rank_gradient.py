@@ -57,8 +57,8 @@ def gradient(
 
 def _add_up(layers, partial, operands, deltas, column_maxima, own):
     """Store the gradient of some of this rank's rows in `partial` (R, P)."""
-    for dense, (values, unit), delta, top, (weights, biases) in zip(
+    for dense, (values, unit), delta, maxima, (weights, biases) in zip(
         layers.dense, operands, deltas, column_maxima, layer_views(partial, layers.sizes), strict=True
     ):
         operand = values[:, own], None if unit is None else unit[:, own]
-        dense.gradients(operand, delta[:, own], weights, biases, top)
+        dense.gradients(operand, delta[:, own], weights, biases, maxima)
