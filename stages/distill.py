@@ -79,10 +79,10 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     augmented = with_augmented_views("student", params, dataset, context)
     rows = transfer_sets(params, augmented)
     recipes = [params.student.recipe()] * dataset.splits
-    labeled, control_recipes = labeled_only(augmented, rows, recipes[0])
+    labeled, baseline_recipes = labeled_only(augmented, rows, recipes[0])
     if params.distill.loss == "ls":  # label smoothing needs no teacher
         rows = labeled
-        recipes = control_recipes
+        recipes = baseline_recipes
         teacher_digest = ""
         settings = grid(learning_rate=rates)
         objective_spec = LabelTargets(arithmetic, params.distill.smoothing)

@@ -53,7 +53,7 @@ class Context:
         threads : Threads
             The threads of the training.
         rule : callable
-            Of its optimizer.
+            The rule of the training's optimizer, see `kdlib.backends.update_rules`.
         bounded : bool
             Whether norms are bounded. `check` is called once for each pair of rule and `bounded`.
         saved_seconds : float
@@ -78,7 +78,7 @@ def saved_seconds(steps: int, parameters: int, arithmetic: str) -> float:
     ----------
     steps : int
     parameters : int
-        Of the whole stack.
+        Number of parameters of the whole stack.
     arithmetic : {"exact", "fast"}
     """
     of_step, of_parameter = SAVED_SECONDS[arithmetic]

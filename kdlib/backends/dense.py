@@ -67,7 +67,7 @@ class ExactDense:
     layer : (np.ndarray, np.ndarray)
         Weights (R, K, m) and biases (R, 1, m), views of the parameters.
     rows : int
-        Of the largest batch.
+        Number of rows of the largest batch.
     backend : NumpyBackend
         It snaps operands.
     values : np.ndarray, optional
@@ -76,11 +76,11 @@ class ExactDense:
     Attributes
     ----------
     bits : (int, int)
-        Of the grids of activations and of weights.
+        Bits of the grids of activations and of weights.
     product_weights : ProductWeightsOnGrids
         The snapped weights.
     grids : tuple of Grid
-        Of the activations, the weights, δ for the weights' gradient, δ for the inputs' gradient, δ for the biases'.
+        Grids of the activations, of the weights, and of δ in the gradients of weights, inputs and biases.
     """
 
     def __init__(self, layer: Layer, rows: int, backend: NumpyBackend = NUMPY, values: np.ndarray | None = None):
@@ -125,9 +125,9 @@ class ExactDense:
         z : np.ndarray
             (R, rows, K), the products of the layer before.
         biases : np.ndarray
-            Of the layer before.
+            Biases of the layer before.
         mask : np.ndarray or None
-            Of dropout.
+            The dropout mask.
         out : np.ndarray
             (R, rows, K), where the values of the operand are stored.
         """
@@ -151,7 +151,7 @@ class ExactDense:
         Parameters
         ----------
         operand : (np.ndarray, np.ndarray or None)
-            Of `product`.
+            The operand that `product` was given.
         delta : np.ndarray
             (R, rows, m), the gradient with respect to a W + b.
         weights, biases : np.ndarray
@@ -267,14 +267,14 @@ class Layers:
     parameters : np.ndarray
         (R, parameters).
     rows : int
-        Of the largest batch.
+        Number of rows of the largest batch.
     backend : NumpyBackend
         It snaps operands.
 
     Attributes
     ----------
     gradient : np.ndarray
-        Of the shape of `parameters`.
+        It has the shape of `parameters`.
     flat_product_weights : np.ndarray
         What the products use as weights: their snapped values, or `parameters` itself in plain float32.
     dense : list of ExactDense or FastDense

@@ -36,7 +36,7 @@ class SingleRank:
         ----------
         n : int
         rows : int
-            Of a batch; the last one may have fewer.
+            Number of rows of a batch; the last batch may have fewer.
 
         Returns
         -------
@@ -83,7 +83,7 @@ class Ranks(SingleRank):
     size : int
         The number of ranks.
     reduce : callable
-        Of a C-contiguous array and "max" or "sum". It stores the elementwise result over all ranks in the array.
+        It takes a C-contiguous array and "max" or "sum", and stores the elementwise result over all ranks in the array.
     """
 
     def __init__(self, rank: int, size: int, reduce: Callable[[np.ndarray, str], object]):

@@ -21,10 +21,9 @@ class ConcatenatedRows:
 
     Parameters
     ----------
-    arrays : sequence of array
-        Of shape (n_i, features), or images (n_i, height, width).
+    arrays : sequence of array, shape (n_i, features) or (n_i, height, width)
     dtype : dtype-like
-        Of the result.
+        The dtype of the result.
     indices : int array, shape (n,), optional
         Indices of the rows that are kept, ascending; None for all.
     """

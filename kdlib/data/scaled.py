@@ -35,7 +35,7 @@ class ScaledRows:
         Indices of rows of x.
     offset, scale : float64 array, shape (features,)
     digest : str
-        Of the dataset that x comes from, or "".
+        The digest of the dataset that x comes from, or "".
     """
 
     x: np.ndarray

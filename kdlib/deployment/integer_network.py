@@ -36,7 +36,7 @@ class IntegerNetwork:
     Parameters
     ----------
     bits : int
-        Of a weight: 8, 4 or 2.
+        Bits of a weight: 8, 4 or 2.
     layers : list of (np.ndarray, np.ndarray)
         For each layer weights (in, out) int8 and biases (out,) int32.
     shifts : list of np.ndarray

@@ -51,9 +51,9 @@ def onnx_file(deployed: "DeployedModel") -> bytes:
     graph.output("label", "str", None)
     graph.output("probabilities", kind, network.sizes[-1])
     graph.output("logits", kind, network.sizes[-1])
-    metadata = network.metadata() | asdict(card)
+    given = network.metadata() | asdict(card)
     metadata = {
-        key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in metadata.items()
+        key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in given.items()
     }
     return graph.file(metadata)
 

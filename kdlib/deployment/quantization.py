@@ -32,7 +32,7 @@ def quantize_stack(network: "Network", dataset: "Dataset", split: int, bits: int
         At most MAX_ROWS training rows of the split calibrate the exponents.
     split : int
     bits : int
-        Of a weight: 8, 4 or 2.
+        Bits of a weight: 8, 4 or 2.
     """
     rows = dataset.rows("train", split)
     most = min(MAX_ROWS, -(-MAX_ELEMENTS // network.sizes[0]))
@@ -54,7 +54,7 @@ def quantize(layers: Sequence[tuple[np.ndarray, np.ndarray]], x: np.ndarray, bit
     x : np.ndarray
         (n, features) float64, scaled: the rows of the calibration.
     bits : int
-        Of a weight: 8, 4 or 2.
+        Bits of a weight: 8, 4 or 2.
 
     References
     ----------

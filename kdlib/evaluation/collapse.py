@@ -51,7 +51,7 @@ class SplitPerformance:
     constant_nll : float
         NLL of the class frequencies.
     n_classes : int
-        Of the dataset.
+        Number of classes of the dataset.
     """
 
     nll: np.ndarray

@@ -145,7 +145,7 @@ def with_views(dataset: Dataset, views: Views, seed: int, threads: Threads = COR
     Parameters
     ----------
     dataset : Dataset
-        Of images.
+        Its rows are images.
     views : Views
     seed : int
         Random views depend only on it.

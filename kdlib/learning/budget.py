@@ -57,7 +57,7 @@ def memory_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples:
         Widths of the layers, input and output included.
     networks, examples : int
     dtypes : (type, type)
-        Of parameters and of logits.
+        The dtypes of parameters and of logits.
 
     Returns
     -------

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kdlib.learning.objectives import Objective
 
 MAX_BUFFERED_LOGITS = 1 << 20  # logits in the buffer
-MIN_UINT32_EXAMPLES = 1 << 22  # examples from which on an order has 4 bytes for each, not 8
+MIN_UINT32_EXAMPLES = 1 << 22  # with this many examples or more, an order has 4 bytes for each, not 8
 
 
 def draw_orders(
@@ -84,7 +84,7 @@ class EpochTargets:
         self._rows_done = 0  # rows of the piece whose batches were requested
 
     def batch(self, start: int, stop: int) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return where the logits of a batch go, and its targets.
+        """Return the buffer for the logits of a batch, and its targets.
 
         Parameters
         ----------

@@ -34,9 +34,8 @@ def feature_maxima(x: np.ndarray | ScaledRows) -> np.ndarray:
 def find_outlier(x: np.ndarray | ScaledRows) -> tuple[int, float] | None:
     """Find a value so large that exact arithmetic loses the other features of its row.
 
-    The rule: a magnitude is too large if it is above 128 times the median, over the features, of the features' largest
-    magnitudes. The other features of its row are then smaller than the unit of the row's grid. Other rows are not
-    affected.
+    Take the largest magnitude of each feature, and m, the median of these. A magnitude is too large if it is above
+    128 m: at least half of the features are then smaller than the unit of its row's grid. Other rows are not affected.
 
     Parameters
     ----------
@@ -65,9 +64,8 @@ def _row_reader(x):
 class Inputs:
     """Make batches of the training examples: scaled, with dropout, and snapped to the grid of the first layer.
 
-    With one split, all examples are snapped once and kept. The exception is a `ScaledRows` split with more than
-    `NumpyBackend.max_held` elements: each batch is then made when it is needed, which the compiled loops do as quickly
-    for a large one. With several splits each batch is always made when it is needed.
+    With one split, all examples are snapped once and kept, except `ScaledRows` with more than `NumpyBackend.max_held`
+    elements. Otherwise each batch is made when it is needed; the compiled loops do this as quickly for a large split.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ class Model:
     curve : dict of str to ndarray, shape (S * R, epochs)
         The learning curves; empty without a network.
     logits : ndarray, shape (S, n, classes), optional
-        Of a teacher: its logits for all examples of the dataset.
+        A teacher's logits for all examples of the dataset.
     sweep : Sweep, optional
         The sweep that chose the settings.
     params : dict
@@ -49,7 +49,7 @@ class Model:
     teacher : str
         The `digest` of the teacher, or "".
     origin : dict
-        Of a teacher that is no network: {"model": name, ...}, as `kdlib.teachers` describes it.
+        Describes a teacher that is no network: {"model": name, ...}, see `kdlib.teachers`.
     weights_to_deploy : ndarray, shape (parameters,), optional
         Parameters of the network `Sweep.deployed_network`. Its setting may differ from the one that its split chose.
     """

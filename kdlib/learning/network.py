@@ -153,7 +153,7 @@ class Network:
         Returns
         -------
         array (R, n, classes)
-            In exact arithmetic float64, and the logits of a row do not depend on the other rows.
+            In exact arithmetic they are float64, and the logits of a row do not depend on the other rows.
         """
         if isinstance(x, ScaledRows):
             return np.concatenate([self.logits(x.take(rows)) for rows in row_chunks(len(x))], axis=1)

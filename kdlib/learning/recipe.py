@@ -59,9 +59,9 @@ class Recipe:
     optimizer : str
         A key of `kdlib.learning.optimizers.OPTIMIZERS`.
     momentum : float
-        For sgd only, see `kdlib.learning.optimizers.SGD`.
+        Only for sgd, see `kdlib.learning.optimizers.SGD`.
     nesterov : bool
-        For sgd only, see `kdlib.learning.optimizers.SGD`.
+        Only for sgd, see `kdlib.learning.optimizers.SGD`.
     weight_decay : float
         See the optimizer.
     schedule : str

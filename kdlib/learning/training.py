@@ -237,7 +237,7 @@ class TrainingState:
     n : int
         Number of examples, without their further views.
     ranks, threads, backend
-        Of the context, see `kdlib.backends.context.Context`.
+        Those of the context, see `kdlib.backends.context.Context`.
     own_rows : slice or array of int
         The examples of this rank.
     batches : list of (rows, share, batch)

@@ -188,7 +188,7 @@ class SnappedWeights:
     values : float32 array, shape (R, K, m)
         The snapped weights.
     anchor, unit : float32 array, shape (R, 1, m)
-        Of each column's grid.
+        Anchor and unit of each column's grid.
     """
 
     def __init__(self, weights: np.ndarray, grid: Grid, values: np.ndarray | None = None):

@@ -163,7 +163,7 @@ def run_stage(
     Parameters
     ----------
     main : callable
-        Of a stage.
+        The function `main` of a stage.
     arguments : argparse.Namespace
         From `stage_parser`.
     supports_ranks : callable, optional

@@ -22,7 +22,7 @@ def apportion(total: int, shares: Sequence[float]) -> np.ndarray:
     ----------
     total : int
     shares : sequence of float, length k
-        In any unit.
+        They need not sum to 1.
 
     Returns
     -------

@@ -82,9 +82,9 @@ def gain(
     subset : str
         `validation` or `test`.
     key : str
-        Of `kdlib.evaluation.metrics.MEASURES`.
+        A key of `kdlib.evaluation.metrics.MEASURES`.
     train_examples : int
-        Of one split.
+        Number of training examples of one split.
     pair : sequence of two str, optional
 
     Returns
@@ -189,7 +189,7 @@ def build_report(
     models : dict
         {network: Model}.
     heldout : HeldoutLogits
-        Of these models.
+        The logits of these models.
     linear_network : Network
         As for `kdlib.evaluation.collapse.find_collapsed`.
     transfer_classes, quantized

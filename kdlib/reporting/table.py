@@ -36,11 +36,11 @@ def gain_line(result: dict, subset: str, key: str, pair: Sequence[str] = ("stude
     Parameters
     ----------
     result : dict
-        Of `kdlib.reporting.report.build_report`, or its part `quantized`.
+        The report of `kdlib.reporting.report.build_report`, or its part `quantized`.
     subset : str
         `validation` or `test`.
     key : str
-        Of GAIN_FORMATS.
+        A key of GAIN_FORMATS.
     pair : sequence of two str, optional
         Names of the networks.
     """
@@ -66,7 +66,7 @@ def table_rows(result: dict, subsets: Sequence[str] = EVALUATED) -> list[tuple[s
     Parameters
     ----------
     result : dict
-        Of `kdlib.reporting.report.build_report`.
+        The report of `kdlib.reporting.report.build_report`.
     subsets : sequence of str, optional
         Whose measures to show, of `validation` and `test`. The sizes of the networks follow them.
     """
@@ -93,7 +93,7 @@ def sentences(result: dict, subsets: Sequence[str] = EVALUATED) -> list[str]:
     Parameters
     ----------
     result : dict
-        Of `kdlib.reporting.report.build_report`.
+        The report of `kdlib.reporting.report.build_report`.
     subsets : sequence of str, optional
         Whose gains are printed: `validation`, `test` or both.
     """

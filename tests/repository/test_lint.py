@@ -196,8 +196,9 @@ def parameters_of(node):
     if isinstance(node, ast.ClassDef):
         constructors = [child for child in node.body if getattr(child, "name", "") == "__init__"]
         if not constructors:
-            fields = [child.target.id for child in node.body if isinstance(child, ast.AnnAssign)]
-            return [name for name in fields if not name.startswith("_")]
+            fields = [child for child in node.body if isinstance(child, ast.AnnAssign)]
+            given = [child for child in fields if "init=False" not in ast.unparse(child)]
+            return [child.target.id for child in given if not child.target.id.startswith("_")]
         node = constructors[0]
     given = node.args
     arguments = [*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg]
