@@ -9,6 +9,7 @@ from kdlib.backends.arithmetic import ARITHMETICS
 from kdlib.backends.context import Context
 from kdlib.data.dataset import Dataset
 from kdlib.io.errors import UserError
+from kdlib.learning.losses import LOSSES
 from kdlib.learning.model_file import Model, load_model, split_logits
 from kdlib.learning.objectives import SETTING_CONSTRAINTS
 from kdlib.learning.sweeps import grid
@@ -87,12 +88,11 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
         settings = grid(learning_rate=rates)
         objective_spec = LabelTargets(arithmetic, params.distill.smoothing)
     else:
-        if params.distill.loss == "dkd" and any(
-            len(known) < len(own) for known, own in zip(labeled, rows, strict=True)
-        ):
+        unlabeled = any(len(known) < len(own) for known, own in zip(labeled, rows, strict=True))
+        if unlabeled and LOSSES[params.distill.loss].needs_labels:
             raise UserError(
-                "distill.loss: dkd needs every label; set prepare.labeled_fraction to 1 and prepare.transfer to null,"
-                " or choose kd or mse"
+                f"distill.loss: {params.distill.loss} needs every label; set prepare.labeled_fraction to 1 and"
+                " prepare.transfer to null, or choose kd or mse"
             )
         teacher_digest = teacher.digest()
         settings = grid(**params.distill.values_to_try(), learning_rate=rates)

@@ -53,7 +53,7 @@ class Context:
         threads : Threads
             The threads of the training.
         rule : callable
-            The rule of the training's optimizer, see `kdlib.backends.update_rules`.
+            The rule of the training's optimizer, see `kdlib.learning.optimizers`.
         bounded : bool
             Whether norms are bounded. `check` is called once for each pair of rule and `bounded`.
         saved_seconds : float

@@ -49,7 +49,7 @@ def update(
     Parameters
     ----------
     rule : callable
-        It takes (p, g, the moments, the constants), see `kdlib.backends.update_rules`.
+        It takes (p, g, the moments, the constants), see `kdlib.learning.optimizers`.
     constants : mapping
         {name: a number, or (R, 1)}, in the order of the rule.
     arrays : mapping

@@ -5,6 +5,7 @@ only a block of rows is converted at a time.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -199,10 +200,31 @@ def bias_shift(logits: np.ndarray, labels: np.ndarray, absent: np.ndarray) -> np
     return np.array(shifts)
 
 
+class Measure(NamedTuple):
+    """A measure of logits against labels, and how the table shows it.
+
+    Parameters
+    ----------
+    function : callable
+        It takes logits (R, n, classes) and labels (n,), and returns (R,).
+    label : str
+        The label of its row, with the unit.
+    factor : float
+        From the function's value to the unit.
+    decimals : int
+    """
+
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    label: str
+    factor: float = 1
+    decimals: int = 4
+
+
+# The report and the table have each of them, in this order.
 MEASURES = {
-    "accuracy": accuracy,
-    "nll": negative_log_likelihood,
-    "ece": expected_calibration_error,
-    "brier": brier_score,
+    "accuracy": Measure(accuracy, "accuracy %", 100, 2),
+    "nll": Measure(negative_log_likelihood, "NLL, nats"),
+    "ece": Measure(expected_calibration_error, "calibration error %", 100, 2),
+    "brier": Measure(brier_score, "Brier score"),
 }
 FIDELITY = {"agreement": agreement, "kl": teacher_divergence}

@@ -4,13 +4,13 @@ They change the parameters in place and depend on no network or loss. Powers suc
 because `pow` is not rounded alike on all machines.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from kdlib.backends import update_rules
 from kdlib.backends.dense import Layers
 from kdlib.backends.numpy_backend import NUMPY
 
@@ -38,7 +38,7 @@ class Optimizer:
     Attributes
     ----------
     rule : callable
-        The update rule, from `kdlib.backends.update_rules`.
+        The update rule: a function of single numbers and of arrays, see the head of this module.
     moment_names : tuple of str
         Names of the moments, in the order of the rule's arguments.
     options : tuple of str
@@ -120,6 +120,39 @@ def as_factor(value: float | np.ndarray, dtype: np.dtype) -> float | np.ndarray:
     return value.astype(dtype) if isinstance(value, np.ndarray) else value
 
 
+@functools.cache
+def sgd_rule(nesterov: bool, decays: bool) -> Callable:
+    """Return the rule of `SGD`.
+
+    Parameters
+    ----------
+    nesterov : bool
+        Whether the momentum is Nesterov's.
+    decays : bool
+        Whether there is a weight decay. Without it the rule ignores `decay`.
+
+    Returns
+    -------
+    callable
+        rule(p, g, velocity, rate, momentum, decay) -> (p, velocity). If g is an array, it is overwritten.
+    """
+
+    def rule(p, g, velocity, rate, momentum, decay):
+        if decays:
+            g += p * decay
+        velocity *= momentum
+        velocity += g
+        if nesterov:
+            g += velocity * momentum
+            g *= rate
+            p -= g
+        else:
+            p -= velocity * rate
+        return p, velocity
+
+    return rule
+
+
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum.
 
@@ -153,7 +186,7 @@ class SGD(Optimizer):
         super().__init__(parameters, momentum)
         self.momentum = momentum
         self.weight_decay = weight_decay
-        self.rule = update_rules.sgd(nesterov, bool(weight_decay))
+        self.rule = sgd_rule(nesterov, bool(weight_decay))
 
     def _constants(self, learning_rate, dtype):
         return {
@@ -161,6 +194,51 @@ class SGD(Optimizer):
             "momentum": self.momentum,
             "decay": self.weight_decay,
         }
+
+
+@functools.cache
+def adam_rule(decoupled: bool, decays: bool) -> Callable:
+    """Return the rule of `Adam` or `AdamW`.
+
+    It is p <- p - rate first_moment / (sqrt(second_moment) + scaled_epsilon).
+    Its constants contain the corrections for the moments' bias.
+
+    Parameters
+    ----------
+    decoupled : bool
+        Whether the weight decay acts on the parameters (AdamW), not on the gradient.
+    decays : bool
+        Whether there is a weight decay. Without it the rule ignores `decay`.
+
+    Returns
+    -------
+    callable
+        rule(p, g, first_moment, second_moment, rate, scaled_epsilon, beta1, one_minus_beta1, beta2,
+        one_minus_beta2, decay) -> (p, first_moment, second_moment). With `decoupled`, `decay` is
+        learning_rate * weight_decay. If g is an array, it is overwritten.
+    """
+
+    def rule(
+        p, g, first_moment, second_moment, rate, scaled_epsilon, beta1, one_minus_beta1, beta2, one_minus_beta2, decay
+    ):
+        if decays and decoupled:
+            p -= p * decay
+        elif decays:
+            g += p * decay
+        first_moment *= beta1
+        first_moment += g * one_minus_beta1
+        second_moment *= beta2
+        g *= g
+        g *= one_minus_beta2
+        second_moment += g
+        root = np.sqrt(second_moment)
+        root += scaled_epsilon
+        step = first_moment / root
+        step *= rate
+        p -= step
+        return p, first_moment, second_moment
+
+    return rule
 
 
 class Adam(Optimizer):
@@ -204,7 +282,7 @@ class Adam(Optimizer):
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.weight_decay = weight_decay
-        self.rule = update_rules.adam(self.decoupled, bool(weight_decay))
+        self.rule = adam_rule(self.decoupled, bool(weight_decay))
 
     def _constants(self, learning_rate, dtype):
         beta_1_power, beta_2_power = self._powers.tolist()

@@ -92,7 +92,7 @@ def gain(
     dict
         See `kdlib.evaluation.statistics.paired_gain`.
     """
-    first, second = (heldout.measure(name, subset, metrics.MEASURES[key]) for name in pair)
+    first, second = (heldout.measure(name, subset, metrics.MEASURES[key].function) for name in pair)
     if heldout.splits == 1:
         return paired_gain(first[0], second[0])
     differences = [exact.mean((one - other)[None], axis=1)[0] for one, other in zip(first, second, strict=True)]
@@ -121,7 +121,9 @@ def quantized_measures(heldout: HeldoutLogits, quantized: Sequence, train_exampl
     logits = heldout.logits
     result = {"bits": quantized[0].bits}
     for subset in EVALUATED:
-        values = {key: heldout.measure("quantized", subset, measure) for key, measure in metrics.MEASURES.items()}
+        values = {
+            key: heldout.measure("quantized", subset, measure.function) for key, measure in metrics.MEASURES.items()
+        }
         for key, measure in metrics.FIDELITY.items():
             stacks = [logits[name][subset] for name in ("quantized", "teacher", "student")]
             values[key] = [measure(ours, teacher[0]) for ours, teacher, _ in zip(*stacks, strict=True)]
@@ -155,7 +157,7 @@ def network_measures(heldout: HeldoutLogits, network: str, absent: np.ndarray) -
         of_absent, shifts = measure_absent(heldout, network, absent)
         result["bias_shift"] = mean_and_std_over_splits(shifts)
     for subset in EVALUATED:
-        values = {key: heldout.measure(network, subset, measure) for key, measure in metrics.MEASURES.items()}
+        values = {key: heldout.measure(network, subset, measure.function) for key, measure in metrics.MEASURES.items()}
         if network != "teacher":
             values |= of_absent[subset]
             pairs = list(zip(heldout.logits[network][subset], heldout.logits["teacher"][subset], strict=True))

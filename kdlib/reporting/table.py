@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from kdlib.evaluation.heldout import EVALUATED, NETWORKS
 from kdlib.evaluation.intervals import wilson_interval
+from kdlib.evaluation.metrics import MEASURES
 from kdlib.evaluation.statistics import ALL_EQUAL
 
 
@@ -12,15 +13,14 @@ def _cell(value, factor=1.0, digits=2):
     return f"{factor * value['mean']:.{digits}f}{spread}"
 
 
+_FIRST, *_OTHERS = ((measure.label, key, measure.factor, measure.decimals) for key, measure in MEASURES.items())
 # Label, key, factor to the unit, and decimals of each measure.
 MEASURE_FORMATS = (
-    ("accuracy %", "accuracy", 100, 2),
+    _FIRST,
     ("accuracy on absent classes %", "accuracy_absent", 100, 2),
     ("accuracy, biases shifted %", "accuracy_shifted", 100, 2),
     ("… on absent classes %", "accuracy_absent_shifted", 100, 2),
-    ("NLL, nats", "nll", 1, 4),
-    ("calibration error %", "ece", 100, 2),
-    ("Brier score", "brier", 1, 4),
+    *_OTHERS,
     ("agrees with teacher %", "agreement", 100, 2),
     ("KL from teacher, nats", "kl", 1, 4),
     ("agrees with student %", "agreement_student", 100, 2),

@@ -22,7 +22,7 @@ def make_step_loop(rule: Callable, moments: int, exponential: Callable) -> Calla
     Parameters
     ----------
     rule : callable
-        The optimizer's rule, see `kdlib.backends.update_rules`.
+        The optimizer's rule, see `kdlib.learning.optimizers`.
     moments : int
         The number of its moments.
     exponential : callable
@@ -91,7 +91,7 @@ class Steps:
     layers : Layers
     rows : int
     rule : callable
-        The optimizer's rule, see `kdlib.backends.update_rules`.
+        The optimizer's rule, see `kdlib.learning.optimizers`.
     moments : sequence of np.ndarray
         The optimizer's moments, (R, P) each.
     logits_dtype : type
