@@ -1,4 +1,4 @@
-"""Checks of a dataset's content. They trust no file, whoever made it."""
+"""Checks of a dataset's content, which apply also to files that this program did not write."""
 
 import numpy as np
 
@@ -8,13 +8,13 @@ from kdlib.io.errors import UserError
 
 SUBSETS = ("train", "validation", "test")
 UNLABELED = len(SUBSETS)  # in `assignment`: a training row without its label
-ABSENT = UNLABELED + 1  # in `assignment`: in no subset, as a synthetic row of another split
+ABSENT = UNLABELED + 1  # in `assignment`: in no subset, for example a synthetic row that belongs to another split
 
 
 def check_content(dataset, min_max: np.ndarray | None) -> None:
     """Check the content of a dataset.
 
-    A correct digest proves nothing, because anyone can compute one.
+    The digest is no protection, because anyone can compute one; so everything is checked.
 
     Parameters
     ----------

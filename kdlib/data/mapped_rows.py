@@ -1,4 +1,6 @@
-"""Rows that are never all in memory: concatenated memory maps. Their ranges and equal rows are found in chunks."""
+"""Rows that are never all in memory: concatenated memory maps. The range of each column, and equal rows,
+are found in chunks.
+"""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -10,7 +12,7 @@ from kdlib.io.chunks import canonical_chunks, positive_zeros
 
 
 def is_large(x: np.ndarray) -> bool:
-    """Check that rows are too large to be held in memory: `npz_reader.MIN_MAPPED_BYTES` or more."""
+    """Return whether rows are too large to be held in memory: `npz_reader.MIN_MAPPED_BYTES` or more."""
     return x.nbytes >= npz_reader.MIN_MAPPED_BYTES
 
 
@@ -114,7 +116,8 @@ def equal_rows(x: np.ndarray | ConcatenatedRows) -> np.ndarray | None:
     """Find the rows that are equal to an earlier one.
 
     Each row is read once and remembered by 64 bits of its hash. The probability that any two of n different rows have
-    the same hash is n * n / 2**65 at most; such rows would count as equal without need.
+    the same hash is n * n / 2**65 at most. Two different rows would then be put into the same subset, which does no
+    harm.
 
     Parameters
     ----------

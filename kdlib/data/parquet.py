@@ -7,7 +7,7 @@ from kdlib.data.table import Table, column_names
 from kdlib.io import npz_reader
 from kdlib.io.errors import UserError
 
-FREE_CELLS = 10_000_000  # a file may have this many cells, and 8 more for each of its bytes
+FREE_CELLS = 10_000_000  # a file of s bytes may have FREE_CELLS + 8 s cells
 BATCH_ROWS = 65_536  # rows that are read at once if the file is not read as a whole
 
 

@@ -92,7 +92,7 @@ def read_table(path: Path | str) -> Table:
 
 
 def _refuse_expansion(path):
-    """Refuse a gzip file that unpacks to more than an archive may. Reading it to its end also checks its CRC."""
+    """Refuse a gzip file that unpacks to more than MAX_EXPANSION times its size; reading all also checks its CRC."""
     max_bytes = npz_reader.MAX_EXPANSION * Path(path).stat().st_size + npz_reader.FREE_BYTES
     unpacked = 0
     with gzip.open(path) as file:
@@ -160,7 +160,7 @@ def _layout(path, lines):
 
 
 def _delimiter(lines):
-    """Return the delimiter that gives most cells, counted in the shorter one of the first two lines with text."""
+    """Return the delimiter whose smaller cell count over the first two lines with text is largest."""
     first_lines = [line for line in lines if line.strip()][:2]
     return max(DELIMITERS, key=lambda delimiter: min(map(len, _rows(first_lines, delimiter)), default=0))
 
@@ -208,7 +208,7 @@ def _are_names(cells):
 
 
 def _joined_cells(path, reader, names, layout):
-    """Read the rows, and join CHUNK_ROWS cells of a column to one text, so that a cell takes no 60 bytes of its own.
+    """Join CHUNK_ROWS cells of a column to one text, so that a cell costs its characters only, not a Python object.
 
     Return the texts of each column, the line of each row, and whether some row ended with delimiters to leave out.
     """
@@ -248,7 +248,7 @@ def _joined_cells(path, reader, names, layout):
 
 
 def _refuse_data_as_header(path, names):
-    """Refuse a header with numbers, unless they are whole and rise, as 0, 1, 2 or years do."""
+    """Refuse a header with numbers, unless they are whole numbers in ascending order, as 0, 1, 2 or years are."""
     numeric = [name for name in names if parse_number(name) is not None]
     rising = all(map(str.isdigit, numeric)) and all(int(a) < int(b) for a, b in pairwise(numeric))
     if not rising:

@@ -12,7 +12,7 @@ from kdlib.io.errors import UserError
 
 @dataclass(frozen=True)
 class Interval:
-    """The constraint of numbers between two bounds; booleans and NaN are not allowed.
+    """Allow numbers between two bounds, but no booleans and no NaN.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Options:
-    """The constraint of a few values, or of the keys of a registry.
+    """Allow a few values, or the keys of a registry.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Several:
-    """The constraint of sequences: lists, tuples and one-dimensional arrays.
+    """Allow sequences: lists, tuples and one-dimensional arrays.
 
     Parameters
     ----------

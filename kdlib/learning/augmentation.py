@@ -70,7 +70,8 @@ class Views:
         view : int
             Number of the view.
         generator : numpy.random.Generator
-            The view's own generator. It draws numbers for all rows, also for those that are not shown.
+            The view's own generator. It draws for every row, so that a row's view does not depend on which rows are
+            shown.
         shown : ndarray of bool, shape (rows,)
             The rows to compute; m of them are true.
         shape : (int, int)
@@ -139,8 +140,8 @@ def with_views(dataset: Dataset, views: Views, seed: int, threads: Threads = COR
     """Append the views of the training rows to a dataset, one view after another.
 
     A training subset of n rows becomes one of n len(views) rows, in which row v n + i is view v of row i. Rows that are
-    held out have no views. The background is the pixel value that scaling maps to zero: the least pixel of the split's
-    training rows, or zero. Splits with the same background share their views.
+    held out have no views. The background is the smallest offset of the split: with `minmax` the least pixel of its
+    training rows, which scaling maps to zero; with `none` 0. Splits with the same background share their views.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ def example(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     Parameters
     ----------
     seed : int
-        With an odd seed some values are special: tiny, zero, huge, infinite or NaN, not the same in both networks.
+        An odd seed puts in tiny, zero, huge, infinite and NaN values, different ones in each network.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def results(
 def results_in_steps(
     backend: NumpyBackend, recipe: Recipe, x: np.ndarray, targets: np.ndarray, mask: np.ndarray, parameters: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Train an epoch of two steps, three rows each, on a loss of two terms; in one call if the back end has `steps`.
+    """Train an epoch of two steps, three rows each, on a loss of two terms; in one call if `backend.has_steps`.
 
     Parameters and result are those of `results`; the mask is not used.
     """

@@ -15,7 +15,7 @@ from kdlib.numerics.quantization import fake_quantized_layers
 class Backpropagation:
     """Run forward and backward passes, in buffers that are allocated once for each batch size.
 
-    Products use snapped copies of the weights. `Optimizer.step(..., layers=...)` keeps the copies current. If you
+    Products use snapped copies of the weights. `Optimizer.step(..., layers=...)` keeps the copies up to date. If you
     change the parameters in any other way, call `refresh_product_weights`.
 
     Parameters
@@ -63,7 +63,8 @@ class Backpropagation:
     def _batch(self, rows):
         """Return three buffers (R, rows, width) for each layer.
 
-        They hold the layer's result, the result as an operand of the next layer, and the gradient with respect to it.
+        They hold the pre-activation z, which ReLU and dropout change in place; its snapped copy for the next layer; and
+        the gradient with respect to z.
         """
         if rows not in self._buffers:
             shapes = [(self.network.replicas, rows, width) for width in self.network.sizes[1:]]

@@ -45,10 +45,10 @@ def available_memory() -> int | None:
 def memory_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples: int, dtypes: tuple[type, type]) -> int:
     """Compute the bytes that a stack holds at once in training.
 
-    It counts for each network: the parameters with their copies, a batch, the learning curves, the place of each
-    example in the order of the epoch, the loss of each example, and logits and one target for as many examples as
-    `kdlib.learning.epoch` holds at once. It does not count the examples, which are memory-mapped, nor further targets,
-    which are made when they are needed.
+    It counts for each network: the parameters with their copies, a batch, the learning curves, and logits and one
+    target for as many examples as `kdlib.learning.epoch` holds at once. Per example are counted: its index in the
+    epoch's order, and its loss. It does not count the examples, which are memory-mapped, nor further targets, which are
+    made when they are needed.
 
     Parameters
     ----------

@@ -26,9 +26,8 @@ class Checkpoint:
     """Save the state of a training beside its output file.
 
     Only the first rank reads and writes the file, so any number of ranks can resume from it. The file holds two
-    digests. One covers everything that the training depends on, the code included: the file is used only if it is
-    equal. The other covers the content of the file itself: a file that was changed would give another student, and is
-    not used.
+    digests. `digest` is of the arguments and the code; it must equal this run's. `content` is of the file itself; it
+    shows damage or edits. A file whose digests do not fit is not used.
 
     Parameters
     ----------
@@ -37,7 +36,7 @@ class Checkpoint:
     every : int or None
         Save after each `every` epochs. 0 or None: never.
     ranks : SingleRank or Ranks
-        They resume together.
+        All ranks resume from what the first one read.
     """
 
     def __init__(self, path: Path | str, every: int | None, ranks: SingleRank = SINGLE_RANK):

@@ -34,8 +34,8 @@ def feature_maxima(x: np.ndarray | ScaledRows) -> np.ndarray:
 def find_outlier(x: np.ndarray | ScaledRows) -> tuple[int, float] | None:
     """Find a value so large that exact arithmetic loses the other features of its row.
 
-    Take the largest magnitude of each feature, and m, the median of these. A magnitude is too large if it is above
-    128 m: at least half of the features are then smaller than the unit of its row's grid. Other rows are not affected.
+    Take each feature's largest magnitude. A value is too large if it exceeds 128 times the lower median of these: at
+    least half of the features are then smaller than the unit of its row's grid. Other rows are not affected.
 
     Parameters
     ----------
@@ -65,7 +65,8 @@ class Inputs:
     """Make batches of the training examples: scaled, with dropout, and snapped to the grid of the first layer.
 
     With one split, all examples are snapped once and kept, except `ScaledRows` with more than `NumpyBackend.max_held`
-    elements. Otherwise each batch is made when it is needed; the compiled loops do this as quickly for a large split.
+    elements. Otherwise each batch is made when it is needed; for a split so large the compiled loops lose no time by
+    that.
 
     Parameters
     ----------

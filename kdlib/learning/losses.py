@@ -1,15 +1,15 @@
 """Losses on logits, each with its gradient with respect to the student's logits.
 
 Every loss is in nats and per example: (R, n, classes) -> (R, n), and nothing is averaged here. R is the number of
-networks in a stack (`kdlib.learning.stack`). `arithmetic` is `EXACT` or `FAST` of `kdlib.backends.arithmetic`. Arrays
-that end in `classes` broadcast over the networks.
+networks in a stack (`kdlib.learning.stack`). `arithmetic` is `EXACT` or `FAST` of `kdlib.backends.arithmetic`.
+Arguments may have 1 in place of R; then all networks share them.
 
 Where the formulas depart from the papers:
 - `kd_divergence`: KL where Hinton et al. (2015) have a cross-entropy, which differs by the entropy of the soft targets
   and has the same gradient. Hinton et al. advise the factor T^2, the equations of Zhao et al. (2022) lack it and their
-  released code has it: `objectives` multiplies `kd_divergence` and `dkd_divergence` by it.
-- `logit_mse`: the sum over the classes is divided by 2 classes, so that it is the limit of T^2 KL and alpha weighs it
-  as it weighs KL. Ba and Caruana (2014), equation 1, divide it by 2.
+  released code has it: `kdlib.learning.objectives.Distillation` multiplies `kd_divergence` and `dkd_divergence` by it.
+- `logit_mse`: the sum over the K classes is divided by 2 K, so that it is the limit of T^2 KL and alpha weighs it as it
+  weighs KL. Ba and Caruana (2014), equation 1, divide it by 2.
 """
 
 from dataclasses import dataclass
@@ -118,7 +118,7 @@ def kd_gradient(
 
 
 def logit_mse(logits_student: np.ndarray, logits_teacher: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
-    """Compute sum_i (z_i - v_i)^2 / (2 classes) of each example, shape (R, n).
+    """Compute sum_i (z_i - v_i)^2 / (2 K) of each example, with K classes; shape (R, n).
 
     It is the limit of T^2 KL for high T if both logits have mean zero.
 
@@ -131,14 +131,15 @@ def logit_mse(logits_student: np.ndarray, logits_teacher: np.ndarray, arithmetic
 
 
 def logit_mse_gradient(logits_student: np.ndarray, logits_teacher: np.ndarray) -> np.ndarray:
-    """Compute the gradient (z - v) / classes of `logit_mse`, shape (R, n, classes)."""
+    """Compute the gradient (z - v) / K of `logit_mse`, with K classes; shape (R, n, classes)."""
     return (logits_student - logits_teacher) / logits_student.shape[-1]
 
 
 def _decouple(logits, one_hot, temperature, arithmetic):
-    """Return log b (..., 2), label against rest, and log q (..., classes), within the rest (-inf at the label).
+    """Split the softmax at T into two distributions; each row of `one_hot` needs one label.
 
-    Each row of one_hot needs one label.
+    Return log b, (..., 2): log-probabilities of the label and of all other classes together; and log q, (..., classes):
+    those of each other class, given that it is not the label (-inf at the label).
     """
     is_label = one_hot > 0
     other_logits = np.where(is_label, -np.inf, logits)
@@ -200,8 +201,8 @@ def dkd_gradient(
 ) -> np.ndarray:
     """Compute the gradient of `dkd_divergence`, shape (R, n, classes); the parameters are the same.
 
-    At the label it is (b - b') / T, elsewhere (q (b' - b) + beta (q - q')) / T. b is the label's probability and q the
-    probabilities within the rest; ' marks the teacher's.
+    Let b be the label's probability, q the probability of each other class given that it is not the label, and b' and
+    q' those of the teacher. At the label the gradient is (b - b') / T, elsewhere (q (b' - b) + beta (q - q')) / T.
     """
     log_b, log_q = _decouple(logits_student, one_hot, temperature, arithmetic)
     log_b_teacher, log_q_teacher = _decouple(logits_teacher, one_hot, temperature, arithmetic)

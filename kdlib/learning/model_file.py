@@ -37,7 +37,7 @@ class Model:
     Parameters
     ----------
     network : Network or None
-        A stack in exact arithmetic, splits by replicas.
+        A stack, splits by replicas; `load_model` gives it exact arithmetic.
     curve : dict of str to ndarray, shape (S * R, epochs)
         The learning curves; empty without a network.
     logits : ndarray, shape (S, n, classes), optional

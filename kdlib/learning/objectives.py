@@ -1,8 +1,7 @@
 """Objectives: a loss together with the targets of every training example.
 
-An `Objective` is frozen. A hyperparameter that changes by the epoch follows a
-`kdlib.learning.schedules.LinearSchedule`: on every back end the training calls `Objective.at` in each epoch, and uses
-the objective that it returns.
+An objective never changes. If temperature or alpha changes by the epoch (`kdlib.learning.schedules.LinearSchedule`),
+`Objective.at` returns a new objective for each; the training calls it in each epoch, on every back end.
 """
 
 import copy
@@ -118,7 +117,7 @@ class Objective:
         logits : ndarray, shape (R, n, classes)
             The networks' logits.
         *targets : ndarray, shape (R, n, ...) or (1, n, ...)
-            The same rows of each of `targets`.
+            For each array in `targets`, the rows of this batch.
 
         Returns
         -------
@@ -132,9 +131,9 @@ class Objective:
         raise NotImplementedError
 
     def as_softmax_terms(self, networks: int) -> list[tuple[int, np.ndarray, np.ndarray]] | None:
-        """Describe the gradient as a sum of terms weight (softmax(z / T) - targets) / T.
+        """Describe the gradient as a sum of terms, each `weight * (softmax(z / T) - t) / T`.
 
-        A back end can compute such a sum without a call of `gradient`.
+        z are the logits and t the targets of the term. A back end can compute such a sum without a call of `gradient`.
 
         Parameters
         ----------
@@ -198,7 +197,7 @@ class CrossEntropy(Objective):
 
 @dataclass(frozen=True, eq=False)
 class Distillation(Objective):
-    """The loss alpha scale soft(student, teacher) + (1 - alpha) CE(student, labels).
+    """The loss `alpha * scale * soft(student, teacher) + (1 - alpha) * CE(student, labels)`.
 
     For an example without a label, alpha is 1. With the scale T^2 the soft part's gradient does not shrink as T grows,
     so that alpha means the same at every T.
@@ -215,8 +214,8 @@ class Distillation(Objective):
     loss : str
         The soft part, a key of `kdlib.learning.losses.LOSSES`.
     temperature, alpha : float, LinearSchedule, or sequence of G of these
-        One for all networks, or G in the order of `kdlib.learning.stack`. An objective with a schedule has no targets
-        and no value itself: call `at` for the objective of an epoch.
+        One for all networks, or G in the order of `kdlib.learning.stack`. With a schedule, call `at` first: only
+        the objective of one epoch has targets.
     scale_by_t2 : bool
         Whether the scale is T^2 if the loss allows it (`SoftLoss.times_t2`); otherwise the scale is 1.
     beta : float

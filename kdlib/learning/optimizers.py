@@ -1,4 +1,4 @@
-"""Optimizers: update rules on flat arrays of parameters (R, parameters), in order of increasing complexity.
+"""Optimizers: update rules on flat arrays of parameters (R, parameters).
 
 They change the parameters in place and depend on no network or loss. Powers such as beta_1^t are running products,
 because `pow` is not rounded alike on all machines.
@@ -17,8 +17,8 @@ from kdlib.backends.numpy_backend import NUMPY
 # Subnormal numbers are slow, and some libraries switch them off for the whole process. With this anchor a moment is
 # rounded to multiples of 2^-100 in float32, so that magnitudes below half of that become zero.
 FLUSH_ANCHOR = math.ldexp(1.5, -77)
-# If a moment that is not zero keeps at least this share until the next flush, it stays above the subnormal numbers,
-# which are below 2^-126.
+# Between two flushes a moment may shrink by at most this factor, else it becomes subnormal: after a flush it is zero or
+# at least 2^-100, and numbers below 2^-126 are subnormal.
 MIN_DECAY = math.ldexp(1.0, -26)
 MAX_FLUSH_PERIOD = 1024  # steps between two flushes, at most
 
@@ -93,7 +93,7 @@ class Optimizer:
     def next_constants(
         self, learning_rate: float | np.ndarray, dtype: np.dtype
     ) -> tuple[dict[str, float | np.ndarray], np.floating | None]:
-        """Count the next step as taken, and return its numbers.
+        """Advance the step counter; return the rule's constants for this step.
 
         Returns
         -------
@@ -332,7 +332,7 @@ def optimizer(parameters: np.ndarray, recipe: Any) -> Optimizer:
 def constants_of_steps(
     update: Optimizer, rates: Sequence[float | np.ndarray] | np.ndarray, parameters: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Count several next steps as taken, and return their numbers as arrays.
+    """Advance the step counter by several steps; return the rule's constants for these steps.
 
     Parameters
     ----------

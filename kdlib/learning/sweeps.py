@@ -55,8 +55,8 @@ class Sweep:
     def chosen(self) -> np.ndarray:
         """Choose for each split the setting with the least mean validation loss in this split.
 
-        Only the validation rows of this split decide. So its test rows have no influence, although other splits
-        validate on them.
+        A setting that diverged in any split is excluded. Among the others only the validation rows of this split
+        decide. So its test rows do not rank the settings, although other splits may validate on them.
 
         Returns
         -------
@@ -79,9 +79,9 @@ class Sweep:
     def deployed_network(self) -> tuple[int, int, int]:
         """Return (setting, split, replica) of the network to deploy.
 
-        It has the least validation loss of all networks with the `deploy_setting`. This loss does not estimate its
-        quality, because each split has its own validation rows and some are easier than others; the estimate is the
-        mean over the splits.
+        It has the least validation loss of all networks with the `deploy_setting`. This loss is a minimum over
+        networks and thus too good, also because some splits have easier validation rows; the estimate of its quality is
+        the mean over the splits.
         """
         setting = self.deploy_setting()
         split, replica = np.unravel_index(np.argmin(self.loss[:, setting]), self.loss[:, setting].shape)

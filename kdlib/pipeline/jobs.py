@@ -127,8 +127,9 @@ def shared_params(params: Params, dataset: Dataset) -> dict:
     """Return the parameters that students and baselines must share, as {key of params.yaml: value} for their files.
 
     Together with equal transfer sets, equal values make the baseline a control of the student: equal initial weights,
-    equal batches, equally many epochs. The optimizer and its rates may differ, because T^2 scales the gradient of the
-    student only.
+    and, if every row has a label, equal batches and equally many epochs; otherwise about as many steps, see
+    `kdlib.learning.recipe.Recipe.with_equal_steps`. The optimizer and its rates may differ, because T^2 scales the
+    gradient of the student only.
     """
     section = {f"student.{key}": getattr(params.student, key) for key in ("hidden", "batch_size", "epochs", "bits")}
     whole = {key: getattr(params, key) for key in ("seed", "arithmetic", "replicas")}

@@ -42,10 +42,10 @@ def fit_encoding(
     """Fit the `Encoding` of all columns but `target` and `drop`.
 
     It reads the features of all rows, and no label. So a row of a test subset takes part in three decisions: what kind
-    a column has, which categories have a feature, and the median. None of them gives a class away: the feature of a
-    category that only test rows have is zero in training. Beside a filled value stands the feature `is missing`, with
-    which a network can learn any other value in its place. Offset and scale are fitted on the training rows of each
-    split.
+    a column has (`_kind_and_notation` decides it), which categories have a feature, and the median. None of them gives
+    a class away: the feature of a category that only test rows have is zero in training. Beside a filled value stands
+    the feature `is missing`, with which a network can learn any other value in its place. Offset and scale are fitted
+    on the training rows of each split.
 
     - A missing number becomes the lower median of its column. The lower median is a value of the column: nothing is
       rounded, and integers stay integers.
