@@ -12,47 +12,47 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from kdlib.io.errors import printable
-from kdlib.reporting.table import table
+from kdlib.reporting.table import format_report
 
-LONGEST = 100_000  # characters of a block; a step's summary may have 1 MiB
+MAX_BLOCK_CHARACTERS = 100_000  # characters of a block; a step's summary may have 1 MiB
 
 
 def block(text):
-    """`text` as a block of code, which it cannot leave: its fence is longer than any row of backticks in it."""
+    """Return `text` as a block of code. No row of backticks in the text can end it, because the fence is longer."""
     text = "\n".join(map(printable, text.splitlines()))
-    cut = f"{text[:LONGEST]}\n…" if len(text) > LONGEST else text
+    cut = f"{text[:MAX_BLOCK_CHARACTERS]}\n…" if len(text) > MAX_BLOCK_CHARACTERS else text
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", cut)), default=0))
     return f"{fence}\n{cut}\n{fence}"
 
 
-def said(*command):
-    """What a command says, or None if it fails."""
+def output_of(*command):
+    """Return what a command prints, or None if it fails."""
     process = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace")
     return process.stdout if process.returncode == 0 else None
 
 
 def results():
     try:
-        return table(json.loads(Path("metrics/details.json").read_text("utf-8")))
+        return format_report(json.loads(Path("metrics/details.json").read_text("utf-8")))
     except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
         return f"metrics/details.json: cannot be shown ({type(error).__name__}: {error})"
 
 
 def fetched(branch):
-    """The name by which git has the newest commit of the remote's `branch`, also in a shallow clone; None if none."""
-    shallow = ["--depth=1"] * ((said("git", "rev-parse", "--is-shallow-repository") or "").strip() == "true")
+    """Fetch the newest commit of the remote's `branch`, also into a shallow clone; return git's name of it, or None."""
+    shallow = ["--depth=1"] * ((output_of("git", "rev-parse", "--is-shallow-repository") or "").strip() == "true")
     refs = f"+refs/heads/{branch}:refs/remotes/origin/{branch}"
-    found = said("git", "fetch", "--quiet", "--no-tags", *shallow, "origin", refs)
+    found = output_of("git", "fetch", "--quiet", "--no-tags", *shallow, "origin", refs)
     return None if found is None else f"origin/{branch}"
 
 
 def differences(kind, base):
-    text = said(sys.executable, "-m", "dvc", kind, "diff", base)
+    text = output_of(sys.executable, "-m", "dvc", kind, "diff", base)
     return f"`dvc {kind} diff` fails" if text is None else text.strip() or "none"
 
 
 def summary(base, branch):
-    """Markdown. base: a revision; branch: or a branch of the remote `origin`; both may be empty."""
+    """Return the summary in Markdown. base: a revision, or ""; branch: of the remote `origin`, if there is no base."""
     parts = ["## Results", block(results())]
     base = base or (branch and fetched(branch))
     if base is None:

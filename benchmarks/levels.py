@@ -31,20 +31,20 @@ RUNS = {
     "2 bits, in training": ["deploy.bits=2", "student.bits=2", SLOW],
     "2 bits, in training, wider": ["deploy.bits=2", "student.bits=2", *WIDE],
 }
-PARTS = ("validation", "test")
+SUBSETS = ("validation", "test")
 
 
-def accuracies(answer, dataset, part):
+def accuracies(answer, dataset, subset):
     """(S,) mean accuracies. answer: function of a split and its inputs to logits (R, n, classes)."""
     found = []
     for split in range(dataset.splits):
-        rows = dataset.rows(part, split)
+        rows = dataset.rows(subset, split)
         found.append((answer(split, dataset.inputs(rows, split)).argmax(axis=-1) == dataset.y[rows]).mean())
     return np.array(found)
 
 
 def run(folder, changes):
-    """Run all stages in the folder: (Dataset, sizes, bytes, accuracies of the floats and of the integers by part)."""
+    """Run all stages in the folder: (Dataset, sizes, bytes, accuracies of the floats and of the integers by subset)."""
     sets = [word for change in changes for word in ("--set", change)]
     command = [sys.executable, "-m", "stages", "--config", str(ROOT / "params.yaml"), *sets]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
@@ -54,15 +54,16 @@ def run(folder, changes):
     integers = load_stack(folder / "models/deployed/stack.npz", network)
     own = network_slices(dataset.splits, network.replicas)
 
-    def floats_say(split, x):
+    def float_logits(split, x):
         return network.select(own[split]).logits(x)
 
-    def integers_say(split, x):
+    def integer_logits(split, x):
         return np.stack([one.logits(x) for one in integers[own[split]]])
 
     size = (folder / "models/deployed/int.npz").stat().st_size
-    of = [{part: accuracies(say, dataset, part) for part in PARTS} for say in (floats_say, integers_say)]
-    return dataset, network.sizes, size, *of
+    of_floats = {subset: accuracies(float_logits, dataset, subset) for subset in SUBSETS}
+    of_integers = {subset: accuracies(integer_logits, dataset, subset) for subset in SUBSETS}
+    return dataset, network.sizes, size, of_floats, of_integers
 
 
 def main():
@@ -74,10 +75,10 @@ def main():
             dataset, sizes, size, floats, integers = run(folder, changes)
             reference = reference or floats
             cells = [name, "-".join(map(str, sizes)), f"{size:,}"]
-            for part in PARTS:
-                counts = len(dataset.rows("train")), len(dataset.rows(part))
-                gain = corrected_resampled_gain(integers[part] - reference[part], *counts)
-                cells += [f"{100 * integers[part].mean():.2f}"]
+            for subset in SUBSETS:
+                counts = len(dataset.rows("train")), len(dataset.rows(subset))
+                gain = corrected_resampled_gain(integers[subset] - reference[subset], *counts)
+                cells += [f"{100 * integers[subset].mean():.2f}"]
                 cells += [f"{100 * gain['mean']:+.2f} ± {100 * gain['standard_error']:.2f}"]
             rows.append(cells)
             print(cells, file=sys.stderr)

@@ -41,7 +41,7 @@ def peak():
 
 
 def of_bytes(x, one_hot, hidden, kernels):
-    """Train in exact arithmetic on bytes, as the stages do, the last sixth of them as the validation split."""
+    """Train in exact arithmetic on bytes, as the stages do, the last sixth of them as the validation subset."""
     scaling, n = (np.zeros(FEATURES), np.full(FEATURES, 1 / 255)), len(x) * 5 // 6
     rows, rest = (ScaledRows(x, part, *scaling) for part in (np.arange(len(x)), np.arange(n, len(x))))
     train(

@@ -28,7 +28,7 @@ from benchmarks.workloads import ROOT
 from kdlib.reporting.svg_axes import Panel, document
 
 STAGES = ("prepare", "train_teacher", "train_baseline", "distill", "evaluate")
-SHAPE, CLASSES, BLOCK = (28, 28), 10, 1 << 16
+SHAPE, CLASSES, CHUNK_ROWS = (28, 28), 10, 1 << 16
 TEACHER = (64,)
 SAMPLED = 0.02  # s between looks at a process
 OUTPUT = Path(__file__).with_suffix(".md")
@@ -44,9 +44,9 @@ def make(folder, gigabytes):
     patterns = random.integers(0, 128, (CLASSES, *SHAPE), dtype=np.uint8)
     rows = np.lib.format.open_memmap(raw / "rows.npy", "w+", np.uint8, (n, *SHAPE))
     classes = random.integers(0, CLASSES, n, dtype=np.uint8)
-    for start in range(0, n, BLOCK):
-        own = classes[start : start + BLOCK]
-        rows[start : start + BLOCK] = random.integers(0, 128, (len(own), *SHAPE), dtype=np.uint8) + patterns[own]
+    for start in range(0, n, CHUNK_ROWS):
+        own = classes[start : start + CHUNK_ROWS]
+        rows[start : start + CHUNK_ROWS] = random.integers(0, 128, (len(own), *SHAPE), dtype=np.uint8) + patterns[own]
         rows.flush()
     np.save(raw / "classes.npy", classes)
     return n

@@ -85,7 +85,7 @@ def right(path, dataset, teacher=None):
 
 
 def without(changes, dataset):
-    """(accuracy, agreement), (S,) each, of the student that hears of no synthetic rows, for as many steps."""
+    """(accuracy, agreement), (S,) each, of the student without synthetic rows, after as many steps."""
     changes = [*changes, "prepare.transfer=null", f"student.epochs={EPOCHS * (TIMES + 1)}"]
     params = load_params(pipeline.ROOT / "params.yaml", changes)
     prepare.main(params, PLAIN)

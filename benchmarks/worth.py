@@ -13,12 +13,12 @@ from benchmarks.report import table
 
 OUTPUT = Path(__file__).with_name("worth.md")
 ALL = ["seed=1", "prepare.splits=50", "replicas=1", "logging.level=WARNING"]
-FEW, STANDARD = "prepare.labeled_fraction=0.2", ["prepare.scaling=standard"]
+FEW_LABELS, STANDARD = "prepare.labeled_fraction=0.2", ["prepare.scaling=standard"]
 CASES = {
     "mnist1d": ("mnist1d", []),
-    "mnist1d, a fifth of the labels, student.patience: 5": ("mnist1d", [FEW, "student.patience=5"]),
+    "mnist1d, a fifth of the labels, student.patience: 5": ("mnist1d", [FEW_LABELS, "student.patience=5"]),
     "digits": ("digits", []),
-    "digits, a fifth of the labels": ("digits", [FEW]),
+    "digits, a fifth of the labels": ("digits", [FEW_LABELS]),
     "wine": ("wine", []),
     "breast_cancer": ("breast_cancer", []),
     "digits, scaling: standard, student.warmup: 0.1": ("digits", [*STANDARD, "student.warmup=0.1"]),

@@ -50,7 +50,7 @@ def few_labels():
 
 
 def unseen_class():
-    """The lines on the test split."""
+    """The lines on the test subset."""
     lines = printed(prepare={"transfer_classes": list("012456789")}).splitlines()
     kept = [
         line for line in lines if line.startswith(("|  ", "| --", "| test accuracy", "| test … on absent", "test acc"))

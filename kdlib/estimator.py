@@ -54,13 +54,16 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     teacher : None, Recipe or classifier
         None: `members` networks by the recipe DEFAULT_TEACHER of this module. A `Recipe`: networks by that. A
         classifier that is not fitted: clones of it predict the training rows out of `folds` folds. A fitted classifier:
-        its probabilities are taken as they are; those of rows that it was fitted on are worth little.
-    hidden, epochs, learning_rate, batch_size, optimizer, weight_decay, schedule
-        Of the student, see `kdlib.learning.recipe.Recipe`.
+        its probabilities are taken as they are. It should not be fitted on these rows: for them its probabilities are
+        nearly the labels.
+    hidden : tuple of int
+        Widths of the student's hidden layers.
     temperature, alpha : float or LinearSchedule
         See `kdlib.learning.objectives.Distillation`.
     loss : str
         See `kdlib.learning.objectives.Distillation`.
+    epochs, learning_rate, batch_size, optimizer, weight_decay, schedule
+        Of the student, see `kdlib.learning.recipe.Recipe`.
     members : int
         Networks of the teacher, if it is one of networks.
     folds : int
@@ -96,7 +99,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     >>> model.predict(x)  # doctest: +SKIP
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - scikit-learn's constructor
         self, teacher=None, hidden=(16,), temperature=Distillation.temperature, alpha=Distillation.alpha,
         loss=Distillation.loss, epochs=Recipe.epochs, learning_rate=0.01, batch_size=Recipe.batch_size,
         optimizer="adam", weight_decay=Recipe.weight_decay, schedule=Recipe.schedule, members=5, folds=5,
@@ -152,11 +155,11 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         """
         check_arguments(CONSTRAINTS, vars(self))
         self._check_teacher()
-        x, y = validate_data(self, masked_to_nan(X), y, dtype=np.float64)
-        check_classification_targets(y)
+        x, classes = validate_data(self, masked_to_nan(X), y, dtype=np.float64)
+        check_classification_targets(classes)
         x = positive_zeros(x)
-        known = np.ones(len(y), bool) if self.unlabeled is None else y != self.unlabeled
-        self.classes_, labels = np.unique(y[known], return_inverse=True)
+        known = np.ones(len(classes), bool) if self.unlabeled is None else classes != self.unlabeled
+        self.classes_, labels = np.unique(classes[known], return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y has {len(self.classes_)} class; at least 2 classes are needed")
         self._offset, self._scale = fit_scaling(x, self.scaling, image=False)
@@ -203,7 +206,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"teacher_proba: got {p.dtype} {p.shape}; needs probabilities {shape}, rows and classes")
         check_probabilities(p, "teacher_proba")
         self.teacher_ = None
-        return smoothed_log_probabilities(p, np.count_nonzero(codes >= 0))
+        return smoothed_log_probabilities(p, int(np.count_nonzero(codes >= 0)))
 
     def _teacher_logits(self, x, codes, seed):
         """Fit the teacher, if it is not fitted yet; return its logits of all rows, (n, classes)."""
@@ -227,11 +230,14 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
 
     def _teacher_proba(self, x):
         """Return the probabilities of the fitted teacher, (n, classes)."""
-        if isinstance(self.teacher_, Network):
-            return losses.softmax(ensemble_logits(self.teacher_.logits(self._inputs(x))).astype(np.float64), EXACT)
-        if self.teacher_ is self.teacher and not np.array_equal(self.teacher_.classes_, self.classes_):
-            raise ValueError(f"teacher: its classes are {self.teacher_.classes_}, those of y {self.classes_}")
-        return self.teacher_.predict_proba(x)
+        teacher = self.teacher_
+        if teacher is None:
+            raise ValueError("fidelity needs the teacher, and fit was given its probabilities alone")
+        if isinstance(teacher, Network):
+            return losses.softmax(ensemble_logits(teacher.logits(self._inputs(x))).astype(np.float64), EXACT)
+        if teacher is self.teacher and not np.array_equal(teacher.classes_, self.classes_):
+            raise ValueError(f"teacher: its classes are {teacher.classes_}, those of y {self.classes_}")
+        return teacher.predict_proba(x)
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
         """Return the student's probabilities, (n, classes) float64. Those of a row do not depend on the other rows."""
@@ -261,7 +267,5 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         Stanton et al., "Does Knowledge Distillation Really Work?" (2021), equation 3.
         """
         probabilities = self.predict_proba(X)
-        if self.teacher_ is None:
-            raise ValueError("fidelity needs the teacher, and fit was given its probabilities alone")
         theirs = self._teacher_proba(validate_data(self, masked_to_nan(X), dtype=np.float64, reset=False))
         return np.count_nonzero(np.argmax(probabilities, axis=1) == np.argmax(theirs, axis=1)) / len(probabilities)

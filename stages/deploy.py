@@ -11,7 +11,7 @@ from kdlib.deployment.float_network import FloatNetwork
 from kdlib.deployment.integer_stack import save_stack
 from kdlib.deployment.model_file import DeployedModel, ModelCard
 from kdlib.deployment.onnx_export import onnx_file
-from kdlib.deployment.quantization import quantized
+from kdlib.deployment.quantization import quantize_stack
 from kdlib.io.artifacts import write_bytes, write_text
 from kdlib.io.atomic import replacing_folder
 from kdlib.io.errors import UserError
@@ -33,11 +33,11 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     if model.weights_to_deploy is None:
         raise UserError(f"{paths.student}: lacks deployed, the network that leaves; train it again")
     stacks = enumerate(network_slices(dataset.splits, model.network.replicas))
-    networks = [quantized(model.network.select(own), dataset, split, bits) for split, own in stacks]
+    networks = [quantize_stack(model.network.select(own), dataset, split, bits) for split, own in stacks]
     network = Network(model.network.sizes, 1, EXACT)
     card = ModelCard.of(dataset, model)
     network.parameters[:] = model.weights_to_deploy
-    (quantized_network,) = quantized(network, dataset, card.split, bits)
+    (quantized_network,) = quantize_stack(network, dataset, card.split, bits)
     floats = DeployedModel.of(FloatNetwork(network), card, dataset)
     integers = DeployedModel.of(quantized_network, card, dataset)
     with replacing_folder(paths.deployed) as folder:

@@ -9,6 +9,7 @@ from kdlib.backends.arithmetic import ARITHMETICS
 from kdlib.backends.context import Context
 from kdlib.data.dataset import Dataset
 from kdlib.io.errors import UserError
+from kdlib.learning.losses import LOSSES
 from kdlib.learning.model_file import Model, load_model, split_logits
 from kdlib.learning.objectives import SETTING_CONSTRAINTS
 from kdlib.learning.sweeps import grid
@@ -55,7 +56,7 @@ def teacher_logits_for(teacher: Model, dataset: Dataset, augmented: Dataset) -> 
             " views; set null, or teacher.model: mlp"
         )
     log.info("asking the teacher about %d views of images", len(augmented.y))
-    views = sum(len(augmented.present(split)) for split in range(augmented.splits))  # integers
+    views = sum(len(augmented.present(split)) for split in range(augmented.splits))  # lint: integer sum
     options = {"unit": "view", "unit_scale": True, "disable": None, "dynamic_ncols": True}
     with tqdm(total=views, desc="the teacher's logits", **options) as bar:
         return split_logits(teacher.network, augmented, bar.update)
@@ -79,20 +80,19 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     augmented = with_augmented_views("student", params, dataset, context)
     rows = transfer_sets(params, augmented)
     recipes = [params.student.recipe()] * dataset.splits
-    labeled, control_recipes = labeled_only(augmented, rows, recipes[0])
+    labeled, baseline_recipes = labeled_only(augmented, rows, recipes[0])
     if params.distill.loss == "ls":  # label smoothing needs no teacher
         rows = labeled
-        recipes = control_recipes
+        recipes = baseline_recipes
         teacher_digest = ""
         settings = grid(learning_rate=rates)
         objective_spec = LabelTargets(arithmetic, params.distill.smoothing)
     else:
-        if params.distill.loss == "dkd" and any(
-            len(known) < len(own) for known, own in zip(labeled, rows, strict=True)
-        ):
+        unlabeled = any(len(known) < len(own) for known, own in zip(labeled, rows, strict=True))
+        if unlabeled and LOSSES[params.distill.loss].needs_labels:
             raise UserError(
-                "distill.loss: dkd needs every label; set prepare.labeled_fraction to 1 and prepare.transfer to null,"
-                " or choose kd or mse"
+                f"distill.loss: {params.distill.loss} needs every label; set prepare.labeled_fraction to 1 and"
+                " prepare.transfer to null, or choose kd or mse"
             )
         teacher_digest = teacher.digest()
         settings = grid(**params.distill.values_to_try(), learning_rate=rates)

@@ -1,4 +1,4 @@
-"""Stage prepare: load the dataset, split it, fit the scaling on the training split -> data/dataset.npz"""
+"""Stage prepare: load the dataset, split it, fit the scaling on the training rows -> data/dataset.npz"""
 
 import logging
 from hashlib import sha256

@@ -26,6 +26,8 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     objective_spec = LabelTargets(ARITHMETICS[params.arithmetic])
     shared = shared_params(params, dataset)
     settings = grid(learning_rate=params.student.learning_rate)
+    # The same name gives the same random streams as the student's: the same initial weights and, if every row has a
+    # label, the same batches.
     job = TrainingJob(
         "student", paths.baseline, rows, recipes, objective_spec, settings, params.replicas, shared_params=shared
     )

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from kdlib.backends import dense
+from kdlib.backends.dense import ExactDense, FastDense
 from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
 from kdlib.numerics import elementary, exact, grids
 
@@ -16,14 +16,28 @@ class Arithmetic:
     ----------
     backend : NumpyBackend
         It computes what a training needs for each batch: log-softmax and the gradient of softmax.
+
+    Attributes
+    ----------
+    name : str
+    dtype : type
+        Of parameters, activations and their gradients.
+    logits_dtype : type
+        Of logits and losses.
+    threads_matter : bool
+        Whether the bits depend on the number of threads or ranks.
+    max_magnitude : float
+        Of the training inputs.
+    dense : type
+        The products of a layer, see `kdlib.backends.dense`.
     """
 
     name: str
-    dtype: type  # of parameters, activations and their gradients
-    logits_dtype: type  # of logits and losses
-    threads_matter: bool  # whether the bits depend on the number of threads or ranks
-    limit: float  # largest magnitude of the training inputs
-    dense: type  # the products of a layer, see `kdlib.backends.dense`
+    dtype: type[np.floating]
+    logits_dtype: type[np.floating]
+    threads_matter: bool
+    max_magnitude: float
+    dense: type[ExactDense] | type[FastDense]
 
     def __init__(self, backend: NumpyBackend = NUMPY):
         self.backend = backend
@@ -36,6 +50,36 @@ class Arithmetic:
     def on(self, backend: NumpyBackend) -> "Arithmetic":
         """Return the same arithmetic, computed by another back end."""
         return type(self)(backend)
+
+    @staticmethod
+    def usable() -> bool:
+        """Return whether products have the promised bits on this machine."""
+        raise NotImplementedError
+
+    @staticmethod
+    def exp(x: np.ndarray) -> np.ndarray:
+        """Return e^x, elementwise."""
+        raise NotImplementedError
+
+    @staticmethod
+    def log(x: np.ndarray) -> np.ndarray:
+        """Return the natural logarithm, elementwise."""
+        raise NotImplementedError
+
+    @staticmethod
+    def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Multiply two stacks of matrices, (R, n, K) and (R, K, m)."""
+        raise NotImplementedError
+
+    @staticmethod
+    def sum(x: np.ndarray, axis: int | tuple[int, ...], keepdims: bool = False) -> np.ndarray:
+        """Add the terms over `axis`."""
+        raise NotImplementedError
+
+    @staticmethod
+    def unit_sum(x: np.ndarray) -> np.ndarray:
+        """Add terms in [0, 1] over the last axis, which is kept."""
+        raise NotImplementedError
 
     def log_softmax_parts(
         self, logits: np.ndarray, temperature: float | np.ndarray | None = None
@@ -61,8 +105,8 @@ class Exact(Arithmetic):
     logits_dtype = np.float64
     threads_matter = False
     max_magnitude = grids.MAX_MAGNITUDE
-    dense = dense.ExactDense
-    usable = staticmethod(grids.blas_is_exact)  # whether the products here are as the bound assumes
+    dense = ExactDense
+    usable = staticmethod(grids.blas_is_exact)
     exp = staticmethod(elementary.exp)
     log = staticmethod(elementary.log)
     matmul = staticmethod(exact.matmul)
@@ -78,14 +122,23 @@ class Fast(Arithmetic):
     logits_dtype = np.float32
     threads_matter = True
     max_magnitude = math.inf
-    dense = dense.FastDense
-    exp = staticmethod(np.exp)
-    log = staticmethod(np.log)
-    matmul = staticmethod(np.matmul)
+    dense = FastDense
 
     @staticmethod
     def usable() -> bool:
         return True
+
+    @staticmethod
+    def exp(x: np.ndarray) -> np.ndarray:
+        return np.exp(x)
+
+    @staticmethod
+    def log(x: np.ndarray) -> np.ndarray:
+        return np.log(x)
+
+    @staticmethod
+    def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.matmul(a, b)
 
     @staticmethod
     def sum(x: np.ndarray, axis: int | tuple[int, ...], keepdims: bool = False) -> np.ndarray:
@@ -93,7 +146,6 @@ class Fast(Arithmetic):
 
     @staticmethod
     def unit_sum(x: np.ndarray) -> np.ndarray:
-        """Return the sums over the last axis, which is kept."""
         return np.add.reduce(x, axis=-1, keepdims=True)
 
 

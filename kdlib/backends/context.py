@@ -15,7 +15,7 @@ from kdlib.backends.threads import Threads
 log = logging.getLogger("kernels")
 KERNELS = "auto", "numpy", "numba"
 COMPILE_SECONDS = 10.0  # to import numba and to compile
-SAVED_SECONDS = {"exact": (1e-4, 5e-10), "fast": (1.5e-5, 2e-10)}  # by numba: in a step, and for each parameter of it
+SAVED_SECONDS = {"exact": (1e-4, 5e-10), "fast": (1.5e-5, 2e-10)}  # of a step, and of a parameter in it
 _agreed = {}  # {(rule, whether norms are bounded): whether numba gave NumPy's bits}, of this process
 
 
@@ -53,13 +53,13 @@ class Context:
         threads : Threads
             The threads of the training.
         rule : callable
-            Of its optimizer.
+            The rule of the training's optimizer, see `kdlib.learning.optimizers`.
         bounded : bool
-            Whether norms are bounded. The result of `check` is remembered for the rule and this.
+            Whether norms are bounded. `check` is called once for each pair of rule and `bounded`.
         saved_seconds : float
-            What numba saves, see `saved_seconds`.
+            The time that numba saves, see the function `saved_seconds`.
         check : callable
-            Compares a back end with NumPy, and returns a text: where they differ, "" if nowhere.
+            Compares a back end with NumPy; returns the names of the results that differ, or "".
         """
         pays = self.kernels == "auto" and (bool(_agreed) or saved_seconds > COMPILE_SECONDS)
         if self.ranks.size > 1 or not (pays or self.kernels == "numba"):
@@ -78,7 +78,7 @@ def saved_seconds(steps: int, parameters: int, arithmetic: str) -> float:
     ----------
     steps : int
     parameters : int
-        Of the whole stack.
+        Number of parameters of the whole stack.
     arithmetic : {"exact", "fast"}
     """
     of_step, of_parameter = SAVED_SECONDS[arithmetic]

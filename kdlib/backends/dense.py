@@ -5,6 +5,7 @@ An *operand* is what enters `forward`: (values (R, rows, K), unit (R, rows, 1) o
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 
@@ -14,6 +15,33 @@ from kdlib.numerics.grids import MIN_SCALED_MAGNITUDE, Grid, SnappedWeights, pro
 
 Operand = tuple[np.ndarray, np.ndarray | None]
 Layer = tuple[np.ndarray, np.ndarray]  # weights and biases
+
+
+class ProductWeights(Protocol):
+    """What a layer's products use in place of its weights.
+
+    Call `update_rows` after each block of rows of the weights has changed, then `refresh`.
+
+    Attributes
+    ----------
+    weights, values : np.ndarray
+        (R, K, m), the weights themselves, and what stands in their place.
+    """
+
+    weights: np.ndarray
+    values: np.ndarray
+
+    def update_rows(self, rows: slice) -> None:
+        """Follow a change of these rows."""
+
+    def refresh(self) -> None:
+        """Follow a change of the weights."""
+
+
+class ProductWeightsOnGrids(ProductWeights, Protocol):
+    """`ProductWeights` whose values are multiples of `unit`, (R, 1, m) or (R, 1, 1)."""
+
+    unit: np.ndarray
 
 
 class ExactDense:
@@ -39,7 +67,7 @@ class ExactDense:
     layer : (np.ndarray, np.ndarray)
         Weights (R, K, m) and biases (R, 1, m), views of the parameters.
     rows : int
-        Of the largest batch.
+        Number of rows of the largest batch.
     backend : NumpyBackend
         It snaps operands.
     values : np.ndarray, optional
@@ -48,11 +76,11 @@ class ExactDense:
     Attributes
     ----------
     bits : (int, int)
-        Of the grids of activations and of weights.
-    product_weights : SnappedWeights
+        Bits of the grids of activations and of weights.
+    product_weights : ProductWeightsOnGrids
         The snapped weights.
     grids : tuple of Grid
-        Of the activations, the weights, δ for the weights' gradient, δ for the inputs' gradient, δ for the biases'.
+        Grids of the activations, of the weights, and of δ in the gradients of weights, inputs and biases.
     """
 
     def __init__(self, layer: Layer, rows: int, backend: NumpyBackend = NUMPY, values: np.ndarray | None = None):
@@ -63,14 +91,15 @@ class ExactDense:
         input_bits = min(-(-remaining_bits(inner) // 2), remaining_bits(rows) // 2)
         weight_bits = min(remaining_bits(inner, input_bits), remaining_bits(width) // 2)
         self.bits = input_bits, weight_bits
-        self.product_weights = SnappedWeights(weights, Grid(weight_bits), values)
+        weight_grid = Grid(weight_bits)
+        self.product_weights: ProductWeightsOnGrids = SnappedWeights(weights, weight_grid, values)
         self._input_grid = Grid(input_bits)
         self._weight_gradient_grid = Grid(remaining_bits(rows, input_bits), MIN_SCALED_MAGNITUDE)
         self._input_gradient_grid = Grid(remaining_bits(width, weight_bits), MIN_SCALED_MAGNITUDE)
         self._bias_gradient_grid = Grid(remaining_bits(rows), MIN_SCALED_MAGNITUDE)
         self.grids = (
             self._input_grid,
-            self.product_weights.grid,
+            weight_grid,
             self._weight_gradient_grid,
             self._input_gradient_grid,
             self._bias_gradient_grid,
@@ -96,13 +125,14 @@ class ExactDense:
         z : np.ndarray
             (R, rows, K), the products of the layer before.
         biases : np.ndarray
-            Of the layer before.
+            Biases of the layer before.
         mask : np.ndarray or None
-            Of dropout.
+            The dropout mask.
         out : np.ndarray
             (R, rows, K), where the values of the operand are stored.
         """
-        return out, numpy_backend.hidden_forward(z, biases, mask, self._input_grid, out)
+        numpy_backend.hidden_forward(z, biases, mask)
+        return out, numpy_backend.operand(z, self._input_grid, out, nonnegative=True)
 
     def product(self, operand: Operand, out: np.ndarray) -> np.ndarray:
         """Store a W in `out`, (R, rows, m), and return it."""
@@ -121,7 +151,7 @@ class ExactDense:
         Parameters
         ----------
         operand : (np.ndarray, np.ndarray or None)
-            Of `product`.
+            The operand that `product` was given.
         delta : np.ndarray
             (R, rows, m), the gradient with respect to a W + b.
         weights, biases : np.ndarray
@@ -168,11 +198,11 @@ class PlainWeights:
 class FastDense:
     """`ExactDense` with plain products, which the BLAS rounds in its own order."""
 
-    grids = ()
+    grids: tuple[Grid, ...] = ()
 
     def __init__(self, layer: Layer, rows: int, backend: NumpyBackend = NUMPY, values: np.ndarray | None = None):
         weights, self.biases = layer
-        self.product_weights = PlainWeights(weights)
+        self.product_weights: ProductWeights = PlainWeights(weights)
         self._ones = np.ones((1, rows), np.float32)
 
     @staticmethod
@@ -181,7 +211,8 @@ class FastDense:
 
     @staticmethod
     def hidden_forward(z: np.ndarray, biases: np.ndarray, mask: np.ndarray | None, out: np.ndarray) -> Operand:
-        return z, numpy_backend.hidden_forward(z, biases, mask, None, None)
+        numpy_backend.hidden_forward(z, biases, mask)
+        return z, None
 
     def product(self, operand: Operand, out: np.ndarray) -> np.ndarray:
         return np.matmul(operand[0], self.product_weights.values, out=out)
@@ -236,14 +267,14 @@ class Layers:
     parameters : np.ndarray
         (R, parameters).
     rows : int
-        Of the largest batch.
+        Number of rows of the largest batch.
     backend : NumpyBackend
         It snaps operands.
 
     Attributes
     ----------
     gradient : np.ndarray
-        Of the shape of `parameters`.
+        It has the shape of `parameters`.
     flat_product_weights : np.ndarray
         What the products use as weights: their snapped values, or `parameters` itself in plain float32.
     dense : list of ExactDense or FastDense

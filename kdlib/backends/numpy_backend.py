@@ -13,7 +13,7 @@ from kdlib.numerics.grids import Grid, magnitude, product, snap
 CACHE_ELEMENTS = 65536  # elements of a block: its arrays stay in the cache while all passes of an update go over them
 
 
-def flush_to_zero(moment: np.ndarray, anchor: float) -> None:
+def flush_to_zero(moment: np.ndarray, anchor: float | np.floating) -> None:
     """Round to a multiple of the anchor's last place, in place. So numbers below half of it become zero."""
     moment += anchor
     moment -= anchor
@@ -40,7 +40,7 @@ def update(
     constants: Mapping[str, float | np.ndarray],
     arrays: Mapping[str, np.ndarray],
     layers=None,
-    flush: float | None = None,
+    flush: float | np.floating | None = None,
 ) -> None:
     """Take a step of an optimizer, and refresh the snapped weights.
 
@@ -49,7 +49,7 @@ def update(
     Parameters
     ----------
     rule : callable
-        Of (p, g, the moments, the constants), see `kdlib.backends.update_rules`.
+        It takes (p, g, the moments, the constants), see `kdlib.learning.optimizers`.
     constants : mapping
         {name: a number, or (R, 1)}, in the order of the rule.
     arrays : mapping
@@ -59,10 +59,9 @@ def update(
     flush : float, optional
         The anchor for `flush_to_zero` of the moments.
     """
-    arrays = list(arrays.values())
-    whole = not layers or arrays[0].size <= CACHE_ELEMENTS
+    whole = not layers or arrays["p"].size <= CACHE_ELEMENTS
     for columns, product_weights, rows in [(slice(None), None, None)] if whole else _cache_blocks(layers):
-        block = [array[:, columns] for array in arrays]
+        block = [array[:, columns] for array in arrays.values()]
         rule(*block, *constants.values())
         if flush is not None:
             for moment in block[2:]:
@@ -137,18 +136,12 @@ def gather(
         unit[...] = operand(out, grid, out)
 
 
-def hidden_forward(
-    z: np.ndarray, biases: np.ndarray, mask: np.ndarray | None, grid: Grid | None, out: np.ndarray | None
-) -> np.ndarray | None:
-    """Apply z <- ReLU(z + b) * mask in place, where a mask of None is 1. Then return `operand` of z with the grid.
-
-    Without a grid return None.
-    """
+def hidden_forward(z: np.ndarray, biases: np.ndarray, mask: np.ndarray | None) -> None:
+    """Apply z <- ReLU(z + b) * mask in place, where a mask of None is 1."""
     z += biases
     np.maximum(z, 0, out=z)
     if mask is not None:
         z *= mask
-    return None if grid is None else operand(z, grid, out, nonnegative=True)
 
 
 def relu_backward(delta: np.ndarray, z: np.ndarray) -> None:
@@ -235,7 +228,7 @@ def softmax_gradient(
 
 
 class NumpyBackend:
-    """What computes the batches of a training. A subclass overrides what it does in another way, with the same bits.
+    """Compute the batches of a training in NumPy. A subclass computes some of it in another way, with the same bits.
 
     Attributes
     ----------
@@ -256,7 +249,7 @@ class NumpyBackend:
     update = staticmethod(update)
 
     def passes(self, layers, rows: int):
-        """Return compiled passes for batches of `rows` rows; None if `Backpropagation` is to go layer by layer."""
+        """Return compiled passes for batches of `rows` rows; None if `Backpropagation` has to compute them."""
         return None
 
     def steps(self, layers, rows: int, rule: Callable, moments: Sequence[np.ndarray], logits_dtype: type):

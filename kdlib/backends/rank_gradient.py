@@ -34,12 +34,12 @@ def gradient(
     ranks : SingleRank or Ranks
     layers : Layers
     operands, deltas : sequence
-        For each layer, its operand and the gradient with respect to a W + b, of this rank's `ranks.share` of the rows.
+        For each layer the operand, and the gradient with respect to a W + b, for this rank's `ranks.share` of the rows.
     rows : int
-        Of the whole batch.
+        Number of rows of the whole batch.
     """
     found = [magnitudes(*of_layer) for of_layer in zip(operands, deltas, strict=True)]
-    ends = np.cumsum([0, *(m.shape[2] for m in found)])  # integers
+    ends = np.cumsum([0, *(m.shape[2] for m in found)])  # lint: integer sum
     agreed = ranks.allreduce_max(np.concatenate(found, axis=2))
     column_maxima = [agreed[:, :, None, start:end] for start, end in pairwise(ends)]
     share = ranks.share(rows)
@@ -57,8 +57,8 @@ def gradient(
 
 def _add_up(layers, partial, operands, deltas, column_maxima, own):
     """Store the gradient of some of this rank's rows in `partial` (R, P)."""
-    for dense, (values, unit), delta, top, (weights, biases) in zip(
+    for dense, (values, unit), delta, maxima, (weights, biases) in zip(
         layers.dense, operands, deltas, column_maxima, layer_views(partial, layers.sizes), strict=True
     ):
         operand = values[:, own], None if unit is None else unit[:, own]
-        dense.gradients(operand, delta[:, own], weights, biases, top)
+        dense.gradients(operand, delta[:, own], weights, biases, maxima)

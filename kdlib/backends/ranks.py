@@ -36,7 +36,7 @@ class SingleRank:
         ----------
         n : int
         rows : int
-            Of a batch; the last one may have fewer.
+            Number of rows of a batch; the last batch may have fewer.
 
         Returns
         -------
@@ -58,7 +58,7 @@ class SingleRank:
         return slice(None) if self.size == 1 else np.concatenate(indices), batches
 
     def allreduce_max(self, magnitudes: np.ndarray) -> np.ndarray:
-        """Return the elementwise maximum over the ranks, of floats >= 0. NaN counts as larger than all numbers."""
+        """Return the elementwise maximum over the ranks, of floats >= 0. NaN is larger than all numbers."""
         return magnitudes
 
     def allreduce_sum(self, terms: np.ndarray) -> np.ndarray:
@@ -83,7 +83,7 @@ class Ranks(SingleRank):
     size : int
         The number of ranks.
     reduce : callable
-        Of a C-contiguous array and "max" or "sum". It stores the elementwise result over all ranks in the array.
+        It takes a C-contiguous array and "max" or "sum", and stores the elementwise result over all ranks in the array.
     """
 
     def __init__(self, rank: int, size: int, reduce: Callable[[np.ndarray, str], object]):

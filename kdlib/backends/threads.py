@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 MIN_PARALLEL_ELEMENTS = 1 << 19  # elements for which waking a thread costs more than it saves
-MIN_PARALLEL_PRODUCTS = (
-    1 << 20
-)  # below it a second thread costs more: 64-128-10, batch 32, takes 3/4 of the time without it
+# Multiply-adds of a step; below it a second thread costs more: 64-128-10, batch 32, takes 3/4 of the time without it.
+MIN_PARALLEL_PRODUCTS = 1 << 20
 
 
 class Threads:
@@ -25,8 +24,9 @@ class Threads:
 
     def __init__(self, limit: int | None = None):
         self._limit = limit
-        self._chosen = None  # the number that `tune_threads` has set
-        self._executor = (None, None)  # the process and its workers: a fork has none of its parent's threads
+        self._chosen = None  # the number that `tuned` has set
+        self._executor: concurrent.futures.Executor | None = None
+        self._process: int | None = None  # the one that made the executor: a fork has none of its parent's threads
 
     def available(self) -> int:
         """Return the number of threads that may be used."""
@@ -50,15 +50,17 @@ class Threads:
 
         Returns when all calls have returned.
         """
-        if len(calls) > 1:
-            if self._executor[0] != os.getpid():
-                count = max(1, self.available() - 1)
-                self._executor = os.getpid(), concurrent.futures.ThreadPoolExecutor(count, "kdlib")
-            waiting = [self._executor[1].submit(function, *arguments) for arguments in calls[1:]]
+        waiting = [self._workers().submit(function, *arguments) for arguments in calls[1:]]
         function(*calls[0])
-        if len(calls) > 1:
-            for future in waiting:
-                future.result()
+        for future in waiting:
+            future.result()
+
+    def _workers(self):
+        """Return the threads of this process; they are started at the first call."""
+        if self._executor is None or self._process != os.getpid():
+            self._process = os.getpid()
+            self._executor = concurrent.futures.ThreadPoolExecutor(max(1, self.available() - 1), "kdlib")
+        return self._executor
 
     def parallel_for(self, function: Callable, n: int, elements: int, *arguments: object) -> None:
         """Call function(*arguments, first, last) for each of the `ranges` of range(n), in threads."""
@@ -69,7 +71,7 @@ class Threads:
 
     @contextlib.contextmanager
     def limited(self) -> Iterator[None]:
-        """Run a block with at most `available_threads` threads in each loaded library of BLAS and OpenMP.
+        """Run a block with at most `available` threads in each loaded library of BLAS and OpenMP.
 
         This is for models of other packages. Without threadpoolctl the libraries keep their threads.
         """

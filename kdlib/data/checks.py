@@ -1,4 +1,4 @@
-"""Checks of a dataset's content, which apply whoever made the dataset."""
+"""Checks of a dataset's content, which apply also to files that this program did not write."""
 
 import numpy as np
 
@@ -8,13 +8,13 @@ from kdlib.io.errors import UserError
 
 SUBSETS = ("train", "validation", "test")
 UNLABELED = len(SUBSETS)  # in `assignment`: a training row without its label
-ABSENT = UNLABELED + 1  # in `assignment`: in no subset, as a synthetic row of another split
+ABSENT = UNLABELED + 1  # in `assignment`: in no subset, for example a synthetic row that belongs to another split
 
 
 def check_content(dataset, min_max: np.ndarray | None) -> None:
     """Check the content of a dataset.
 
-    A correct digest proves nothing, because anyone can compute one.
+    The digest is no protection, because anyone can compute one; so everything is checked.
 
     Parameters
     ----------
@@ -25,36 +25,56 @@ def check_content(dataset, min_max: np.ndarray | None) -> None:
     Raises
     ------
     UserError
-        It says what is wrong.
+        If the content is not that of a dataset. The message names the array and what was found.
     """
+    bounds = np.array(np.nan) if min_max is None else min_max.astype(np.float64)
+    _check_examples(dataset, bounds)
+    _check_assignment(dataset)
+    _check_scaling(dataset, bounds)
+    _check_names(dataset)
+
+
+def _check_examples(dataset, bounds):
     x = dataset.x
     y = dataset.y
-    assignment = dataset.assignment
-    min_max = np.array(np.nan) if min_max is None else min_max.astype(np.float64)
-    if not (np.abs(min_max) <= MAX_MAGNITUDE).all():
+    if not (np.abs(bounds) <= MAX_MAGNITUDE).all():
         raise UserError(
             f"x is {x.dtype} {x.shape}, not finite numbers up to {MAX_MAGNITUDE:g} of examples and features"
         )
-    n, features = x.shape
+    n = len(x)
     classes = len(dataset.class_names)
     if y.shape != (n,) or y.dtype != np.int64 or not ((y >= -1) & (y < classes)).all():
         raise UserError(f"y is {y.dtype} {y.shape}, not one of {classes} classes, or -1, for each of {n} examples")
+
+
+def _check_assignment(dataset):
+    assignment = dataset.assignment
+    n = len(dataset.y)
     codes = assignment.ndim == 2 and assignment.size and assignment.dtype == np.uint8
     if not codes or assignment.shape[1] != n or assignment.max() > ABSENT:
         raise UserError(f"assignment is {assignment.dtype} {assignment.shape}, not a subset for each of {n} examples")
-    if (assignment[:, y < 0] < UNLABELED).any():
+    if (assignment[:, dataset.y < 0] < UNLABELED).any():
         raise UserError("an example without a class is where one is needed")
-    splits = len(assignment)
     if any(not (assignment == subset).any(axis=1).all() for subset in range(len(SUBSETS))):
         raise UserError(f"a split has no example in one of {', '.join(SUBSETS)}")
+
+
+def _check_scaling(dataset, bounds):
+    splits = len(dataset.assignment)
+    features = dataset.x.shape[1]
     for name in ("offset", "scale"):
         array = getattr(dataset, name)
         if array.shape != (splits, features) or array.dtype != np.float64 or not np.isfinite(array).all():
             raise UserError(f"{name} is {array.dtype} {array.shape}, not finite float64 ({splits}, {features})")
     with np.errstate(over="ignore"):
-        scaled = np.abs((min_max - dataset.offset) * dataset.scale)
+        scaled = np.abs((bounds - dataset.offset) * dataset.scale)
     if not (scaled <= MAX_MAGNITUDE).all():
         raise UserError(f"scaled its features are not finite numbers up to {MAX_MAGNITUDE:g}")
+
+
+def _check_names(dataset):
+    features = dataset.x.shape[1]
+    classes = len(dataset.class_names)
     if classes < 2 or len(set(dataset.class_names)) != classes or len(dataset.feature_names) != features:
         raise UserError(
             f"{classes} class names and {len(dataset.feature_names)} of features, of which {features} are needed"

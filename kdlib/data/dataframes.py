@@ -33,7 +33,7 @@ def to_table(rows: object, needed: Sequence[str]) -> Table:
     ----------
     rows : DataFrame, dict or list of dict
         A DataFrame (pandas, polars), a dict of columns (n,), or n dicts of one row each. Numbers, truth values, dates
-        and texts mean what they mean in a file. None, NaN, NaT and masked values are missing.
+        and texts are treated like the same cells in a CSV. None, NaN, NaT and masked values are missing.
     needed : sequence of str
         Names of the columns that will be read. Other columns may hold anything.
 
@@ -44,8 +44,8 @@ def to_table(rows: object, needed: Sequence[str]) -> Table:
     Raises
     ------
     UserError
-        If needed columns have different lengths or the same name, if one is not one-dimensional, or if a dict lacks a
-        needed column that another dict has.
+        If needed columns have different lengths or the same name, if a needed column is not one-dimensional, or if a
+        dict lacks a needed column that another dict has.
     """
     if isinstance(rows, list | tuple):
         names = dict.fromkeys(name for row in rows for name in row)
@@ -76,7 +76,7 @@ def to_table(rows: object, needed: Sequence[str]) -> Table:
 
 
 def _are_numbers(values):
-    """Return (whether all, whether some) of the values (n,) that are not missing are numbers."""
+    """Return two bools: whether all, and whether any, non-missing values are numbers."""
     if values.dtype.kind != "O":
         return (values.dtype.kind in "iuf",) * 2
     found = {isinstance(value, numbers.Number) for value in values.tolist() if _text(value)}
@@ -120,7 +120,7 @@ def _texts(values):
 def _text(value):
     """Write a float as the shortest text that gives it back, and a date by ISO 8601.
 
-    A value that does not equal itself is missing, and becomes "".
+    None, NaN and NaT (value != value) are missing, and become "".
     """
     if isinstance(value, str):
         return value.strip()

@@ -153,7 +153,7 @@ class Dataset:
         Raises
         ------
         UserError
-            It says what is wrong with the content.
+            If `kdlib.data.checks.check_content` refuses the content.
         """
         self.digest, min_max = self._digest_and_min_max()
         check_content(self, min_max)

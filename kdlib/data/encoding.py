@@ -1,4 +1,7 @@
-"""The encoding turns columns of a table into features: numbers, dates, truth values, categories, missing values."""
+"""The encoding turns columns of a table into features: numbers, dates, truth values, categories, missing values.
+
+It applies what `kdlib.preparation.columns` decided.
+"""
 
 import json
 import math
@@ -33,8 +36,8 @@ KINDS = (*PARSERS, "category")
 class Column:
     """Describe how one column becomes features.
 
-    A cell of a category column equals a known value if its text (in Unicode's normal form C) equals the value's text,
-    else if its number equals the value's number: `4.0` is `4`. An unknown or missing category is all zeros.
+    A cell is matched to a category by its text (in Unicode's normal form C), and else by its number: `4.0` matches `4`.
+    An unknown or missing category is all zeros.
 
     Parameters
     ----------
@@ -81,13 +84,20 @@ class Column:
         Parameters
         ----------
         plain : bool
-            Whether numbers are in the plain notation in place of the column's own.
+            If true, ignore the column's notation and read plain numbers.
 
         Returns
         -------
         function of str
-            It returns the cell's number: NaN if the value is missing, None if the text is not of the column's kind. For
-            a category it returns the index of the value's feature: -1 if it has none, NaN if the value is missing.
+            What it returns for a cell, by the column's kind:
+
+            ================= ======================= ================================
+            cell              number, date, boolean   category
+            ================= ======================= ================================
+            has a value       the number              index of the value's feature
+            does not fit      None                    -1 (the value has no feature)
+            missing           NaN                     NaN
+            ================= ======================= ================================
         """
         missing = MISSING_TEXTS.union(self.missing_texts)
         if self.kind == "category":
@@ -126,7 +136,7 @@ class Column:
         ------
         UserError
             If the table lacks the column, if a cell is not of the column's kind or has a magnitude above MAX_MAGNITUDE,
-            or if a column in a notation holds both numbers and texts.
+            or if the column was fitted with a notation, and this table mixes numbers and texts in it.
         """
         plain = self.kind == "number" and (not self.notation or table.is_numeric(self.name))
         if self.kind == "number" and not plain and self.name in table.mixed_columns:
@@ -192,7 +202,7 @@ class Column:
 
 
 def as_numbers(table: Table, name: str) -> np.ndarray | None:
-    """Return a column as float64, shape (n,), without -0.0; None unless every cell is a number."""
+    """Return a column as float64, shape (n,), without -0.0; None if a cell is not a number."""
     if name not in table.arrays:
         return parse_numbers(table.cells(name))
     values = table.arrays[name]().astype(np.float64) + 0.0
@@ -236,8 +246,8 @@ class Encoding:
         table : Table
             n rows.
         unknown : dict, optional
-            Receives {name: (unseen, missing)} for each column that has cells with a category unseen in training, or
-            cells without a value.
+            Receives {column: (unseen, missing)}: the number of cells with a category that training has not seen, and
+            of cells without a value. Columns without such cells are not in it.
 
         Returns
         -------
@@ -268,7 +278,7 @@ class Encoding:
             The same ASCII text for the same encoding. Its floats give back every bit.
         """
         entries = [asdict(column) for column in self.columns]
-        for entry in entries:  # a file without notations keeps the bytes that it had before there were any
+        for entry in entries:  # empty ones are left out: the bytes are those of a file without these keys
             for key in [key for key in ("notation", "missing_texts") if not entry[key]]:
                 del entry[key]
         return json.dumps(entries, sort_keys=True, allow_nan=False)

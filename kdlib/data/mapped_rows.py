@@ -1,4 +1,6 @@
-"""Rows that are never all in memory: concatenated memory maps, and the ranges and copies found by reading them."""
+"""Rows that are never all in memory: concatenated memory maps. The range of each column, and equal rows,
+are found in chunks.
+"""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -10,7 +12,7 @@ from kdlib.io.chunks import canonical_chunks, positive_zeros
 
 
 def is_large(x: np.ndarray) -> bool:
-    """Check that rows are too large to be held in memory: `npz_reader.MIN_MAPPED_BYTES` or more."""
+    """Return whether rows are too large to be held in memory: `npz_reader.MIN_MAPPED_BYTES` or more."""
     return x.nbytes >= npz_reader.MIN_MAPPED_BYTES
 
 
@@ -21,10 +23,9 @@ class ConcatenatedRows:
 
     Parameters
     ----------
-    arrays : sequence of array
-        Of shape (n_i, features), or images (n_i, height, width).
+    arrays : sequence of array, shape (n_i, features) or (n_i, height, width)
     dtype : dtype-like
-        Of the result.
+        The dtype of the result.
     indices : int array, shape (n,), optional
         Indices of the rows that are kept, ascending; None for all.
     """
@@ -35,8 +36,8 @@ class ConcatenatedRows:
         self.arrays = arrays
         self.dtype = np.dtype(dtype)
         self.indices = indices
-        self.starts = np.cumsum([0, *map(len, arrays)])  # integers
-        features = int(np.prod(arrays[0].shape[1:]))  # integers
+        self.starts = np.cumsum([0, *map(len, arrays)])  # lint: integer sum
+        features = int(np.prod(arrays[0].shape[1:]))  # lint: integer sum
         n = int(self.starts[-1]) if indices is None else len(indices)
         self.shape = n, features
         self.size = n * features
@@ -115,7 +116,8 @@ def equal_rows(x: np.ndarray | ConcatenatedRows) -> np.ndarray | None:
     """Find the rows that are equal to an earlier one.
 
     Each row is read once and remembered by 64 bits of its hash. The probability that any two of n different rows have
-    the same hash is n * n / 2**65 at most; such rows would be kept together without need.
+    the same hash is n * n / 2**65 at most. Two different rows would then be put into the same subset, which does no
+    harm.
 
     Parameters
     ----------

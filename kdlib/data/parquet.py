@@ -1,4 +1,4 @@
-"""Reader of Parquet tables by pyarrow. The texts of a column give back each number bit for bit."""
+"""Read Parquet tables with pyarrow. Parsing the text of a number gives the number, bit for bit."""
 
 from functools import partial
 from pathlib import Path
@@ -7,7 +7,7 @@ from kdlib.data.table import Table, column_names
 from kdlib.io import npz_reader
 from kdlib.io.errors import UserError
 
-FREE_CELLS = 10_000_000  # cells that a file of any size may have; each byte of it allows 8 more
+FREE_CELLS = 10_000_000  # a file of s bytes may have FREE_CELLS + 8 s cells
 BATCH_ROWS = 65_536  # rows that are read at once if the file is not read as a whole
 
 
@@ -28,8 +28,8 @@ def read_parquet(path: Path | str) -> Table:
     Raises
     ------
     UserError
-        If the file is damaged, claims far more cells than its size allows, or has a column name that is not allowed, or
-        if pyarrow is not installed. For a column of lists or other nested values, when its cells are read.
+        If the file is damaged, has far more cells than its size allows, or has a column name that is not allowed, or
+        if pyarrow is not installed. A column of lists or other nested values raises it when its cells are read.
     """
     try:
         import pyarrow

@@ -14,7 +14,7 @@ MISSING_TEXTS = frozenset((
     "", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "<NA>", "#NA", "#N/A", "#N/A N/A",
     "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "?",
 ))  # fmt: skip
-PLACEHOLDERS = frozenset(["-", "."])  # missing among numbers, dates or truth values, but a category among texts
+PLACEHOLDERS = frozenset(["-", "."])  # missing values in a column of numbers, dates or truth values; else categories
 MAX_MAGNITUDE = 1e300  # of a number in a table or a dataset; the difference of two such numbers does not overflow
 NANOSECONDS_PER_DAY = 86_400_000_000_000
 _DATE = re.compile(
@@ -60,7 +60,7 @@ def exact_number(text: str) -> Decimal | None:
 
 
 def other_spellings(text: str) -> set[str]:
-    """Return other texts of the same category, as other programs write them.
+    """Return the other texts with which programs write the same category.
 
     Parameters
     ----------
@@ -69,8 +69,8 @@ def other_spellings(text: str) -> set[str]:
     Returns
     -------
     set of str
-        The text's normal forms C and D. For a number also the shortest text of its float, and for a whole number
-        its digits: `4` becomes `4.0` when a program reads the column as floats. Without the text itself.
+        The normal forms C and D of the text. For a number also the shortest text of its float, and for a whole number
+        its digits: `4` becomes `4.0` when a program reads the column as floats. The text itself is not in the set.
     """
     found = {unicodedata.normalize(form, text) for form in ("NFC", "NFD")}
     value = exact_number(text)
@@ -114,7 +114,7 @@ def parse_numbers(cells: list[str]) -> np.ndarray | None:
     Returns
     -------
     float64, shape (n,), or None
-        None unless every cell is a number, and for an empty list.
+        None if a cell is not a number, or if the list is empty.
     """
     if cells and _plain("".join(cells)):
         try:

@@ -17,15 +17,8 @@ from kdlib.io import npz_reader
 from kdlib.io.errors import UserError
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
-TABLE_SUFFIXES = (
-    ".csv",
-    ".tsv",
-    ".txt",
-    ".csv.gz",
-    ".tsv.gz",
-    ".txt.gz",
-    *PARQUET_SUFFIXES,
-)  # what a table's name ends with
+# The name of a table's file ends with one of these.
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", *PARQUET_SUFFIXES)
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 LIKELY_DECIMAL_MARKS = {",": ".", ";": ","}  # {delimiter: decimal mark that it suggests}
 CHUNK_ROWS = 65_536  # rows of a column that are one text in memory
@@ -46,10 +39,10 @@ BINARY_MARKS = {
 def read_table(path: Path | str) -> Table:
     """Read a table from a Parquet file or a CSV file.
 
-    Numbers stay texts, since a reader that guesses turns `007` into 7. For a CSV file, the delimiter (one of
-    `DELIMITERS`) and the text encoding are found: UTF-8, UTF-16 with a byte-order mark, or else Windows-1252, which has
-    Latin-1's letters. Comments and titles above the header, row names as R writes them, and delimiters at the ends of
-    rows are left out, with a note in the table.
+    Numbers stay texts, because a reader that guesses types turns `007` into 7. For a CSV file the reader finds the
+    delimiter (one of `DELIMITERS`) and the text encoding: UTF-8, UTF-16 with a byte-order mark, or else Windows-1252,
+    which has Latin-1's letters. It leaves out comments and titles above the header, row names as R writes them, and
+    delimiters at the ends of rows; a note in the table names what it left out.
 
     Parameters
     ----------
@@ -99,7 +92,7 @@ def read_table(path: Path | str) -> Table:
 
 
 def _refuse_expansion(path):
-    """Refuse a gzip file that unpacks to more than an archive may. Reading it to its end also checks its CRC."""
+    """Refuse a gzip file that unpacks to more than MAX_EXPANSION times its size; reading all also checks its CRC."""
     max_bytes = npz_reader.MAX_EXPANSION * Path(path).stat().st_size + npz_reader.FREE_BYTES
     unpacked = 0
     with gzip.open(path) as file:
@@ -167,7 +160,7 @@ def _layout(path, lines):
 
 
 def _delimiter(lines):
-    """Return the delimiter that gives most cells, counted in the shorter one of the first two lines with text."""
+    """Return the delimiter whose smaller cell count over the first two lines with text is largest."""
     first_lines = [line for line in lines if line.strip()][:2]
     return max(DELIMITERS, key=lambda delimiter: min(map(len, _rows(first_lines, delimiter)), default=0))
 
@@ -182,7 +175,8 @@ def _rows(lines, delimiter):
 
 def _is_title(line):
     """Return whether a line may stand above a header: a comment, or a line with at most one filled cell."""
-    filled_cells = [sum(map(bool, chain.from_iterable(_rows([line], mark)))) for mark in DELIMITERS]  # integers
+    rows = [_rows([line], mark) for mark in DELIMITERS]
+    filled_cells = [sum(map(bool, chain.from_iterable(cells))) for cells in rows]  # lint: integer sum
     return line.startswith("#") or max(filled_cells) < 2
 
 
@@ -214,7 +208,7 @@ def _are_names(cells):
 
 
 def _joined_cells(path, reader, names, layout):
-    """Read the rows, and join CHUNK_ROWS cells of a column to one text: a cell takes its characters, not 60 bytes.
+    """Join CHUNK_ROWS cells of a column to one text, so that a cell costs its characters only, not a Python object.
 
     Return the texts of each column, the line of each row, and whether some row ended with delimiters to leave out.
     """
@@ -254,7 +248,7 @@ def _joined_cells(path, reader, names, layout):
 
 
 def _refuse_data_as_header(path, names):
-    """Refuse a header with numbers, unless they are whole and rise, as 0, 1, 2 or years do."""
+    """Refuse a header with numbers, unless they are whole numbers in ascending order, as 0, 1, 2 or years are."""
     numeric = [name for name in names if parse_number(name) is not None]
     rising = all(map(str.isdigit, numeric)) and all(int(a) < int(b) for a, b in pairwise(numeric))
     if not rising:

@@ -1,4 +1,4 @@
-"""The rows of a split as inputs of a network: they are scaled when they are read, without a copy of all of them."""
+"""The rows of a split as inputs of a network. They are scaled when they are read; no copy of all rows is made."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ def row_chunks(rows: int | np.ndarray) -> Iterator[np.ndarray]:
 
 @dataclass(frozen=True)
 class ScaledRows:
-    """Represent (x[rows] - offset) * scale; `take` computes the rows that are asked for.
+    """Represent (x[rows] - offset) * scale lazily: `take` computes the requested rows.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class ScaledRows:
         Indices of rows of x.
     offset, scale : float64 array, shape (features,)
     digest : str
-        Of the dataset that x comes from, or "".
+        The digest of the dataset that x comes from, or "".
     """
 
     x: np.ndarray

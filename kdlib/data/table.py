@@ -15,7 +15,8 @@ from kdlib.io.errors import UserError
 class Table:
     """Hold n rows in the order of their source.
 
-    Columns are functions, so that one column at a time is in memory: a list of texts takes 60 bytes a cell.
+    Columns are functions, so that one column at a time is in memory: as Python texts all columns would take about 60
+    bytes a cell.
 
     Parameters
     ----------
@@ -38,9 +39,9 @@ class Table:
         order of the rows.
     numeric_columns : frozenset of str
         Columns whose cells are numbers of the source's own type, or missing. Their texts are in plain notation, even if
-        a text column of this name was written in another notation.
+        the table that the encoding was fitted on had texts in another notation here.
     mixed_columns : frozenset of str
-        Columns that hold both such numbers and texts.
+        Columns that hold both numbers of the source's own type, and texts.
     decimal_mark : str
         Decimal mark that the table's delimiter suggests, or "".
 

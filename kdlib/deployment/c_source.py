@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kdlib.deployment.c_template import FUNCTIONS, HEAD, LAYER, WIDTH, doubles, integers, string
-from kdlib.deployment.integer_network import HIGHEST, pack
+from kdlib.deployment.integer_network import MAX_ACTIVATION, pack
 from kdlib.io.text_template import fill_template
 from kdlib.numerics.streams import Streams
 
@@ -42,8 +42,8 @@ def _comment(value):
 
 def _flash_bytes(deployed):
     arrays = [*deployed.network.arrays().items(), ("", deployed.offset), ("", deployed.scale)]
-    names = sum(len(name.encode()) + 1 + POINTER_BYTES for name in deployed.card.classes)  # integers
-    return names + sum(array.nbytes for name, array in arrays if name != "scalars")  # integers
+    names = sum(len(name.encode()) + 1 + POINTER_BYTES for name in deployed.card.classes)  # lint: integer sum
+    return names + sum(array.nbytes for name, array in arrays if name != "scalars")  # lint: integer sum
 
 
 def _layer_loops(network):
@@ -78,7 +78,7 @@ def vectors(deployed: "DeployedModel") -> np.ndarray:
     """
     network = deployed.network
     generator = Streams(0, "self-test").generators("rows")[0]
-    inputs = (HIGHEST + 32) * generator.random((TEST_VECTORS, network.sizes[0])) - 16 - network.zero_point
+    inputs = (MAX_ACTIVATION + 32) * generator.random((TEST_VECTORS, network.sizes[0])) - 16 - network.zero_point
     scaled = inputs * math.ldexp(1, -network.input_exponent)
     rows = np.clip(scaled / deployed.scale + deployed.offset, -MAX_FLOAT32, MAX_FLOAT32)
     return rows.astype(np.float32).astype(np.float64)
@@ -111,7 +111,7 @@ def c_source(deployed: "DeployedModel") -> str:
         EXPONENT=network.logit_exponent,
         LOW=-network.zero_point,
         FLASH=_flash_bytes(deployed),
-        RAM=sum(sizes[:-1]),  # integers
+        RAM=sum(sizes[:-1]),  # lint: integer sum
         ROW=8 * sizes[0],
         LOGITS=4 * sizes[-1],
         BUFFERS="uint8_t " + ", ".join(f"a{k}[{width}]" for k, width in enumerate(sizes[:-1])) + ";",

@@ -22,7 +22,7 @@ def encoding(card) -> Encoding:
 
 
 def features(rows: object, card) -> tuple[np.ndarray, dict[str, tuple[int, int]]]:
-    """Return the features of raw rows, and count the cells with values that training does not know.
+    """Return the features of raw rows, and count the cells that are missing or were not seen in training.
 
     Parameters
     ----------

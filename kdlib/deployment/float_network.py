@@ -44,8 +44,8 @@ class FloatNetwork:
         return {"kind": "float"}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], settings: dict) -> "FloatNetwork":
-        """Rebuild the network from what `arrays` and `settings` returned.
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], metadata: dict) -> "FloatNetwork":
+        """Rebuild the network from what `arrays` and `metadata` returned.
 
         Raises
         ------

@@ -24,9 +24,9 @@ import numpy as np
 
 from kdlib.numerics.quantization import MAX_INTEGER, round_and_clip
 
-HIGHEST = 255  # the largest activation
-SUMS = 2**30  # above all magnitudes of sums: a shift by 31 then gives zero
-SHIFTS = 31  # the largest shift
+MAX_ACTIVATION = 255
+SUM_LIMIT = 2**30  # magnitudes of sums are below it: a shift by 31 then gives zero
+MAX_SHIFT = 31
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class IntegerNetwork:
     Parameters
     ----------
     bits : int
-        Of a weight: 8, 4 or 2.
+        Bits of a weight: 8, 4 or 2.
     layers : list of (np.ndarray, np.ndarray)
         For each layer weights (in, out) int8 and biases (out,) int32.
     shifts : list of np.ndarray
@@ -59,11 +59,12 @@ class IntegerNetwork:
     def __post_init__(self):
         for weights, biases in self.layers:
             magnitudes = np.abs(weights.astype(np.int64))
-            largest = np.max(HIGHEST * magnitudes.sum(axis=0) + np.abs(biases.astype(np.int64)))  # integers
-            if magnitudes.max() > MAX_INTEGER[self.bits] or largest >= SUMS:
+            products = MAX_ACTIVATION * magnitudes.sum(axis=0)  # lint: integer sum
+            largest = np.max(products + np.abs(biases.astype(np.int64)))
+            if magnitudes.max() > MAX_INTEGER[self.bits] or largest >= SUM_LIMIT:
                 raise ValueError(f"weights of up to {magnitudes.max()} in {self.bits} bits, sums of up to {largest:,}")
-        if any(shifts.max(initial=0) > SHIFTS for shifts in self.shifts):
-            raise ValueError(f"shifts of more than {SHIFTS}")
+        if any(shifts.max(initial=0) > MAX_SHIFT for shifts in self.shifts):
+            raise ValueError(f"shifts of more than {MAX_SHIFT}")
         if max(abs(self.input_exponent), abs(self.logit_exponent)) > 200 or self.zero_point not in (0, 128):
             raise ValueError(f"exponents {self.input_exponent} and {self.logit_exponent}, zero {self.zero_point}")
 
@@ -82,14 +83,14 @@ class IntegerNetwork:
     def inputs(self, x: np.ndarray) -> np.ndarray:
         """Return the integers 0 to 255 (float64) of scaled features x (n, features) float64."""
         low = -self.zero_point
-        return round_and_clip(x, math.ldexp(1, self.input_exponent), low, low + HIGHEST) - low
+        return round_and_clip(x, math.ldexp(1, self.input_exponent), low, low + MAX_ACTIVATION) - low
 
     def sums(self, x: np.ndarray) -> np.ndarray:
         """Return the integer logits (n, classes), held in float64, of scaled features x (n, features) float64."""
         activations = self.inputs(x)
         for weights, biases, factors in self._float_layers:
-            sums = np.matmul(activations, weights) + biases  # integers
-            activations = sums if factors is None else round_and_clip(sums, factors, 0, HIGHEST)
+            sums = np.matmul(activations, weights) + biases  # lint: integer sum
+            activations = sums if factors is None else round_and_clip(sums, factors, 0, MAX_ACTIVATION)
         return activations
 
     def logits(self, x: np.ndarray) -> np.ndarray:
@@ -109,16 +110,16 @@ class IntegerNetwork:
         return result | {"scalars": np.array([getattr(self, name) for name in names], np.int32)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], settings: dict) -> "IntegerNetwork":
-        """Rebuild the network from what `arrays` and `settings` returned.
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], metadata: dict) -> "IntegerNetwork":
+        """Rebuild the network from what `arrays` and `metadata` returned.
 
         Raises
         ------
         LookupError, TypeError, ValueError
-            If the arrays and settings are not those of an integer network.
+            If the arrays and metadata are not those of an integer network.
         """
-        bits = settings["bits"]
-        sizes = settings["sizes"]
+        bits = metadata["bits"]
+        sizes = metadata["sizes"]
         if bits not in MAX_INTEGER:
             raise ValueError(f"weights of {bits} bits")
         layers = []

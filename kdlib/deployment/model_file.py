@@ -3,7 +3,7 @@
 import json
 import re
 import warnings
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,10 @@ from kdlib.data.name_checks import check_name
 from kdlib.deployment.features import features, lines
 from kdlib.deployment.float_network import FloatNetwork
 from kdlib.deployment.integer_network import IntegerNetwork
-from kdlib.io.artifacts import read_json, read_npz, write_npz
+from kdlib.io.artifacts import read_json_object, read_npz, write_npz
 from kdlib.io.errors import UserError
 from kdlib.learning import losses
+from kdlib.learning.schedules import LinearSchedule
 
 if TYPE_CHECKING:
     from kdlib.data.dataset import Dataset
@@ -96,10 +97,18 @@ class ModelCard:
 
     @classmethod
     def of(cls, dataset: "Dataset", model: "Model") -> "ModelCard":
-        """Return the metadata of the network that is deployed from a model with a sweep."""
+        """Return the metadata of the network that is deployed from a model with a sweep.
+
+        Raises
+        ------
+        ValueError
+            If the model has no sweep.
+        """
+        if model.sweep is None:
+            raise ValueError("model: it has no sweep, which names the network to deploy")
         setting, split, replica = model.sweep.deployed_network()
         chosen = {name: values[setting] for name, values in model.sweep.settings.items()}
-        chosen = {name: asdict(value) if is_dataclass(value) else value for name, value in chosen.items()}
+        chosen = {name: asdict(v) if isinstance(v, LinearSchedule) else v for name, v in chosen.items()}
         names = dataset.class_names, dataset.feature_names, list(dataset.image_shape), dataset.encoding
         return cls(*names, dataset.digest, model.teacher, model.params, chosen, split, replica)
 
@@ -110,7 +119,7 @@ class DeployedModel:
 
     Rows are a DataFrame, a dict of columns or a list of dicts, whose columns are matched by name; or an array of
     encoded rows (n, features) or of images. See `kdlib.deployment.features.features`. The methods warn of each column
-    the first time that it has cells which training does not know.
+    once, when it first has cells that are missing or were not seen in training.
 
     Parameters
     ----------
@@ -176,9 +185,9 @@ class DeployedModel:
 
     def save(self, path: Path | str) -> None:
         """Write the file that `load` reads."""
-        settings = self.network.metadata() | asdict(self.card)
+        metadata = self.network.metadata() | asdict(self.card)
         arrays = self.network.arrays() | {"offset": self.offset, "scale": self.scale}
-        write_npz(path, arrays | {"about": np.array(json.dumps(settings, sort_keys=True).encode())})
+        write_npz(path, arrays | {"about": np.array(json.dumps(metadata, sort_keys=True).encode())})
 
 
 def load(path: Path | str) -> DeployedModel:
@@ -193,9 +202,9 @@ def load(path: Path | str) -> DeployedModel:
     if "about" not in arrays:
         raise UserError(f"{path}: no deployed network; name models/deployed/float.npz, which the stage deploy writes")
     try:
-        settings = read_json(arrays["about"].item())
-        network = NETWORK_KINDS[settings["kind"]].from_arrays(arrays, settings)
-        card = ModelCard(**{field.name: settings[field.name] for field in fields(ModelCard)})
+        metadata = read_json_object(arrays["about"].item())
+        network = NETWORK_KINDS[metadata["kind"]].from_arrays(arrays, metadata)
+        card = ModelCard(**{field.name: metadata[field.name] for field in fields(ModelCard)})
         scaling = [arrays[name].astype(np.float64, casting="safe") for name in ("offset", "scale")]
         ends = (network.sizes[0], network.sizes[-1])
         named = (len(card.features), len(card.classes))

@@ -8,7 +8,7 @@ import numpy as np
 
 from kdlib.data.parsing import MISSING_TEXTS, other_spellings
 from kdlib.deployment.features import encoding
-from kdlib.deployment.integer_network import HIGHEST
+from kdlib.deployment.integer_network import MAX_ACTIVATION
 from kdlib.deployment.onnx_graph import TYPES, Graph
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def onnx_file(deployed: "DeployedModel") -> bytes:
     graph.output("label", "str", None)
     graph.output("probabilities", kind, network.sizes[-1])
     graph.output("logits", kind, network.sizes[-1])
-    settings = network.metadata() | asdict(card)
+    given = network.metadata() | asdict(card)
     metadata = {
-        key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in settings.items()
+        key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in given.items()
     }
     return graph.file(metadata)
 
@@ -80,7 +80,7 @@ def _integer_logits(graph, network, x):
         return graph.node("Clip", nearest, lower, upper)
 
     low = -network.zero_point
-    x = rounded(scaled(x, network.input_exponent), low, low + HIGHEST)
+    x = rounded(scaled(x, network.input_exponent), low, low + MAX_ACTIVATION)
     x = graph.node("Sub", x, graph.constant(float(low), "float64"))
     for index, (weights, biases) in enumerate(network.layers):
         int8_weights = graph.constant(weights, "int8")
@@ -89,7 +89,7 @@ def _integer_logits(graph, network, x):
         b = graph.node("Cast", int32_biases, to=TYPES["float64"])
         x = graph.node("Add", graph.node("MatMul", x, w), b)
         if index < len(network.shifts):
-            x = rounded(scaled(x, -network.shifts[index].astype(int)), 0, HIGHEST)
+            x = rounded(scaled(x, -network.shifts[index].astype(int)), 0, MAX_ACTIVATION)
     return scaled(x, -network.logit_exponent)
 
 

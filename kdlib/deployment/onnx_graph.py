@@ -90,7 +90,7 @@ class Graph:
         domain : str
             A key of OPSETS.
         **attributes
-            Of the operator.
+            Attributes of the operator.
 
         Returns
         -------

@@ -29,7 +29,8 @@ def predict(model: Path | str, rows: Path | str, output: Path | str) -> tuple[in
         The number of rows.
     lines : list of str
         First the notes of the table's reader: parts of the file that it left out or did not read literally. Then one
-        line for each column with cells that training does not know, see `kdlib.deployment.features.lines`.
+        line for each column with cells that are missing or were not seen in training, see
+        `kdlib.deployment.features.lines`.
 
     Raises
     ------

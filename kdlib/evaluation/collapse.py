@@ -2,15 +2,15 @@
 
 A network has collapsed if on the validation subset
 1. it predicts hardly more than a constant. The constant predicts the class frequencies of the labelled training rows.
-   The network's NLL has to be below the constant's by a hundredth of it, and by LIKELIHOOD_NATS over all examples. This
-   is asked of the network as it is and of less confident versions: a fraction (FRACTIONS) of its logits, less their
-   means, is added to the logits of the constant. So a good model of a rare event, which may never predict that class,
+   The network's NLL has to be below the constant's by a hundredth of it, and by LIKELIHOOD_NATS over all examples. It
+   is enough if a less confident version of the network reaches this: a fraction (FRACTIONS) of its logits, less their
+   means, added to the logits of the constant. So a good model of a rare event, which may never predict that class,
    has not collapsed; nor has one that is overconfident, or was trained with class weights; or
 2. its NLL is more than twice that of a fresh network, log(classes); or
 3. it is clearly below a linear model of the same inputs and labels: its NLL is above the linear model's, its balanced
    accuracy is not, and its accuracy or its balanced accuracy is more than 2 points below by the upper end of its 95 %
-   interval, or its NLL is above the constant's. This is asked only of a network that could represent a linear model: a
-   hidden layer narrower than classes - 1 could not.
+   interval, or its NLL is above the constant's. The rule holds only for a network that can represent a linear model; a
+   network with a hidden layer narrower than classes - 1 cannot.
 A stack has collapsed if 1 or 2 holds for one of its replicas, or 3 for their mean.
 """
 
@@ -51,7 +51,7 @@ class SplitPerformance:
     constant_nll : float
         NLL of the class frequencies.
     n_classes : int
-        Of the dataset.
+        Number of classes of the dataset.
     """
 
     nll: np.ndarray
@@ -75,7 +75,7 @@ class SplitPerformance:
         counts = np.bincount(labels, minlength=len(frequencies))
         occurring = np.flatnonzero(counts)
         correct = np.diagonal(metrics.confusion(logits, labels), axis1=1, axis2=2)[:, occurring]
-        constant_logits = elementary.log(np.maximum(frequencies, 0.5) / np.sum(frequencies))  # integers
+        constant_logits = elementary.log(np.maximum(frequencies, 0.5) / np.sum(frequencies))  # lint: integer sum
         constant = -exact.sum((constant_logits * counts)[None], axis=1)[0] / len(labels)
         nll = metrics.negative_log_likelihood(logits, labels)
         own = cls(nll, nll, correct, counts[occurring], float(constant), len(frequencies))
@@ -91,8 +91,8 @@ class SplitPerformance:
         return replace(own, best_nll=np.minimum.reduce([nll, *less_confident]))
 
     def near_constant(self) -> np.ndarray:
-        """Tell of each network whether it predicts hardly more than a constant: (R,) bool."""
-        likely = LIKELIHOOD_NATS / np.sum(self.class_counts)  # integers
+        """Return for each network whether it predicts hardly more than a constant: (R,) bool."""
+        likely = LIKELIHOOD_NATS / np.sum(self.class_counts)  # lint: integer sum
         # At most half of the constant's NLL: with two or three examples no network could gain more.
         return self.constant_nll - self.best_nll < max(
             MIN_PROGRESS * self.constant_nll, min(likely, self.constant_nll / 2)
@@ -117,7 +117,7 @@ class SplitPerformance:
         np.ndarray, (R,)
         """
         correct = exact.sum(self.correct_by_class.astype(np.float64), axis=1)
-        return np.array([_share(k, np.sum(self.class_counts), end) for k in correct])  # integers
+        return np.array([_share(k, np.sum(self.class_counts), end) for k in correct])  # lint: integer sum
 
     def balanced_accuracy(self, end: int | None = None) -> np.ndarray:
         """Average the recall, or an end of its 95 % interval, over the occurring classes: (R,)."""
@@ -185,9 +185,9 @@ def _below(ours, linear):
 
 
 def advice(network: str, collapsed: Collection[str], model: str = "", settings: Mapping | Sequence = ()) -> str:
-    """Return what may help against a collapse, without what is set already.
+    """Return what may help against a collapse, except what is set already.
 
-    Baseline and student have the same recipe, so that the advice depends on which of them have collapsed.
+    Baseline and student have the same recipe, so the advice depends on which of them have collapsed.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def advice(network: str, collapsed: Collection[str], model: str = "", settings: 
     model : str, optional
         The teacher's name, if it is not a network.
     settings : dict, optional
-        {key of params.yaml: value} of what is set; and `digest`, whether the answers of a foreign teacher came with the
+        {key of params.yaml: present value}; and `digest`: whether the file of an external teacher's answers has the
         digest of the rows.
 
     Returns
@@ -231,7 +231,9 @@ def _listed(remedies):
 
 
 def labeled_rows(dataset: Dataset, heldout: HeldoutLogits) -> list[np.ndarray]:
-    """Return each split's labelled training rows of the classes that its validation examples in the transfer set have.
+    """Return the labelled training rows with which each split is judged.
+
+    They are the rows of the classes that occur among the split's validation examples of the transfer classes.
 
     Parameters
     ----------
@@ -242,7 +244,7 @@ def labeled_rows(dataset: Dataset, heldout: HeldoutLogits) -> list[np.ndarray]:
     -------
     list of S integer arrays
     """
-    labels = [own[shown] for own, shown in zip(heldout.labels["validation"], heldout.in_transfer_classes, strict=True)]
+    labels = [own[mask] for own, mask in zip(heldout.labels["validation"], heldout.in_transfer_classes, strict=True)]
     rows = [dataset.labeled(split) for split in range(dataset.splits)]
     return [own[np.isin(dataset.y[own], np.unique(known))] for own, known in zip(rows, labels, strict=True)]
 
@@ -276,7 +278,7 @@ def find_collapsed(
     """
     classes = len(dataset.class_names)
     first = heldout.in_transfer_classes[0]
-    labels = [own[shown] for own, shown in zip(heldout.labels["validation"], heldout.in_transfer_classes, strict=True)]
+    labels = [own[mask] for own, mask in zip(heldout.labels["validation"], heldout.in_transfer_classes, strict=True)]
     labeled = labeled_rows(dataset, heldout)
     frequencies = [np.bincount(dataset.y[rows], minlength=classes) for rows in labeled]
     logits = linear_network.logits(dataset.scaled(dataset.rows("validation")[first]))
@@ -284,8 +286,8 @@ def find_collapsed(
     reasons = {}
     for name, model in models.items():
         stacks = [
-            stack if shown.all() else stack[:, shown]
-            for stack, shown in zip(heldout.logits[name]["validation"], heldout.in_transfer_classes, strict=True)
+            stack if mask.all() else stack[:, mask]
+            for stack, mask in zip(heldout.logits[name]["validation"], heldout.in_transfer_classes, strict=True)
         ]
         measured = [SplitPerformance.measure(*of_split) for of_split in zip(stacks, labels, frequencies, strict=True)]
         could_be_linear = model.network and min(model.network.sizes[1:-1], default=classes) >= classes - 1

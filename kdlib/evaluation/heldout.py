@@ -144,6 +144,6 @@ def predict_heldout(
     is_transfer_class = np.isin(dataset.class_names, transfer_classes or dataset.class_names)
     in_transfer_classes = [is_transfer_class[own] for own in labels["validation"]]
     first_rows = np.unique(np.concatenate(rows["test"]), return_index=True)[1]
-    ends = np.cumsum([len(own) for own in rows["test"]])[:-1]  # integers
+    ends = np.cumsum([len(own) for own in rows["test"]])[:-1]  # lint: integer sum
     first_occurrence = np.split(np.isin(np.arange(len(np.concatenate(rows["test"]))), first_rows), ends)
     return HeldoutLogits(logits, labels, in_transfer_classes, first_occurrence)

@@ -5,6 +5,7 @@ only a block of rows is converted at a time.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -104,10 +105,11 @@ def reliability(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
     correct = (predictions(logits) == labels).astype(np.float64)
     # Bin k is (k / 15, (k + 1) / 15].
     bins = np.minimum(np.maximum(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0), CALIBRATION_BINS - 1)
-    return tuple(
-        np.stack([exact.sum((bins == k) * values, axis=1) for k in range(CALIBRATION_BINS)], axis=1)
-        for values in (np.ones_like(confidence), confidence, correct)
-    )
+
+    def sums(values):
+        return np.stack([exact.sum((bins == k) * values, axis=1) for k in range(CALIBRATION_BINS)], axis=1)
+
+    return sums(np.ones_like(confidence)), sums(confidence), sums(correct)
 
 
 def expected_calibration_error(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -190,7 +192,7 @@ def bias_shift(logits: np.ndarray, labels: np.ndarray, absent: np.ndarray) -> np
         margin = np.max(of_present, axis=1) - np.max(of_absent, axis=1)
         order = np.argsort(margin, kind="stable")
         gained = (np.argmax(of_absent, axis=1) == labels).astype(int) - (np.argmax(of_present, axis=1) == labels)
-        correct = np.concatenate([[0], np.cumsum(gained[order])])  # integers
+        correct = np.concatenate([[0], np.cumsum(gained[order])])  # lint: integer sum
         edges = np.concatenate([[margin[order[0]] - 1], margin[order], [margin[order[-1]] + 1]])
         widths = np.where(correct == np.max(correct), np.diff(edges), -1)
         best = int(np.argmax(widths))
@@ -198,10 +200,31 @@ def bias_shift(logits: np.ndarray, labels: np.ndarray, absent: np.ndarray) -> np
     return np.array(shifts)
 
 
+class Measure(NamedTuple):
+    """A measure of logits against labels, and how the table shows it.
+
+    Parameters
+    ----------
+    function : callable
+        It takes logits (R, n, classes) and labels (n,), and returns (R,).
+    label : str
+        The label of its row, with the unit.
+    factor : float
+        From the function's value to the unit.
+    decimals : int
+    """
+
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    label: str
+    factor: float = 1
+    decimals: int = 4
+
+
+# The report and the table have each of them, in this order.
 MEASURES = {
-    "accuracy": accuracy,
-    "nll": negative_log_likelihood,
-    "ece": expected_calibration_error,
-    "brier": brier_score,
+    "accuracy": Measure(accuracy, "accuracy %", 100, 2),
+    "nll": Measure(negative_log_likelihood, "NLL, nats"),
+    "ece": Measure(expected_calibration_error, "calibration error %", 100, 2),
+    "brier": Measure(brier_score, "Brier score"),
 }
 FIDELITY = {"agreement": agreement, "kl": teacher_divergence}

@@ -151,6 +151,20 @@ def read_json(text: str | bytes) -> dict | list | str | float | int | bool | Non
     return value
 
 
+def read_json_object(text: str | bytes) -> dict:
+    """Return the content of a JSON object.
+
+    Raises
+    ------
+    ValueError
+        If the text is no JSON, is nested too deep, or is another value than an object.
+    """
+    value = read_json(text)
+    if not isinstance(value, dict):
+        raise ValueError("not an object in JSON")
+    return value
+
+
 def rounded(value: object) -> object:
     """Return a value as a JSON file has it: floats rounded to DECIMALS decimals, tuples as lists, at every depth."""
     if isinstance(value, dict):

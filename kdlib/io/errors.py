@@ -1,4 +1,4 @@
-"""The exception that tells a user of the pipeline about bad input, and how a process ends after it."""
+"""The exception for bad input of a user, and how a process ends after it."""
 
 import contextlib
 import os

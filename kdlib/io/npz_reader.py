@@ -55,7 +55,7 @@ def read_arrays(file: BinaryIO, skip_crc: bool = False) -> dict[str, np.ndarray]
     size = os.fstat(file.fileno()).st_size
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
-        unpacked = sum(member.file_size for member in members)  # integers
+        unpacked = sum(member.file_size for member in members)  # lint: integer sum
         if unpacked > MAX_EXPANSION * size + FREE_BYTES:
             raise ValueError(
                 f"its {size} bytes unpack to {unpacked}, over {MAX_EXPANSION} times as many; store it unpacked"
@@ -131,7 +131,7 @@ def _header(file, length):
     if dtype.kind not in "biufcSU" or not dtype.itemsize or too_wide:
         raise ValueError(f"an array is of {dtype}, not of numbers or texts")
     found = length - (file.tell() - start)
-    expected = dtype.itemsize * math.prod(shape)  # integers
+    expected = dtype.itemsize * math.prod(shape)  # lint: integer sum
     if any(n < 0 for n in shape) or expected != found or (not found and any(n > MAX_EMPTY_AXIS for n in shape)):
         raise ValueError(f"an array is {dtype} {shape}, {expected} bytes, with {found} bytes behind it")
     return shape, fortran, dtype

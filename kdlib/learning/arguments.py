@@ -12,7 +12,7 @@ from kdlib.io.errors import UserError
 
 @dataclass(frozen=True)
 class Interval:
-    """The constraint of numbers between two bounds; booleans and NaN are not allowed.
+    """Allow numbers between two bounds, but no booleans and no NaN.
 
     Parameters
     ----------
@@ -35,11 +35,12 @@ class Interval:
     whole: bool = False
 
     def holds(self, value: object) -> bool:
-        """Tell whether the value is allowed."""
+        """Return whether the value is allowed."""
         if not isinstance(value, Integral if self.whole else Real) or isinstance(value, bool):
             return False
-        above = value >= self.low if self.closed[0] == "[" else value > self.low
-        return bool(above and (value <= self.high if self.closed[1] == "]" else value < self.high))
+        too_low = value < self.low if self.closed[0] == "[" else value <= self.low
+        low_enough = value <= self.high if self.closed[1] == "]" else value < self.high  # NaN is not
+        return bool(low_enough and not too_low)
 
     def __str__(self) -> str:
         kind = "a whole number" if self.whole else "a number"
@@ -48,7 +49,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Options:
-    """The constraint of a few values, or of the keys of a registry.
+    """Allow a few values, or the keys of a registry.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ class Options:
     values: Collection
 
     def holds(self, value: object) -> bool:
-        """Tell whether the value equals an allowed one and has its type."""
+        """Return whether the value equals an allowed one and has its type."""
         return any(isinstance(value, type(option)) and value == option for option in self.values)
 
     def __str__(self) -> str:
@@ -68,7 +69,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Several:
-    """The constraint of sequences: lists, tuples and one-dimensional arrays.
+    """Allow sequences: lists, tuples and one-dimensional arrays.
 
     Parameters
     ----------
@@ -82,9 +83,10 @@ class Several:
     min_size: int = 1
 
     def holds(self, value: object) -> bool:
-        """Tell whether the value is an allowed sequence."""
-        listed = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1)
-        return listed and len(value) >= self.min_size and all(any(one.holds(item) for one in self.of) for item in value)
+        """Return whether the value is an allowed sequence."""
+        if not isinstance(value, list | tuple | np.ndarray) or (isinstance(value, np.ndarray) and value.ndim != 1):
+            return False
+        return len(value) >= self.min_size and all(any(one.holds(item) for one in self.of) for item in value)
 
     def __str__(self) -> str:
         return f"a sequence, of which each is {' or '.join(map(str, self.of))}"

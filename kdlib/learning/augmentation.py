@@ -70,7 +70,8 @@ class Views:
         view : int
             Number of the view.
         generator : numpy.random.Generator
-            The view's own; it draws for one row after another, in the same way for rows that are not shown.
+            The view's own generator. It draws for every row, so that a row's view does not depend on which rows are
+            shown.
         shown : ndarray of bool, shape (rows,)
             The rows to compute; m of them are true.
         shape : (int, int)
@@ -84,11 +85,11 @@ class Views:
         """
         if not self.random:
             shifts = np.stack(np.divmod(np.arange(len(self)), 2 * self.shift + 1), axis=1) - self.shift
-            nearest = shifts[np.argsort((shifts * shifts).sum(axis=1), kind="stable")]  # integers
+            nearest = shifts[np.argsort((shifts * shifts).sum(axis=1), kind="stable")]  # lint: integer sum
             return nearest[view].reshape(1, 2, 1, 1).astype(np.int32) * UNITS_PER_PIXEL
         splines = [_spline(side, max(shape)) for side in shape]
         corner_shape = [weights.shape[1] for weights in splines]
-        cuts = np.cumsum([2, 4, 2 * corner_shape[0] * corner_shape[1]])  # integers
+        cuts = np.cumsum([2, 4, 2 * corner_shape[0] * corner_shape[1]])  # lint: integer sum
         draws = 2 * generator.random((len(shown), int(cuts[-1])))[shown] - 1
         shift, linear, corners = np.split(draws, cuts[:-1], axis=1)
         found = _as_integers(shift, self.shift * UNITS_PER_PIXEL).reshape(-1, 2, 1, 1)
@@ -98,8 +99,8 @@ class Views:
             )
         if self.elastic:
             bent = _as_integers(corners, self.elastic * UNITS_PER_PIXEL).reshape(-1, 2, *corner_shape)
-            bent = _divide(bent @ splines[1].T, UNITS_PER_WEIGHT)  # integers
-            found = found + _divide(splines[0] @ bent, UNITS_PER_WEIGHT)  # integers
+            bent = _divide(bent @ splines[1].T, UNITS_PER_WEIGHT)  # lint: integer sum
+            found = found + _divide(splines[0] @ bent, UNITS_PER_WEIGHT)  # lint: integer sum
         return np.broadcast_to(found, (len(draws), 2, *shape))
 
 
@@ -139,16 +140,16 @@ def with_views(dataset: Dataset, views: Views, seed: int, threads: Threads = COR
     """Append the views of the training rows to a dataset, one view after another.
 
     A training subset of n rows becomes one of n len(views) rows, in which row v n + i is view v of row i. Rows that are
-    held out have no views. The background is the pixel value that scaling maps to zero: the least pixel of the split's
-    training rows, or zero. Splits with the same background share their views.
+    held out have no views. The background is the smallest offset of the split: with `minmax` the least pixel of its
+    training rows, which scaling maps to zero; with `none` 0. Splits with the same background share their views.
 
     Parameters
     ----------
     dataset : Dataset
-        Of images.
+        Its rows are images.
     views : Views
     seed : int
-        It determines random views.
+        Random views depend only on it.
     threads : Threads
         They share the images.
 
@@ -160,9 +161,9 @@ def with_views(dataset: Dataset, views: Views, seed: int, threads: Threads = COR
     is_training = np.isin(dataset.assignment, [SUBSETS.index("train"), UNLABELED])
     backgrounds = dataset.offset.min(axis=1)
     n = len(dataset.y)
-    shape = dataset.image_shape
+    height, width = dataset.image_shape
     groups = [(value, backgrounds == value) for value in np.unique(backgrounds)]  # splits with the same background
-    shown = [is_training[splits].any(axis=0) for _, splits in groups]
+    shown = [np.logical_or.reduce(is_training[splits], axis=0) for _, splits in groups]
     index = np.concatenate([np.arange(n), *[np.flatnonzero(rows) for rows in shown] * (len(views) - 1)])
     x = zeros_or_tempfile((len(index), dataset.x.shape[1]), dataset.x.dtype)
     assignment = dataset.assignment[:, index]
@@ -176,10 +177,11 @@ def with_views(dataset: Dataset, views: Views, seed: int, threads: Threads = COR
             first = start
             for rows in row_chunks(n):
                 shown_here = shown_rows[rows]
-                displacements = views.displacements(view, generator, shown_here, shape)
+                displacements = views.displacements(view, generator, shown_here, (height, width))
                 images = dataset.x[rows[shown_here]]
-                warped = warp_bilinear(images.reshape(len(images), *shape), displacements, background, threads)
-                x[start : start + len(images)] = warped.reshape(images.shape)
+                images = images.reshape(len(images), height, width)
+                warped = warp_bilinear(images, displacements, background, threads)
+                x[start : start + len(images)] = warped.reshape(len(images), height * width)
                 start += len(images)
             assignment[~splits, first:start] = ABSENT
     new_digest = array_digest({"dataset": np.array(dataset.digest), "views": np.array(f"{views} {seed}")})

@@ -26,7 +26,7 @@ def example(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     Parameters
     ----------
     seed : int
-        With an odd seed some values are special: tiny, zero, huge, infinite or NaN, not the same in both networks.
+        An odd seed puts in tiny, zero, huge, infinite and NaN values, different ones in each network.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def results(
 def results_in_steps(
     backend: NumpyBackend, recipe: Recipe, x: np.ndarray, targets: np.ndarray, mask: np.ndarray, parameters: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Train an epoch of two steps, three rows each, on a loss of two terms; in one call if the back end has `steps`.
+    """Train an epoch of two steps, three rows each, on a loss of two terms; in one call if `backend.has_steps`.
 
     Parameters and result are those of `results`; the mask is not used.
     """
@@ -103,8 +103,8 @@ def results_in_steps(
     temperatures = np.array([[1.0, 3.0], [1.0, 0.7]])
     weights = np.array([[0.3, 6.3], [1.0, 0.0]])
     data = (x[0], order, x[1, :1], x[1, 1:2])
-    targets = [targets[:, :6], targets[:, 1:]]
-    logits = np.empty(targets[0].shape)
+    both = [targets[:, :6], targets[:, 1:]]
+    logits = np.empty(both[0].shape)
     arithmetic = EXACT.on(backend)
     with np.errstate(all="ignore"):
         network = Network(SIZES, 2, EXACT)
@@ -113,19 +113,17 @@ def results_in_steps(
         update = optimizer(network.parameters, recipe)
         if backend.has_steps:
             steps = backend.steps(passes.layers, 3, update.rule, tuple(update.moments.values()), np.float64)
-            steps(
-                data, (logits, targets, temperatures, weights), *constants_of_steps(update, rates, network.parameters)
-            )
+            steps(data, (logits, both, temperatures, weights), *constants_of_steps(update, rates, network.parameters))
         else:
             for rows, rate in zip((slice(0, 3), slice(3, 6)), rates, strict=True):
                 snapped = np.empty((2, 3, SIZES[0]), np.float32)
                 unit = np.empty((2, 3, 1), np.float32)
-                NUMPY.gather(x[0], order[:, rows], *x[1, :2], passes.dense[0].grids[0], snapped, unit)
+                NUMPY.gather(x[0], order[:, rows], x[1, 0], x[1, 1], passes.dense[0].grids[0], snapped, unit)
                 logits[:, rows] = passes.forward((snapped, unit))
                 errors = [
                     arithmetic.softmax_gradient(logits[:, rows], target[:, rows], temperatures[:, k, None, None])
                     * weights[:, k, None, None]
-                    for k, target in enumerate(targets)
+                    for k, target in enumerate(both)
                 ]
                 passes.backward((errors[0] + errors[1]) / 3)
                 update.step(network.parameters, passes.gradient, rate, passes.layers)
@@ -168,6 +166,6 @@ def differences(backend: NumpyBackend, recipe: Recipe, seeds: Sequence[int] = (0
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
-    """Tell whether two arrays have the same numbers and the same signs of zeros; all NaNs count as equal."""
+    """Return whether two arrays have the same numbers and the same signs of zeros; all NaNs count as equal."""
     a, b = (np.where(np.isnan(x), np.nan, x).view(f"i{x.itemsize}") for x in (a, b))
     return np.array_equal(a, b)

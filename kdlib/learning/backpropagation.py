@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kdlib.backends import numpy_backend, rank_gradient
-from kdlib.backends.dense import Layers
+from kdlib.backends.dense import Layers, Operand
 from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
 from kdlib.backends.ranks import SINGLE_RANK, SingleRank
 from kdlib.learning.network import Network
@@ -15,7 +15,7 @@ from kdlib.numerics.quantization import fake_quantized_layers
 class Backpropagation:
     """Run forward and backward passes, in buffers that are allocated once for each batch size.
 
-    Products use snapped copies of the weights. `Optimizer.step(..., layers=...)` keeps the copies current. If you
+    Products use snapped copies of the weights. `Optimizer.step(..., layers=...)` keeps the copies up to date. If you
     change the parameters in any other way, call `refresh_product_weights`.
 
     Parameters
@@ -27,7 +27,7 @@ class Backpropagation:
     bits : int, optional
         Products use weights on levels of this many bits, see `kdlib.numerics.quantization`.
     backend : NumpyBackend
-        It computes.
+        It computes the passes.
     ranks : SingleRank or Ranks
         They share the rows of each batch.
 
@@ -63,7 +63,8 @@ class Backpropagation:
     def _batch(self, rows):
         """Return three buffers (R, rows, width) for each layer.
 
-        They hold the layer's result, the result as an operand of the next layer, and the gradient by the result.
+        They hold the pre-activation z, which ReLU and dropout change in place; its snapped copy for the next layer; and
+        the gradient with respect to z.
         """
         if rows not in self._buffers:
             shapes = [(self.network.replicas, rows, width) for width in self.network.sizes[1:]]
@@ -76,9 +77,7 @@ class Backpropagation:
             self._compiled[rows] = self.layers.backend.passes(self.layers, rows)
         return self._compiled[rows]
 
-    def forward(
-        self, operand: tuple[np.ndarray, np.ndarray | None], masks: Sequence[np.ndarray | None] | None = None
-    ) -> np.ndarray:
+    def forward(self, operand: Operand, masks: Sequence[np.ndarray | None] | None = None) -> np.ndarray:
         """Compute the logits of a batch.
 
         Parameters
@@ -99,13 +98,14 @@ class Backpropagation:
             return passes.forward(operand, masks)
         self._masks = masks
         self._operands = [operand]
-        for index, (dense, (z, snapped, _)) in enumerate(zip(self.dense, self._batch(rows), strict=True)):
-            dense.product(self._operands[-1], out=z)
-            if index < len(self._masks):
-                next_dense = self.dense[index + 1]
-                self._operands.append(next_dense.hidden_forward(z, dense.biases, self._masks[index], snapped))
-        z += dense.biases
-        return z
+        *hidden, last = self._batch(rows)
+        for index, (z, snapped, _) in enumerate(hidden):
+            dense = self.dense[index]
+            dense.product(self._operands[index], out=z)
+            self._operands.append(self.dense[index + 1].hidden_forward(z, dense.biases, masks[index], snapped))
+        logits = self.dense[-1].product(self._operands[-1], out=last[0])
+        logits += self.dense[-1].biases
+        return logits
 
     def backward(self, delta: np.ndarray, rows: int | None = None) -> None:
         """Compute `gradient` for the batch of the last `forward`.
@@ -113,9 +113,10 @@ class Backpropagation:
         Parameters
         ----------
         delta : array (R, batch, classes)
-            Gradient of the loss by the logits.
+            Gradient of the loss with respect to the logits.
         rows : int, optional
             Rows of the whole batch, if `delta` has only the share of one of several ranks (`kdlib.backends.ranks`).
+            Default: those of `delta`.
         """
         if passes := self._passes(delta.shape[1]):
             passes.backward(delta)
@@ -134,7 +135,8 @@ class Backpropagation:
                     delta_below *= self._masks[index - 1]
                 deltas.insert(0, delta_below)
         if several_ranks:
-            rank_gradient.gradient(self._ranks, self.layers, self._operands, deltas, rows)
+            all_rows = delta.shape[1] if rows is None else rows
+            rank_gradient.gradient(self._ranks, self.layers, self._operands, deltas, all_rows)
 
     def refresh_product_weights(self) -> None:
         """Snap the weights anew, after a change of the parameters that no optimizer made."""

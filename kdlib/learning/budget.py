@@ -23,7 +23,7 @@ SECONDS_PER_LAYER = 1e-5  # of a layer in a step, however small
 YEAR = 365 * 24 * 3600  # seconds
 MEMORY_UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6))
 TIME_UNITS = (("years", YEAR), ("days", 86400), ("hours", 3600), ("minutes", 60))
-# The bounds are far below the truth: smaller ones tell a user nothing and are not printed.
+# The bounds are far below the truth, so small ones are of no use and are not printed.
 MIN_PRINTED_BYTES = 1e9
 MIN_PRINTED_SECONDS = 600
 
@@ -45,9 +45,10 @@ def available_memory() -> int | None:
 def memory_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples: int, dtypes: tuple[type, type]) -> int:
     """Compute the bytes that a stack holds at once in training.
 
-    The examples are not counted, because they are memory-mapped, and all other targets are made from them when needed.
-    Each example counts with its place in the order of the epoch and its loss. Logits and one target count for as many
-    examples as `kdlib.learning.epoch` holds at once. The learning curves count too.
+    It counts for each network: the parameters with their copies, a batch, the learning curves, and logits and one
+    target for as many examples as `kdlib.learning.epoch` holds at once. Per example are counted: its index in the
+    epoch's order, and its loss. It does not count the examples, which are memory-mapped, nor further targets, which are
+    made when they are needed.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def memory_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples:
         Widths of the layers, input and output included.
     networks, examples : int
     dtypes : (type, type)
-        Of parameters and of logits.
+        The dtypes of parameters and of logits.
 
     Returns
     -------
@@ -65,7 +66,7 @@ def memory_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples:
     parameter_bytes, logit_bytes = (dtype().itemsize for dtype in dtypes)
     copies = 2 + len(OPTIMIZERS[recipe.optimizer].moment_names) + (recipe.patience is not None)  # with the gradient
     batch = min(recipe.batch_size, examples)
-    network_bytes = parameter_bytes * (copies * parameter_count(sizes) + batch * sum(sizes))  # integers
+    network_bytes = parameter_bytes * (copies * parameter_count(sizes) + batch * sum(sizes))  # lint: integer sum
     output_bytes = 2 * logit_bytes * sizes[-1] * buffer_rows(networks, sizes[-1], recipe.batch_size, examples)
     return networks * (network_bytes + 24 * recipe.epochs + (4 + logit_bytes) * examples + output_bytes)
 

@@ -18,8 +18,7 @@ from kdlib.io.errors import UserError
 
 log = logging.getLogger("checkpoint")
 MAX_STATE_CHARACTERS = 256  # of one generator, in JSON
-# The whole library, and the stages as they are installed beside it. A list of the modules that train would be wrong
-# one day.
+# The whole library, and the stages beside it. A list of only the modules that train would become incomplete.
 CODE_FOLDERS = Path(__file__).parents[1], Path(__file__).parents[2] / "stages"
 
 
@@ -27,9 +26,8 @@ class Checkpoint:
     """Save the state of a training beside its output file.
 
     Only the first rank reads and writes the file, so any number of ranks can resume from it. The file holds two
-    digests. One covers everything that the training depends on, the code included: the file is used only if it is
-    equal. The other covers the content of the file itself: a file that was changed would give another student, and is
-    not used.
+    digests. `digest` is of the arguments and the code; it must equal this run's. `content` is of the file itself; it
+    shows damage or edits. A file whose digests do not fit is not used.
 
     Parameters
     ----------
@@ -38,7 +36,7 @@ class Checkpoint:
     every : int or None
         Save after each `every` epochs. 0 or None: never.
     ranks : SingleRank or Ranks
-        They resume together.
+        All ranks resume from what the first one read.
     """
 
     def __init__(self, path: Path | str, every: int | None, ranks: SingleRank = SINGLE_RANK):
@@ -184,7 +182,7 @@ def run_fingerprint(arguments: Any) -> str:
     def add(value):
         if isinstance(value, np.ndarray):
             result.update(f"{value.dtype.str} {value.shape}".encode())
-            result.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+            result.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
         elif hasattr(value, "identity"):
             add(value.identity)
         elif is_dataclass(value):

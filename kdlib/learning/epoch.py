@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kdlib.learning.objectives import Objective
 
 MAX_BUFFERED_LOGITS = 1 << 20  # logits in the buffer
-MIN_UINT32_EXAMPLES = 1 << 22  # examples from which on an order has 4 bytes for each, not 8
+MIN_UINT32_EXAMPLES = 1 << 22  # with this many examples or more, an order has 4 bytes for each, not 8
 
 
 def draw_orders(
@@ -31,7 +31,8 @@ def draw_orders(
     view_generators : sequence of R numpy.random.Generator
         They draw the view of each example, if there are several views.
     views : int
-        Views of each example. The rows of view v are v n to (v + 1) n - 1, and an epoch shows one view of each example.
+        Views of each example. View v has the rows `v * n` to `(v + 1) * n - 1`. An epoch shows one view of each
+            example.
 
     Returns
     -------
@@ -47,14 +48,17 @@ def draw_orders(
 
 
 def buffer_rows(networks: int, classes: int, batch_size: int, examples: int) -> int:
-    """Return the buffer's rows: whole batches of at most MAX_BUFFERED_LOGITS logits, or one batch, or all."""
+    """Return the number of rows of the buffer.
+
+    It is as many whole batches as fit into MAX_BUFFERED_LOGITS; at least one batch; at most all examples.
+    """
     return min(examples, max(1, MAX_BUFFERED_LOGITS // (networks * classes * batch_size)) * batch_size)
 
 
 class EpochTargets:
-    """Iterate once over this rank's examples.
+    """Targets and logits of one epoch, for this rank's examples; batches are asked for in order.
 
-    The losses of all examples are kept, (R, n), because the exact mean needs their maximum first.
+    The losses of all examples are kept, because the largest loss sets the grid on which all are added.
 
     Parameters
     ----------
@@ -81,15 +85,15 @@ class EpochTargets:
         self._losses = []
         self._piece_start = 0
         self._piece_stop = -1  # no piece yet
-        self._rows_done = 0  # rows of the piece whose batches were asked for
+        self._rows_done = 0  # rows of the piece whose batches were requested
 
     def batch(self, start: int, stop: int) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return where the logits of a batch go, and its targets.
+        """Return the buffer for the logits of a batch, and its targets.
 
         Parameters
         ----------
         start, stop : int
-            The batch, as positions in `order`. Batches must be asked for in ascending order.
+            The batch, as positions in `order`. Batches must be requested in ascending order.
 
         Returns
         -------

@@ -15,7 +15,7 @@ from kdlib.io.errors import UserError
 from kdlib.learning.stack import network_slices
 
 if TYPE_CHECKING:
-    from kdlib.backends.dense import ExactDense, FastDense
+    from kdlib.backends.dense import ExactDense, FastDense, Operand
     from kdlib.learning.network import Network
 
 COMPILED_DTYPES = np.uint8, np.float32, np.float64  # in the byte order of this machine
@@ -34,9 +34,8 @@ def feature_maxima(x: np.ndarray | ScaledRows) -> np.ndarray:
 def find_outlier(x: np.ndarray | ScaledRows) -> tuple[int, float] | None:
     """Find a value so large that exact arithmetic loses the other features of its row.
 
-    The rule: a magnitude is too large if it is above 128 times the median, over the features, of the features' largest
-    magnitudes. The other features of its row are then smaller than the unit of the row's grid. Other rows are not
-    affected.
+    Take each feature's largest magnitude. A value is too large if it exceeds 128 times the lower median of these: at
+    least half of the features are then smaller than the unit of its row's grid. Other rows are not affected.
 
     Parameters
     ----------
@@ -65,9 +64,9 @@ def _row_reader(x):
 class Inputs:
     """Make batches of the training examples: scaled, with dropout, and snapped to the grid of the first layer.
 
-    With one split, all examples are snapped once and kept. The exception is a `ScaledRows` split with more than
-    `NumpyBackend.max_held` elements: each batch is then made when it is needed, which the compiled loops do as quickly
-    for a large one. With several splits each batch is always made when it is needed.
+    With one split, all examples are snapped once and kept, except `ScaledRows` with more than `NumpyBackend.max_held`
+    elements. Otherwise each batch is made when it is needed; for a split so large the compiled loops lose no time by
+    that.
 
     Parameters
     ----------
@@ -103,28 +102,28 @@ class Inputs:
             _check_magnitudes(feature_maxima(x), network.arithmetic.max_magnitude)
             self._readers.append(_row_reader(x))
         self._splits = splits
-        self._all_scaled = all(isinstance(x, ScaledRows) for x in splits)
-        small = not self._all_scaled or math.prod(splits[-1].shape) <= backend.max_held  # integers
+        self._features = math.prod(splits[0].shape[1:])  # lint: integer sum
+        scaled_splits = [x for x in splits if isinstance(x, ScaledRows)]
+        self._scaled = scaled_splits if len(scaled_splits) == len(splits) else []  # empty if a split is an array
+        small = not self._scaled or len(splits[-1]) * self._features <= backend.max_held
         self._snap_once = small and len(splits) == 1
-        if self._all_scaled and not self._snap_once:
-            advise_access(splits[0].x, random=True)
+        if self._scaled and not self._snap_once:
+            advise_access(self._scaled[0].x, random=True)
 
     @functools.cached_property
-    def _whole(self):
+    def _whole(self) -> "Operand":
         """The operand of all rows. It is filled block by block, so that no second copy of all rows exists."""
         (read_rows,) = self._readers
         n = len(self._splits[0])
-        whole = None
+        values = np.empty((n, self._features), self._dtype)
+        units = np.empty((n, 1), self._dtype)
         for rows in scaled.row_chunks(n):
-            arrays = self._operand(read_rows(rows).astype(self._dtype))
-            if whole is None:
-                whole = tuple(None if array is None else np.empty((n, array.shape[1]), array.dtype) for array in arrays)
-            for array, all_rows in zip(arrays, whole, strict=True):
-                if array is not None:
-                    all_rows[rows] = array
-        return whole
+            values[rows], unit = self._operand(read_rows(rows).astype(self._dtype))
+            if unit is not None:
+                units[rows] = unit
+        return values, None if self._grid is None else units
 
-    def __call__(self, indices: np.ndarray, mask: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    def __call__(self, indices: np.ndarray, mask: np.ndarray | None = None) -> "Operand":
         """Make the operand of a batch.
 
         Parameters
@@ -141,32 +140,33 @@ class Inputs:
             See `kdlib.backends.dense`.
         """
         if mask is None and self._snap_once:
-            return tuple(None if array is None else array.take(indices, axis=0) for array in self._whole)
-        if mask is None and self._all_scaled:
+            values, unit = self._whole
+            return values.take(indices, axis=0), None if unit is None else unit.take(indices, axis=0)
+        if mask is None and self._scaled:
             return self._gathered(indices)
         pairs = zip(self._readers, self._networks, strict=True)
         x = np.concatenate([read_rows(indices[own]) for read_rows, own in pairs]).astype(self._dtype)
         return self._operand(x if mask is None else (x * mask).astype(self._dtype))
 
-    def scaled_splits(self) -> Sequence[ScaledRows] | None:
+    def scaled_splits(self) -> list[ScaledRows] | None:
         """Return the splits as `ScaledRows` rows of one array, or None if compiled loops cannot read them."""
-        splits = self._splits
-        if len(splits) == 1 and not isinstance(splits[0], ScaledRows):
-            features = math.prod(splits[0].shape[1:])  # integers
-            splits = [ScaledRows(splits[0], np.arange(len(splits[0])), np.zeros(features), np.ones(features))]
-        same_array = all(isinstance(x, ScaledRows) and x.x is splits[0].x for x in splits)
-        return splits if same_array and splits[0].x.dtype in COMPILED_DTYPES else None
+        splits = self._scaled
+        first = self._splits[0]
+        if len(self._splits) == 1 and not isinstance(first, ScaledRows):
+            splits = [ScaledRows(first, np.arange(len(first)), np.zeros(self._features), np.ones(self._features))]
+        same_array = all(split.x is splits[0].x for split in splits)
+        return splits if splits and same_array and splits[0].x.dtype in COMPILED_DTYPES else None
 
     def _gathered(self, indices):
         """Scale and snap the rows of a batch in one pass."""
-        values = np.empty((*indices.shape, self._splits[0].scale.size), self._dtype)
-        unit = None if self._grid is None else np.empty((*indices.shape, 1), self._dtype)
-        for x, own in zip(self._splits, self._networks, strict=True):
+        values = np.empty((*indices.shape, self._features), self._dtype)
+        unit = np.empty((*indices.shape, 1), self._dtype)  # filled only if there is a grid
+        for x, own in zip(self._scaled, self._networks, strict=True):
             rows = x.rows.take(indices[own])
             flat = x.x.reshape(len(x.x), -1)
             gather = (self._backend if flat.dtype in COMPILED_DTYPES else NUMPY).gather
-            gather(flat, rows, x.offset, x.scale, self._grid, values[own], unit if unit is None else unit[own])
-        return values, unit
+            gather(flat, rows, x.offset, x.scale, self._grid, values[own], unit[own])
+        return values, None if self._grid is None else unit
 
 
 def _check_magnitudes(magnitudes, max_magnitude):

@@ -1,5 +1,6 @@
 """Targets that are computed for the requested rows only, where an array of all of them would not fit into memory.
 
+One meets such an object where labels or a teacher's logits have more than MAX_ARRAY_ELEMENTS elements in a training.
 A `LazyTargets` object takes the place of an array (G, n, classes). `select_rows` behaves like
 `kdlib.learning.stack.select_rows` on the full array. `LazyRows` slices the rows of one entry. `identity` is hashed into
 the fingerprint of a checkpoint.
@@ -45,12 +46,12 @@ class LazyTargets:
         """Compute all targets, (G, n, classes)."""
         return np.stack([self._make(g, np.arange(self.shape[1])) for g in range(len(self))])
 
-    def select_rows(self, entries: Sequence[int], order: np.ndarray) -> np.ndarray:
+    def select_rows(self, entries: Sequence[int] | np.ndarray, order: np.ndarray) -> np.ndarray:
         """Compute rows of the targets for each network.
 
         Parameters
         ----------
-        entries : sequence of R ints
+        entries : sequence or array of R ints
             The entry of each network.
         order : array (R, m)
             Row indices for each network.
@@ -73,7 +74,8 @@ class LazyTargets:
         identity : object
             What the function depends on.
         entries : int, optional
-            Number of entries of the result, a multiple of G: each entry of these targets then gives several.
+            Number of entries of the result; default: G. With k G entries, each entry is used for k neighbouring
+            results.
         """
         entries = len(self) if entries is None else entries
 
@@ -84,7 +86,7 @@ class LazyTargets:
 
 
 class LazyRows:
-    """Give the rows of the first entry by slices, as validation reads them; shape (n, classes).
+    """A (n, classes) view of targets with G = 1; supports slices only, as validation reads them.
 
     Parameters
     ----------
@@ -107,8 +109,9 @@ class LazyRows:
 
 def array_if_small(targets: np.ndarray | LazyTargets) -> np.ndarray | LazyTargets:
     """Return the targets as an array if they have at most MAX_ARRAY_ELEMENTS elements, else as they are."""
-    small = not isinstance(targets, np.ndarray) and math.prod(targets.shape) <= MAX_ARRAY_ELEMENTS  # integers
-    return targets.to_array() if small else targets
+    if isinstance(targets, np.ndarray) or math.prod(targets.shape) > MAX_ARRAY_ELEMENTS:  # lint: integer sum
+        return targets
+    return targets.to_array()
 
 
 def map_rows(

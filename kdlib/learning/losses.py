@@ -1,15 +1,15 @@
 """Losses on logits, each with its gradient with respect to the student's logits.
 
 Every loss is in nats and per example: (R, n, classes) -> (R, n), and nothing is averaged here. R is the number of
-networks in a stack (`kdlib.learning.stack`). `arithmetic` is `EXACT` or `FAST` of `kdlib.backends.arithmetic`. Arrays
-that end in `classes` broadcast over the networks.
+networks in a stack (`kdlib.learning.stack`). `arithmetic` is `EXACT` or `FAST` of `kdlib.backends.arithmetic`.
+Arguments may have 1 in place of R; then all networks share them.
 
 Where the formulas depart from the papers:
 - `kd_divergence`: KL where Hinton et al. (2015) have a cross-entropy, which differs by the entropy of the soft targets
   and has the same gradient. Hinton et al. advise the factor T^2, the equations of Zhao et al. (2022) lack it and their
-  released code has it: `objectives` multiplies `kd_divergence` and `dkd_divergence` by it.
-- `logit_mse`: the sum over the classes is divided by 2 classes, so that it is the limit of T^2 KL and alpha weighs it
-  as it weighs KL. Ba and Caruana (2014), equation 1, divide it by 2.
+  released code has it: `kdlib.learning.objectives.Distillation` multiplies `kd_divergence` and `dkd_divergence` by it.
+- `logit_mse`: the sum over the K classes is divided by 2 K, so that it is the limit of T^2 KL and alpha weighs it as it
+  weighs KL. Ba and Caruana (2014), equation 1, divide it by 2.
 """
 
 from dataclasses import dataclass
@@ -118,7 +118,7 @@ def kd_gradient(
 
 
 def logit_mse(logits_student: np.ndarray, logits_teacher: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
-    """Compute sum_i (z_i - v_i)^2 / (2 classes) of each example, shape (R, n).
+    """Compute sum_i (z_i - v_i)^2 / (2 K) of each example, with K classes; shape (R, n).
 
     It is the limit of T^2 KL for high T if both logits have mean zero.
 
@@ -131,14 +131,15 @@ def logit_mse(logits_student: np.ndarray, logits_teacher: np.ndarray, arithmetic
 
 
 def logit_mse_gradient(logits_student: np.ndarray, logits_teacher: np.ndarray) -> np.ndarray:
-    """Compute the gradient (z - v) / classes of `logit_mse`, shape (R, n, classes)."""
+    """Compute the gradient (z - v) / K of `logit_mse`, with K classes; shape (R, n, classes)."""
     return (logits_student - logits_teacher) / logits_student.shape[-1]
 
 
 def _decouple(logits, one_hot, temperature, arithmetic):
-    """Return log b (..., 2), label against rest, and log q (..., classes), within the rest (-inf at the label).
+    """Split the softmax at T into two distributions; each row of `one_hot` needs one label.
 
-    Each row of one_hot needs one label.
+    Return log b, (..., 2): log-probabilities of the label and of all other classes together; and log q, (..., classes):
+    those of each other class, given that it is not the label (-inf at the label).
     """
     is_label = one_hot > 0
     other_logits = np.where(is_label, -np.inf, logits)
@@ -164,9 +165,10 @@ def dkd_divergence(
 
     Parameters
     ----------
-    logits_student, logits_teacher : ndarray, shape (R, n, classes)
+    logits_student : ndarray, shape (R, n, classes)
     one_hot : ndarray, shape (R, n, classes)
         One label for each example.
+    logits_teacher : ndarray, shape (R, n, classes)
     temperature : float or ndarray, shape (R, 1, 1)
     beta : float
         Weight of the classes other than the label's.
@@ -199,8 +201,8 @@ def dkd_gradient(
 ) -> np.ndarray:
     """Compute the gradient of `dkd_divergence`, shape (R, n, classes); the parameters are the same.
 
-    At the label it is (b - b') / T, elsewhere (q (b' - b) + beta (q - q')) / T. b is the label's probability and q the
-    probabilities within the rest; ' marks the teacher's.
+    Let b be the label's probability, q the probability of each other class given that it is not the label, and b' and
+    q' those of the teacher. At the label the gradient is (b - b') / T, elsewhere (q (b' - b) + beta (q - q')) / T.
     """
     log_b, log_q = _decouple(logits_student, one_hot, temperature, arithmetic)
     log_b_teacher, log_q_teacher = _decouple(logits_teacher, one_hot, temperature, arithmetic)
@@ -214,11 +216,12 @@ def dkd_gradient(
 class SoftLoss:
     """The base of losses between student and teacher.
 
-    A subclass in `LOSSES` is a loss that `kdlib.learning.objectives.Distillation` can use. If the subclass is a
-    dataclass, `Distillation` fills its fields from its own fields of the same names.
+    A subclass in `LOSSES` is a loss that `kdlib.learning.objectives.Distillation` can use.
 
     Attributes
     ----------
+    options : tuple of str
+        Names of the `Distillation` fields that the constructor takes.
     times_t2 : bool
         Whether the loss is multiplied by T^2 if the objective asks for that.
     needs_labels : bool
@@ -227,6 +230,7 @@ class SoftLoss:
         Whether `targets` are the teacher's softmax at T, and the gradient is (softmax(z / T) - targets) / T.
     """
 
+    options: tuple[str, ...] = ()
     times_t2 = True
     needs_labels = False
     softens = False
@@ -308,6 +312,7 @@ class DKD(SoftLoss):
     """
 
     beta: float
+    options = ("beta",)
     needs_labels = True
 
     def value(
@@ -357,4 +362,4 @@ class LogitMSE(SoftLoss):
         return logit_mse_gradient(logits, targets)
 
 
-LOSSES = {"kd": KD, "dkd": DKD, "mse": LogitMSE}
+LOSSES: dict[str, type[SoftLoss]] = {"kd": KD, "dkd": DKD, "mse": LogitMSE}

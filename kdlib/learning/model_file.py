@@ -11,16 +11,15 @@ import numpy as np
 from kdlib.backends.arithmetic import EXACT
 from kdlib.data.dataset import Dataset
 from kdlib.data.scaled import row_chunks
-from kdlib.io.artifacts import array_digest, read_json, read_npz, write_npz
+from kdlib.io.artifacts import array_digest, read_json_object, read_npz, write_npz
 from kdlib.io.chunks import advise_access, all_finite, zeros_or_tempfile
 from kdlib.io.errors import UserError
 from kdlib.learning import losses
 from kdlib.learning.network import Network
 from kdlib.learning.stack import network_slices
-from kdlib.learning.sweeps import Sweep
+from kdlib.learning.sweeps import MAX_MAGNITUDE, Sweep
 from kdlib.learning.training import CURVES
 
-MAX_LOSS = 1e100  # in a curve: its square is finite
 ORIGIN_TYPES = {
     "model": str, "one_for_all": bool, "bytes": int, "options": dict, "folds": int, "seed": int, "digest": bool
 }  # fmt: skip
@@ -38,11 +37,11 @@ class Model:
     Parameters
     ----------
     network : Network or None
-        A stack in exact arithmetic, splits by replicas.
+        A stack, splits by replicas; `load_model` gives it exact arithmetic.
     curve : dict of str to ndarray, shape (S * R, epochs)
         The learning curves; empty without a network.
     logits : ndarray, shape (S, n, classes), optional
-        Of a teacher: its logits for all examples of the dataset.
+        A teacher's logits for all examples of the dataset.
     sweep : Sweep, optional
         The sweep that chose the settings.
     params : dict
@@ -50,7 +49,7 @@ class Model:
     teacher : str
         The `digest` of the teacher, or "".
     origin : dict
-        Of a teacher that is no network: {"model": name, ...}, as `kdlib.teachers` describes it.
+        Describes a teacher that is no network: {"model": name, ...}, see `kdlib.teachers`.
     weights_to_deploy : ndarray, shape (parameters,), optional
         Parameters of the network `Sweep.deployed_network`. Its setting may differ from the one that its split chose.
     """
@@ -65,7 +64,15 @@ class Model:
     weights_to_deploy: np.ndarray | None = None
 
     def digest(self) -> str:
-        """Compute the SHA-256, in hex, of the logits: two teachers with the same logits are the same teacher."""
+        """Compute the SHA-256, in hex, of the logits: two teachers with the same logits are the same teacher.
+
+        Raises
+        ------
+        ValueError
+            If the model has no logits.
+        """
+        if self.logits is None:
+            raise ValueError("logits: None; a digest needs those of a teacher")
         return array_digest({"logits": self.logits})
 
 
@@ -136,7 +143,7 @@ def save_model(path: Path | str, model: Model, dataset: Dataset) -> None:
 
 
 def _is_origin(found):
-    """Tell whether a JSON object is a valid `Model.origin`."""
+    """Return whether a JSON object is a valid `Model.origin`."""
     keys = found.keys()
     known = keys == CLASSIFIER_KEYS or EXTERNAL_KEYS <= keys <= EXTERNAL_KEYS | EXTERNAL_OPTIONAL_KEYS
     typed = known and all(type(value) is ORIGIN_TYPES[key] for key, value in found.items())
@@ -171,29 +178,60 @@ def load_model(path: Path | str, dataset: Dataset, needs_logits: bool = False) -
         raise UserError(
             f"{path}: belongs to the dataset {trained_on[:12]}, this one is {dataset.digest[:12]}; train it again"
         )
+    logits = _logits(path, arrays, dataset)
+    if needs_logits and logits is None:
+        raise UserError(f"{path}: lacks logits; a teacher needs its logits on every example")
+    curve = _curve(path, arrays)
+    params, origin = _params_and_origin(path, arrays)
+    if "weights_0" not in arrays:
+        return Model(None, curve, logits, origin=origin)
+    network, sweep = _network_and_sweep(path, arrays, dataset)
+    if curve.keys() != set(CURVES):
+        raise UserError(f"{path}: lacks {', '.join(sorted(set(CURVES) - curve.keys()))}; train it again")
+    if network.replicas % dataset.splits or len(sweep.loss) != dataset.splits:
+        raise UserError(f"{path}: {network.replicas} networks are not of {dataset.splits} splits; train it again")
+    deployed = _weights_to_deploy(path, arrays, network)
+    teacher = str(arrays.get("teacher_digest", ""))
+    if not re.fullmatch("[0-9a-f]*", teacher):
+        raise UserError(f"{path}: teacher_digest is not in hex; train it again")
+    return Model(network, curve, logits, sweep, params, teacher, weights_to_deploy=deployed)
+
+
+def _logits(path, arrays, dataset):
+    """Return the logits of a teacher, checked; None if the file has none."""
     logits = arrays.get("logits")
     shape = (dataset.splits, len(dataset.y), len(dataset.class_names))
     if logits is not None and (logits.shape != shape or logits.dtype.kind != "f" or not all_finite(logits)):
         raise UserError(f"{path}: logits are {logits.dtype} {logits.shape}, not finite floats {shape}")
-    if needs_logits and logits is None:
-        raise UserError(f"{path}: lacks logits; a teacher needs its logits on every example")
+    return logits
+
+
+def _curve(path, arrays):
+    """Return the learning curves that the file has, checked."""
     curve = {name: arrays[name] for name in CURVES if name in arrays}
     for name, array in curve.items():
         numbers = array.ndim == 2 and array.size and array.dtype == np.float64
-        max_value = 1 if name.endswith("accuracy") else MAX_LOSS
+        max_value = 1 if name.endswith("accuracy") else MAX_MAGNITUDE
         if not numbers or not np.isfinite(array[:, 0]).all() or (np.abs(array) > max_value).any():
-            raise UserError(
-                f"{path}: {name} is {array.dtype} {array.shape}, not numbers up to {MAX_LOSS:g} of replicas by epochs"
-            )
+            needed = f"numbers up to {MAX_MAGNITUDE:g} of replicas by epochs"
+            raise UserError(f"{path}: {name} is {array.dtype} {array.shape}, not {needed}")
+    return curve
+
+
+def _params_and_origin(path, arrays):
+    """Return `Model.params` and `Model.origin`, checked; both are empty if the file has none."""
     try:
-        recipe = dict(read_json(str(arrays.get("recipe", "{}"))))
-        origin = dict(read_json(str(arrays.get("origin", "{}"))))
-    except (TypeError, ValueError):
+        recipe = read_json_object(str(arrays.get("recipe", "{}")))
+        origin = read_json_object(str(arrays.get("origin", "{}")))
+    except ValueError:
         raise UserError(f"{path}: recipe or origin is not an object in JSON; train it again") from None
     if origin and not _is_origin(origin):
         raise UserError(f"{path}: origin is not of a teacher that was asked; run train_teacher again")
-    if "weights_0" not in arrays:
-        return Model(None, curve, logits, origin=origin)
+    return recipe, origin
+
+
+def _network_and_sweep(path, arrays, dataset):
+    """Return the stack and the sweep; the stack fits the features and classes of the dataset."""
     try:
         network = Network.from_arrays(arrays, EXACT)
         sweep = Sweep.from_arrays(arrays)
@@ -204,15 +242,13 @@ def load_model(path: Path | str, dataset: Dataset, needs_logits: bool = False) -
     sizes = "-".join(map(str, network.sizes))
     if (network.sizes[0], network.sizes[-1]) != (features, classes) or not np.isfinite(network.parameters).all():
         raise UserError(f"{path}: {sizes} are not finite weights from {features} features to {classes} classes")
-    if curve.keys() != set(CURVES):
-        raise UserError(f"{path}: lacks {', '.join(sorted(set(CURVES) - curve.keys()))}; train it again")
-    if network.replicas % dataset.splits or len(sweep.loss) != dataset.splits:
-        raise UserError(f"{path}: {network.replicas} networks are not of {dataset.splits} splits; train it again")
+    return network, sweep
+
+
+def _weights_to_deploy(path, arrays, network):
+    """Return `Model.weights_to_deploy`, checked; None if the file has none."""
     deployed = arrays.get("deployed")
     shape = network.parameters.shape[1:]
     if deployed is not None and (deployed.dtype != np.float32 or deployed.shape != shape or not all_finite(deployed)):
         raise UserError(f"{path}: deployed is {deployed.dtype} {deployed.shape}, not finite float32 {shape}: run again")
-    teacher = str(arrays.get("teacher_digest", ""))
-    if not re.fullmatch("[0-9a-f]*", teacher):
-        raise UserError(f"{path}: teacher_digest is not in hex; train it again")
-    return Model(network, curve, logits, sweep, recipe, teacher, weights_to_deploy=deployed)
+    return deployed

@@ -16,12 +16,12 @@ INFERENCE_ROWS = 1024  # rows whose logits are computed at once
 
 def parameter_count(sizes: Sequence[int]) -> int:
     """Count the weights and biases of one replica whose layers have these widths, input and output included."""
-    return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes))  # integers
+    return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes))  # lint: integer sum
 
 
 def multiply_adds(sizes: Sequence[int]) -> int:
     """Count the multiply-adds of the matrix products for one example."""
-    return sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))  # integers
+    return sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))  # lint: integer sum
 
 
 class Network:
@@ -125,7 +125,7 @@ class Network:
         ValueError
             If the layers do not follow one another, or are not float arrays of the right shape.
         """
-        count = sum(name.startswith("weights_") for name in arrays)  # integers
+        count = sum(name.startswith("weights_") for name in arrays)  # lint: integer sum
         layers = [(arrays[f"weights_{index}"], arrays[f"biases_{index}"]) for index in range(count)]
         shapes = [weights.shape for weights, _ in layers]
         # Checked first: a network of the product of these shapes may be far larger than the arrays.
@@ -153,7 +153,7 @@ class Network:
         Returns
         -------
         array (R, n, classes)
-            In exact arithmetic float64, and the logits of a row do not depend on the other rows.
+            In exact arithmetic they are float64, and the logits of a row do not depend on the other rows.
         """
         if isinstance(x, ScaledRows):
             return np.concatenate([self.logits(x.take(rows)) for rows in row_chunks(len(x))], axis=1)

@@ -1,13 +1,12 @@
-"""What a network is trained for: a loss together with the targets of every training example.
+"""Objectives: a loss together with the targets of every training example.
 
-An `Objective` is frozen. A hyperparameter that changes by the epoch follows a
-`kdlib.learning.schedules.LinearSchedule`: the training calls `Objective.at` in each epoch and uses the objective that
-it returns, whichever back end computes it.
+An objective never changes. If temperature or alpha changes by the epoch (`kdlib.learning.schedules.LinearSchedule`),
+`Objective.at` returns a new objective for each; the training calls it in each epoch, on every back end.
 """
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 
 import numpy as np
 
@@ -18,9 +17,11 @@ from kdlib.learning import lazy_targets, losses, schedules, standardization
 from kdlib.learning.arguments import BOOLEAN, FRACTION, NON_NEGATIVE, POSITIVE, Options, Several, check_arguments
 from kdlib.learning.labels import one_hot
 from kdlib.learning.lazy_targets import LazyTargets
-from kdlib.learning.losses import LOSSES
+from kdlib.learning.losses import LOSSES, SoftLoss
 from kdlib.learning.schedules import LinearSchedule, Scheduled
 from kdlib.learning.stack import expand_to_networks
+
+Targets = tuple[np.ndarray | LazyTargets, ...]
 
 ONE = np.ones((1, 1, 1))
 SETTING_CONSTRAINTS = {"temperature": (POSITIVE, Scheduled(POSITIVE)), "alpha": (FRACTION, Scheduled(FRACTION))}
@@ -52,11 +53,18 @@ def as_rows(labels: np.ndarray | LazyTargets, classes: int | None = None) -> np.
     classes : int, optional
         Default: one more than the largest number.
     """
-    if not hasattr(labels, "shape"):
-        labels = np.asarray(labels)
-    if len(labels.shape) != 1:
+    if hasattr(labels, "shape") and len(labels.shape) != 1:
         return labels
-    return one_hot(labels, int(labels.max(initial=0)) + 1 if classes is None else classes)
+    numbers = np.asarray(labels)
+    if numbers.ndim != 1:
+        return numbers
+    return one_hot(numbers, int(numbers.max(initial=0)) + 1 if classes is None else classes)
+
+
+def _set(objective, **attributes):
+    """Set attributes of an objective while it is made, although it is frozen."""
+    for name, value in attributes.items():
+        object.__setattr__(objective, name, value)
 
 
 def _as_tuple(given):
@@ -75,6 +83,9 @@ class Objective:
     targets : tuple of ndarray or LazyTargets, each of shape (G, n, ...)
         Targets of the n training examples, in the order of `kdlib.learning.stack`.
     """
+
+    arithmetic: Arithmetic
+    targets: Targets
 
     def at(self, epoch: int, epochs: int) -> "Objective":
         """Return the objective of one epoch.
@@ -95,7 +106,7 @@ class Objective:
     def on(self, backend: NumpyBackend) -> "Objective":
         """Return the same objective, computed by another back end."""
         result = copy.copy(self)
-        vars(result).update(arithmetic=self.arithmetic.on(backend))
+        _set(result, arithmetic=self.arithmetic.on(backend))
         return result
 
     def value(self, logits: np.ndarray, *targets: np.ndarray) -> np.ndarray:
@@ -106,7 +117,7 @@ class Objective:
         logits : ndarray, shape (R, n, classes)
             The networks' logits.
         *targets : ndarray, shape (R, n, ...) or (1, n, ...)
-            The same rows of each of `targets`.
+            For each array in `targets`, the rows of this batch.
 
         Returns
         -------
@@ -120,9 +131,9 @@ class Objective:
         raise NotImplementedError
 
     def as_softmax_terms(self, networks: int) -> list[tuple[int, np.ndarray, np.ndarray]] | None:
-        """Describe the gradient as a sum of terms weight (softmax(z / T) - targets) / T.
+        """Describe the gradient as a sum of terms, each `weight * (softmax(z / T) - t) / T`.
 
-        A back end can compute such a sum without a call of `gradient`.
+        z are the logits and t the targets of the term. A back end can compute such a sum without a call of `gradient`.
 
         Parameters
         ----------
@@ -140,7 +151,7 @@ class Objective:
     @property
     def identity(self) -> list:
         """Everything about this objective that a checkpoint has to compare."""
-        names = [field.name for field in fields(self)] if is_dataclass(self) else vars(self)
+        names = [each.name for each in fields(self) if each.init] if is_dataclass(self) else vars(self)
         return [type(self).__name__, {name: getattr(self, name) for name in names}]
 
 
@@ -167,14 +178,17 @@ class CrossEntropy(Objective):
 
     labels: np.ndarray | LazyTargets
     arithmetic: Arithmetic = EXACT
+    targets: Targets = field(init=False, repr=False)
 
     def __post_init__(self):
-        object.__setattr__(self, "targets", (_stacked("labels", as_rows(self.labels), self.arithmetic),))
+        _set(self, targets=(_stacked("labels", as_rows(self.labels), self.arithmetic),))
 
-    def value(self, logits: np.ndarray, one_hot: np.ndarray) -> np.ndarray:
+    def value(self, logits: np.ndarray, *targets: np.ndarray) -> np.ndarray:
+        (one_hot,) = targets
         return losses.cross_entropy(logits, one_hot, self.arithmetic)
 
-    def gradient(self, logits: np.ndarray, one_hot: np.ndarray) -> np.ndarray:
+    def gradient(self, logits: np.ndarray, *targets: np.ndarray) -> np.ndarray:
+        (one_hot,) = targets
         return losses.cross_entropy_gradient(logits, one_hot, self.arithmetic)
 
     def as_softmax_terms(self, networks: int) -> list[tuple[int, np.ndarray, np.ndarray]]:
@@ -183,7 +197,7 @@ class CrossEntropy(Objective):
 
 @dataclass(frozen=True, eq=False)
 class Distillation(Objective):
-    """The loss alpha scale soft(student, teacher) + (1 - alpha) CE(student, labels).
+    """The loss `alpha * scale * soft(student, teacher) + (1 - alpha) * CE(student, labels)`.
 
     For an example without a label, alpha is 1. With the scale T^2 the soft part's gradient does not shrink as T grows,
     so that alpha means the same at every T.
@@ -200,8 +214,8 @@ class Distillation(Objective):
     loss : str
         The soft part, a key of `kdlib.learning.losses.LOSSES`.
     temperature, alpha : float, LinearSchedule, or sequence of G of these
-        One for all networks, or G in the order of `kdlib.learning.stack`. An objective with a schedule has no targets
-        and no value itself: call `at` for the objective of an epoch.
+        One for all networks, or G in the order of `kdlib.learning.stack`. With a schedule, call `at` first: only
+        the objective of one epoch has targets.
     scale_by_t2 : bool
         Whether the scale is T^2 if the loss allows it (`SoftLoss.times_t2`); otherwise the scale is 1.
     beta : float
@@ -232,9 +246,29 @@ class Distillation(Objective):
     scale_by_t2: bool = True
     beta: float = 8.0
     standardize_logits: bool = False
+    targets: Targets = field(init=False, repr=False)  # without a schedule
+    _unsoftened_targets: Targets = field(init=False, repr=False)  # with a schedule: for the targets of an epoch
+    _soft_loss: SoftLoss = field(init=False, repr=False)
+    _temperature: np.ndarray = field(init=False, repr=False)  # (G, 1, 1), as are the next two; without a schedule
+    _alpha: np.ndarray = field(init=False, repr=False)
+    _scale: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self):
         check_arguments(CONSTRAINTS, vars(self))
+        kind = LOSSES[self.loss]
+        _set(self, _soft_loss=kind(**{name: getattr(self, name) for name in kind.options}))
+        _set(self, temperature=_as_tuple(self.temperature), alpha=_as_tuple(self.alpha))
+        targets = self._stack_targets()
+        if self._has_schedule():
+            _set(self, _unsoftened_targets=targets)
+        else:
+            self._prepare(targets)
+
+    def _stack_targets(self):
+        """Return one-hot labels and the teacher's logits, (G, n, classes) each.
+
+        If there are rows without a label, the third target is whether a row is one, (G, n, 1).
+        """
         arithmetic = self.arithmetic
         logits = _stacked("logits_teacher", self.logits_teacher, arithmetic)
         one_hot = _stacked("labels", as_rows(self.labels, logits.shape[-1]), arithmetic)
@@ -251,41 +285,36 @@ class Distillation(Objective):
             logits = lazy_targets.map_rows(
                 logits, lambda values: standardization.standardize(values, arithmetic)[0], "standardized"
             )
-        kind = LOSSES[self.loss]
-        options = fields(kind) if is_dataclass(kind) else ()
-        soft_loss = kind(**{field.name: getattr(self, field.name) for field in options})
         is_unlabeled = lazy_targets.map_rows(
             one_hot, lambda values: values.max(axis=-1, keepdims=True) == 0, "unlabeled"
         )
-        unlabeled = (is_unlabeled,) if lazy_targets.any_true(is_unlabeled) else ()
-        if unlabeled and soft_loss.needs_labels:
+        if not lazy_targets.any_true(is_unlabeled):
+            return one_hot, logits
+        if self._soft_loss.needs_labels:
             raise UserError(f"loss: got {self.loss!r}, and {self.loss} needs a label for each example; label all rows")
-        settings = {name: _as_tuple(getattr(self, name)) for name in SETTING_CONSTRAINTS}
-        # The class is frozen: vars(self) is the way to set attributes.
-        vars(self).update(_soft_loss=soft_loss, _raw_targets=(one_hot, logits, *unlabeled), **settings)
-        if not self._has_schedule():
-            self._prepare_targets()
+        return one_hot, logits, is_unlabeled
 
     def _has_schedule(self):
-        return any(isinstance(value, LinearSchedule) for value in (*self.temperature, *self.alpha))
+        settings = (*_as_tuple(self.temperature), *_as_tuple(self.alpha))
+        return any(isinstance(value, LinearSchedule) for value in settings)
 
-    def _prepare_targets(self):
-        """Prepare the targets for temperatures and alphas that are numbers."""
-        one_hot, teacher, *unlabeled = vars(self).pop("_raw_targets")
+    def _prepare(self, targets):
+        """Set what `value` and `gradient` need; temperatures and alphas are numbers."""
+        one_hot, teacher, *unlabeled = targets
         temperature = np.array(self.temperature, np.float64)[:, None, None]
         alpha = np.array(self.alpha, np.float64)[:, None, None]
         scale = temperature * temperature if self.scale_by_t2 and self._soft_loss.times_t2 else ONE
-        vars(self).update(_temperature=temperature, _alpha=alpha, _scale=scale)
+        _set(self, _temperature=temperature, _alpha=alpha, _scale=scale)
         if self._soft_loss.softens:
             teacher = self._soften(teacher)
-        vars(self).update(targets=(one_hot, teacher, *unlabeled))
+        _set(self, targets=(one_hot, teacher, *unlabeled))
 
     def at(self, epoch: int, epochs: int) -> "Distillation":
         if not self._has_schedule():
             return self
         result = copy.copy(self)
-        vars(result).update({name: schedules.at(getattr(self, name), epoch, epochs) for name in SETTING_CONSTRAINTS})
-        result._prepare_targets()
+        _set(result, **{name: schedules.at(getattr(self, name), epoch, epochs) for name in SETTING_CONSTRAINTS})
+        result._prepare(self._unsoftened_targets)
         return result
 
     def _soften(self, logits):
@@ -301,7 +330,7 @@ class Distillation(Objective):
 
         return logits.mapped(softmax, ["softened", self._temperature], entries)
 
-    def _factors(self, networks, unlabeled):
+    def _factors(self, networks, unlabeled=None):
         """Return temperature, weight of the soft part and weight of the hard part.
 
         Each is (R, 1, 1), or (R, n, 1) where it depends on the example; 1 may stand in place of R.
@@ -314,10 +343,9 @@ class Distillation(Objective):
         factors = (expand_to_networks(self._temperature, networks), soft_weight, hard_weight)
         return [factor.astype(self.arithmetic.logits_dtype) for factor in factors]
 
-    def value(
-        self, logits: np.ndarray, one_hot: np.ndarray, teacher: np.ndarray, unlabeled: np.ndarray | None = None
-    ) -> np.ndarray:
-        temperature, soft_weight, hard_weight = self._factors(len(logits), unlabeled)
+    def value(self, logits: np.ndarray, *targets: np.ndarray) -> np.ndarray:
+        one_hot, teacher, *unlabeled = targets
+        temperature, soft_weight, hard_weight = self._factors(len(logits), *unlabeled)
         soft_logits = standardization.standardize(logits, self.arithmetic)[0] if self.standardize_logits else logits
         soft = self._soft_loss.value(soft_logits, one_hot, teacher, temperature, self.arithmetic)
         hard = losses.cross_entropy(logits, one_hot, self.arithmetic)
@@ -328,17 +356,16 @@ class Distillation(Objective):
             return None
         if not self._alpha.any():
             return [(0, ONE, ONE)]
-        temperature, soft_weight, hard_weight = self._factors(networks, None)
+        temperature, soft_weight, hard_weight = self._factors(networks)
         soft = (1, temperature, soft_weight)
         hard = (0, ONE, hard_weight)
         return [soft, hard] if hard_weight.any() else [soft]
 
-    def gradient(
-        self, logits: np.ndarray, one_hot: np.ndarray, teacher: np.ndarray, unlabeled: np.ndarray | None = None
-    ) -> np.ndarray:
-        if unlabeled is None and not self._alpha.any():
+    def gradient(self, logits: np.ndarray, *targets: np.ndarray) -> np.ndarray:
+        one_hot, teacher, *unlabeled = targets
+        if not unlabeled and not self._alpha.any():
             return losses.cross_entropy_gradient(logits, one_hot, self.arithmetic)
-        temperature, soft_weight, hard_weight = self._factors(len(logits), unlabeled)
+        temperature, soft_weight, hard_weight = self._factors(len(logits), *unlabeled)
         if self.standardize_logits:
             standardized, deviation = standardization.standardize(logits, self.arithmetic)
             result = self._soft_loss.gradient(standardized, one_hot, teacher, temperature, self.arithmetic)

@@ -1,32 +1,30 @@
-"""Optimizers: update rules on flat arrays of parameters (R, parameters), in order of increasing complexity.
+"""Optimizers: update rules on flat arrays of parameters (R, parameters).
 
 They change the parameters in place and depend on no network or loss. Powers such as beta_1^t are running products,
 because `pow` is not rounded alike on all machines.
 """
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from kdlib.backends import update_rules
 from kdlib.backends.dense import Layers
 from kdlib.backends.numpy_backend import NUMPY
 
 # Subnormal numbers are slow, and some libraries switch them off for the whole process. With this anchor a moment is
 # rounded to multiples of 2^-100 in float32, so that magnitudes below half of that become zero.
 FLUSH_ANCHOR = math.ldexp(1.5, -77)
-# If a moment that is not zero keeps at least this share until the next flush, it stays above the subnormal numbers,
-# which are below 2^-126.
+# Between two flushes a moment may shrink by at most this factor, else it becomes subnormal: after a flush it is zero or
+# at least 2^-100, and numbers below 2^-126 are subnormal.
 MIN_DECAY = math.ldexp(1.0, -26)
 MAX_FLUSH_PERIOD = 1024  # steps between two flushes, at most
 
 
 class Optimizer:
     """Update parameters block by block, and keep the moments from fading into subnormal numbers.
-
-    A subclass sets `rule`, from `kdlib.backends.update_rules`, and defines `_constants`.
 
     Parameters
     ----------
@@ -39,6 +37,8 @@ class Optimizer:
 
     Attributes
     ----------
+    rule : callable
+        The update rule: a function of single numbers and of arrays, see the head of this module.
     moment_names : tuple of str
         Names of the moments, in the order of the rule's arguments.
     options : tuple of str
@@ -47,6 +47,7 @@ class Optimizer:
         All that a step changes besides the parameters. A checkpoint may overwrite the arrays in place.
     """
 
+    rule: Callable
     moment_names: tuple[str, ...]
     options: tuple[str, ...] = ("weight_decay",)
 
@@ -92,7 +93,7 @@ class Optimizer:
     def next_constants(
         self, learning_rate: float | np.ndarray, dtype: np.dtype
     ) -> tuple[dict[str, float | np.ndarray], np.floating | None]:
-        """Count the next step as taken, and return its numbers.
+        """Advance the step counter; return the rule's constants for this step.
 
         Returns
         -------
@@ -106,6 +107,10 @@ class Optimizer:
         anchor = dtype.type(FLUSH_ANCHOR) if self._steps.item() % self._period == 0 else None
         return self._constants(learning_rate, dtype), anchor
 
+    def _constants(self, learning_rate: float | np.ndarray, dtype: np.dtype) -> dict[str, float | np.ndarray]:
+        """Return the constants of the rule in this step, in the order of its arguments."""
+        raise NotImplementedError
+
 
 def as_factor(value: float | np.ndarray, dtype: np.dtype) -> float | np.ndarray:
     """Convert an array to the dtype of the parameters, and leave a number as it is.
@@ -113,6 +118,39 @@ def as_factor(value: float | np.ndarray, dtype: np.dtype) -> float | np.ndarray:
     NumPy itself converts a number to the dtype of the array that it is multiplied with.
     """
     return value.astype(dtype) if isinstance(value, np.ndarray) else value
+
+
+@functools.cache
+def sgd_rule(nesterov: bool, decays: bool) -> Callable:
+    """Return the rule of `SGD`.
+
+    Parameters
+    ----------
+    nesterov : bool
+        Whether the momentum is Nesterov's.
+    decays : bool
+        Whether there is a weight decay. Without it the rule ignores `decay`.
+
+    Returns
+    -------
+    callable
+        rule(p, g, velocity, rate, momentum, decay) -> (p, velocity). If g is an array, it is overwritten.
+    """
+
+    def rule(p, g, velocity, rate, momentum, decay):
+        if decays:
+            g += p * decay
+        velocity *= momentum
+        velocity += g
+        if nesterov:
+            g += velocity * momentum
+            g *= rate
+            p -= g
+        else:
+            p -= velocity * rate
+        return p, velocity
+
+    return rule
 
 
 class SGD(Optimizer):
@@ -148,7 +186,7 @@ class SGD(Optimizer):
         super().__init__(parameters, momentum)
         self.momentum = momentum
         self.weight_decay = weight_decay
-        self.rule = update_rules.sgd(nesterov, bool(weight_decay))
+        self.rule = sgd_rule(nesterov, bool(weight_decay))
 
     def _constants(self, learning_rate, dtype):
         return {
@@ -156,6 +194,51 @@ class SGD(Optimizer):
             "momentum": self.momentum,
             "decay": self.weight_decay,
         }
+
+
+@functools.cache
+def adam_rule(decoupled: bool, decays: bool) -> Callable:
+    """Return the rule of `Adam` or `AdamW`.
+
+    It is p <- p - rate first_moment / (sqrt(second_moment) + scaled_epsilon).
+    Its constants contain the corrections for the moments' bias.
+
+    Parameters
+    ----------
+    decoupled : bool
+        Whether the weight decay acts on the parameters (AdamW), not on the gradient.
+    decays : bool
+        Whether there is a weight decay. Without it the rule ignores `decay`.
+
+    Returns
+    -------
+    callable
+        rule(p, g, first_moment, second_moment, rate, scaled_epsilon, beta1, one_minus_beta1, beta2,
+        one_minus_beta2, decay) -> (p, first_moment, second_moment). With `decoupled`, `decay` is
+        learning_rate * weight_decay. If g is an array, it is overwritten.
+    """
+
+    def rule(
+        p, g, first_moment, second_moment, rate, scaled_epsilon, beta1, one_minus_beta1, beta2, one_minus_beta2, decay
+    ):
+        if decays and decoupled:
+            p -= p * decay
+        elif decays:
+            g += p * decay
+        first_moment *= beta1
+        first_moment += g * one_minus_beta1
+        second_moment *= beta2
+        g *= g
+        g *= one_minus_beta2
+        second_moment += g
+        root = np.sqrt(second_moment)
+        root += scaled_epsilon
+        step = first_moment / root
+        step *= rate
+        p -= step
+        return p, first_moment, second_moment
+
+    return rule
 
 
 class Adam(Optimizer):
@@ -199,7 +282,7 @@ class Adam(Optimizer):
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.weight_decay = weight_decay
-        self.rule = update_rules.adam(self.decoupled, bool(weight_decay))
+        self.rule = adam_rule(self.decoupled, bool(weight_decay))
 
     def _constants(self, learning_rate, dtype):
         beta_1_power, beta_2_power = self._powers.tolist()
@@ -229,7 +312,7 @@ class AdamW(Adam):
     decoupled = True
 
 
-OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 
 
 def optimizer(parameters: np.ndarray, recipe: Any) -> Optimizer:
@@ -247,9 +330,9 @@ def optimizer(parameters: np.ndarray, recipe: Any) -> Optimizer:
 
 
 def constants_of_steps(
-    update: Optimizer, rates: Sequence[float | np.ndarray], parameters: np.ndarray
+    update: Optimizer, rates: Sequence[float | np.ndarray] | np.ndarray, parameters: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Count several next steps as taken, and return their numbers as arrays.
+    """Advance the step counter by several steps; return the rule's constants for these steps.
 
     Parameters
     ----------
@@ -271,5 +354,5 @@ def constants_of_steps(
     names = list(taken[0][0])
     numbers = np.empty((len(taken), len(names), len(parameters)), parameters.dtype)
     for k, name in enumerate(names):
-        numbers[:, k] = np.reshape([constants[name] for constants, _ in taken], (len(taken), -1))
+        numbers[:, k] = np.array([constants[name] for constants, _ in taken]).reshape(len(taken), -1)
     return numbers, np.array([anchor or 0 for _, anchor in taken], parameters.dtype)

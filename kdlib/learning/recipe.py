@@ -44,7 +44,8 @@ CONSTRAINTS = {
 class Recipe:
     """Hold the hyperparameters of `kdlib.learning.training.train`.
 
-    The defaults are those of the student in params.yaml.
+    The defaults are those of the student in the project's params.yaml, except for `hidden` (here no hidden layer) and
+    `learning_rate` (there a sweep).
 
     Parameters
     ----------
@@ -59,9 +60,9 @@ class Recipe:
     optimizer : str
         A key of `kdlib.learning.optimizers.OPTIMIZERS`.
     momentum : float
-        For sgd only, see `kdlib.learning.optimizers.SGD`.
+        Only for sgd, see `kdlib.learning.optimizers.SGD`.
     nesterov : bool
-        For sgd only, see `kdlib.learning.optimizers.SGD`.
+        Only for sgd, see `kdlib.learning.optimizers.SGD`.
     weight_decay : float
         See the optimizer.
     schedule : str
@@ -115,7 +116,7 @@ class Recipe:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def steps(self, examples: int) -> int:
-        """Return the steps of an epoch. `examples` counts rows, with all views."""
+        """Return the number of steps in an epoch. `examples` is n times `views`: the rows of all views."""
         return -(-(examples // self.views) // self.batch_size)
 
     def learning_rate_at(self, step: int, steps: int, networks: int = 1) -> float | np.ndarray:
@@ -149,9 +150,9 @@ class Recipe:
     def with_equal_steps(self, examples: int, labeled: int) -> "Recipe":
         """Return the recipe for a training on the labelled examples only, with about as many steps as on all.
 
-        It has more epochs, by the factor by which an epoch has fewer steps. So a baseline that learns from the labels
-        only takes as many steps as a student that learns from the teacher on all examples. The patience grows by the
-        same factor.
+        It has epochs * (steps per epoch on all) / (steps per epoch on labelled) epochs, rounded; the patience grows by
+        the same factor. So a baseline, which learns only from labels, takes about as many steps as a student, which
+        learns from the teacher on all examples.
 
         Parameters
         ----------

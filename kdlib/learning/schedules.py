@@ -9,12 +9,12 @@ FINITE = Interval(-math.inf, math.inf, "()")
 
 
 def constant(share: float) -> float:
-    """Return the factor of a constant learning rate after this share of the steps."""
+    """Return 1: the factor of a constant learning rate."""
     return 1.0
 
 
 def linear(share: float) -> float:
-    """Return the factor of a learning rate that falls linearly to zero, after this share of the steps."""
+    """Return 1 - share: the factor once this share of the steps is done."""
     return 1 - share
 
 

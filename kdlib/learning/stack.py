@@ -3,7 +3,7 @@
 The order has three levels: a stack goes through its splits, within a split through the settings of a sweep, and within
 a setting through the replicas. So networks that share a value, such as the targets of a split or the temperature of a
 setting, are neighbours. A shared value is an array with G entries. The number R of networks is a multiple of G, and
-network i uses the entry i G // R.
+network i uses the entry i G // R. With R = 6 and G = 2, networks 0-2 use entry 0, and networks 3-5 use entry 1.
 """
 
 from typing import TYPE_CHECKING
@@ -51,10 +51,10 @@ def select_rows(target: "np.ndarray | LazyTargets", order: np.ndarray) -> np.nda
 
 
 def network_slices(count: int, networks: int) -> list[slice]:
-    """Return the slice of the stack that belongs to each of `count` entries.
+    """Cut a stack of R networks into `count` equal slices.
 
-    Example
-    -------
+    Examples
+    --------
     >>> network_slices(2, 6)
     [slice(0, 3, None), slice(3, 6, None)]
     """

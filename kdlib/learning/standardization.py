@@ -1,7 +1,7 @@
 """Standardization of logits over the classes: mean 0 and std 1, so that a loss compares their order and shape.
 
-Where this departs from Sun et al. (2024): the std is the population's (divisor: classes), as in the paper; their
-released code has the unbiased one (classes - 1), and adds 1e-7 to it. Constant logits become zeros here.
+Where this departs from the released code of Sun et al. (2024): the std is the population's (divisor: classes), as in
+the paper; the code has the unbiased one (classes - 1), and adds 1e-7 to it. Constant logits become zeros here.
 """
 
 import numpy as np

@@ -1,11 +1,16 @@
-"""All steps of an epoch in a few compiled calls, for networks so small that Python would take most of the time."""
+"""All steps of an epoch: in Python, batch by batch, or in a few compiled calls.
 
+The compiled calls are for networks so small that Python would take most of the time.
+"""
+
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kdlib.backends.threads import MIN_PARALLEL_PRODUCTS
 from kdlib.data.scaled import ScaledRows
+from kdlib.learning.dropout import dropout_masks
 from kdlib.learning.network import multiply_adds
 from kdlib.learning.optimizers import constants_of_steps
 from kdlib.learning.stack import network_slices
@@ -32,7 +37,8 @@ def compiled_steps(run: Any, objective: "Objective", inputs: "Inputs") -> "Compi
     -------
     CompiledSteps or None
         None if the back end has no compiled steps, if the steps are large, if the training has dropout or a maximum
-        norm, or if the objective or the examples are of a kind that compiled steps do not support.
+        norm, if the gradient is no sum of softmax terms, or if the splits do not share one array of uint8, float32 or
+        float64.
     """
     recipe = run.recipe
     plain = not (any(run.dropout_rates) or recipe.max_norm)
@@ -44,8 +50,63 @@ def compiled_steps(run: Any, objective: "Objective", inputs: "Inputs") -> "Compi
     return None
 
 
+class LayerSteps:
+    """Train one epoch in Python, batch by batch; used where `CompiledSteps` cannot be.
+
+    Parameters
+    ----------
+    run : kdlib.learning.training.TrainingState
+        The training.
+    inputs : Inputs
+        Its examples.
+    after_step : callable
+        It is called after each step.
+    """
+
+    def __init__(self, run: Any, inputs: "Inputs", after_step: Callable[[], None]):
+        self._run = run
+        self._inputs = inputs
+        self._after_step = after_step
+
+    def __call__(
+        self, objective: "Objective", order: np.ndarray, epoch_targets: "EpochTargets", first_step: int
+    ) -> None:
+        """Take all steps of one epoch.
+
+        Parameters
+        ----------
+        objective : Objective
+            The objective of this epoch.
+        order : array (R, n)
+            Row indices of this rank's examples, in the order of training.
+        epoch_targets : EpochTargets
+            The targets, and the buffer for the logits.
+        first_step : int
+            Number of the epoch's first step in the training.
+        """
+        run = self._run
+        recipe = run.recipe
+        network = run.network
+        backpropagation = run.backpropagation
+        for step, (rows, share, batch) in enumerate(run.batches, first_step):
+            input_mask, *masks = dropout_masks(
+                run.dropout_generators, rows, network.sizes[:-1], run.dropout_rates, share
+            )
+            operand = self._inputs(order[:, batch], input_mask)
+            logits, targets = epoch_targets.batch(batch.start, batch.stop)
+            logits[...] = backpropagation.forward(operand, masks)
+            delta = objective.gradient(logits, *targets)
+            delta /= rows
+            backpropagation.backward(delta, rows)
+            rate = recipe.learning_rate_at(step, run.steps, network.replicas)
+            run.update.step(network.parameters, backpropagation.gradient, rate, backpropagation.layers)
+            if recipe.max_norm:
+                backpropagation.constrain(recipe.max_norm)
+            self._after_step()
+
+
 class CompiledSteps:
-    """Train one epoch in compiled calls, with the bits of the loop in `train`; no dropout, no maximum norm.
+    """Train one epoch in compiled calls, with the bits of `LayerSteps`; no dropout, no maximum norm.
 
     Parameters
     ----------
@@ -63,7 +124,9 @@ class CompiledSteps:
         self._offset = np.stack([split.offset for split in splits])
         self._scale = np.stack([split.scale for split in splits])
 
-    def __call__(self, objective: "Objective", order: np.ndarray, epoch_targets: "EpochTargets", first: int) -> None:
+    def __call__(
+        self, objective: "Objective", order: np.ndarray, epoch_targets: "EpochTargets", first_step: int
+    ) -> None:
         """Take all steps of one epoch.
 
         Parameters
@@ -74,18 +137,22 @@ class CompiledSteps:
             Row indices in the order of training.
         epoch_targets : EpochTargets
             The targets, and the buffer for the logits.
-        first : int
+        first_step : int
             Number of the epoch's first step in the training.
         """
         networks = self._run.network.replicas
         dtype = self._run.logits.dtype
-        indices, temperatures, weights = zip(*objective.as_softmax_terms(networks), strict=True)
+        terms = objective.as_softmax_terms(networks)
+        if not terms:
+            raise ValueError("objective: it was a sum of softmax terms in the first epoch, and now it is none")
+        indices, temperatures, weights = zip(*terms, strict=True)
         temperatures = _columns(temperatures, networks, dtype)
         weights = _columns(weights, networks, dtype)
         networks_of_splits = network_slices(len(self._splits), len(order))
         rows_held = self._run.logits.shape[1]
         batch_size = self._run.recipe.batch_size
         n = order.shape[1]
+        next_step = first_step
         for start in range(0, n, rows_held):
             stop = min(start + rows_held, n)
             logits, targets = epoch_targets.batch(start, stop)
@@ -99,10 +166,10 @@ class CompiledSteps:
                 if b > a:
                     data = self._x, rows_of_x[:, a:b], self._offset, self._scale
                     loss = logits[:, a:b], [target[:, a:b] for target in targets], temperatures, weights
-                    rates = self._rates(first, (b - a) // rows)
+                    rates = self._rates(next_step, (b - a) // rows)
                     take_steps = self._steps_of(rows)
                     take_steps(data, loss, *constants_of_steps(self._run.update, rates, self._run.network.parameters))
-                    first += len(rates)
+                    next_step += len(rates)
 
     def _steps_of(self, rows):
         """Return the compiled function for batches of this size."""

@@ -31,8 +31,11 @@ class EarlyStopping:
         self.patience = patience
         self.best = np.full(network.replicas, np.inf)
         self.waited = np.zeros(network.replicas, dtype=int)
-        self.parameters = None if patience is None else network.parameters.copy()
-        self.state = {} if patience is None else {"best": self.best, "waited": self.waited, "kept": self.parameters}
+        self.parameters = None
+        self.state = {}
+        if patience is not None:
+            self.parameters = network.parameters.copy()
+            self.state = {"best": self.best, "waited": self.waited, "kept": self.parameters}
 
     @property
     def running(self) -> np.ndarray:
@@ -56,7 +59,7 @@ class EarlyStopping:
         bool
             Whether all replicas have stopped.
         """
-        if self.patience is None:
+        if self.parameters is None:
             return False
         better = self.running & (loss < self.best)
         self.best[better] = loss[better]
@@ -66,5 +69,5 @@ class EarlyStopping:
 
     def restore(self) -> None:
         """Write the kept parameters back to the network."""
-        if self.patience is not None:
+        if self.parameters is not None:
             self.network.parameters[:] = self.parameters

@@ -14,7 +14,7 @@ from kdlib.learning.stack import network_slices
 from kdlib.learning.training import CURVES
 from kdlib.numerics import exact
 
-MAX_MAGNITUDE = 1e100  # of a setting, and of a loss that has not diverged
+MAX_MAGNITUDE = 1e100  # of a setting, and of a loss that has not diverged: its square is finite
 
 
 def grid(**values: Sequence) -> dict[str, tuple]:
@@ -46,7 +46,7 @@ class Sweep:
 
     def diverged(self) -> np.ndarray:
         """Mark the settings with a diverged network in any split, (G,) bool; no split chooses such a setting."""
-        return ~np.isfinite(self.loss).all(axis=(0, 2))
+        return ~np.logical_and.reduce(np.isfinite(self.loss), axis=(0, 2))
 
     def mean_loss(self) -> np.ndarray:
         """Compute the mean loss over the replicas, (S, G); it is infinite for a setting that has diverged."""
@@ -55,7 +55,8 @@ class Sweep:
     def chosen(self) -> np.ndarray:
         """Choose for each split the setting with the least mean validation loss in this split.
 
-        Other splits take no part, so the rows that a split tests on have chosen nothing.
+        A setting that diverged in any split is excluded. Among the others only the validation rows of this split
+        decide. So its test rows do not rank the settings, although other splits may validate on them.
 
         Returns
         -------
@@ -78,9 +79,9 @@ class Sweep:
     def deployed_network(self) -> tuple[int, int, int]:
         """Return (setting, split, replica) of the network to deploy.
 
-        It has the least validation loss of all networks with the `deploy_setting`. This loss does not estimate its
-        quality, because each split has its own validation rows and some are easier than others; the estimate is the
-        mean over the splits.
+        It has the least validation loss of all networks with the `deploy_setting`. This loss is a minimum over
+        networks and thus too good, also because some splits have easier validation rows; the estimate of its quality is
+        the mean over the splits.
         """
         setting = self.deploy_setting()
         split, replica = np.unravel_index(np.argmin(self.loss[:, setting]), self.loss[:, setting].shape)
@@ -133,7 +134,7 @@ def _numbers(values):
 
 
 def _has_valid_shape(name, array):
-    """Tell whether `_numbers` can give an array of this shape for this setting."""
+    """Return whether `_numbers` can give an array of this shape for this setting."""
     return array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 2 and name in SETTING_CONSTRAINTS)
 
 

@@ -14,14 +14,13 @@ from kdlib.data.scaled import ScaledRows
 from kdlib.io.errors import UserError
 from kdlib.learning.backend_check import differences
 from kdlib.learning.backpropagation import Backpropagation
-from kdlib.learning.dropout import dropout_masks
 from kdlib.learning.epoch import EpochTargets, buffer_rows, draw_orders
 from kdlib.learning.inputs import Inputs
 from kdlib.learning.network import Network, multiply_adds
 from kdlib.learning.objectives import as_rows
 from kdlib.learning.optimizers import optimizer
 from kdlib.learning.recipe import Recipe
-from kdlib.learning.steps import compiled_steps
+from kdlib.learning.steps import LayerSteps, compiled_steps
 from kdlib.learning.stopping import EarlyStopping
 from kdlib.learning.validation import mean_of_finite, validate
 from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
@@ -51,8 +50,9 @@ def train(
     Parameters
     ----------
     x : array (n, features), images (n, height, width), or `ScaledRows`
-        The training examples. With `recipe.views` > 1 the array has the n rows of each view, one view after another.
-        For several splits: a list with one such array for each split, all with the same n. A list of rows is refused.
+        The training examples. With V views (`recipe.views`) the array has V n rows: all of view 0, then all of view 1,
+        and so on. A list means several splits: one such array for each, all with the same n. Rows in nested lists are
+        refused.
         `kdlib.data.scaled` has rows that are not copied; `kdlib.learning.stack` has the order of the networks.
     objective : Objective
         The loss and its targets, see `kdlib.learning.objectives`. The targets have the rows of x, all views included.
@@ -77,7 +77,7 @@ def train(
     Returns
     -------
     network : Network
-        Its parameters are rounded to float32.
+        The trained networks, in the order of `streams.replicas`.
     curve : dict of arrays (R, epochs)
         `training_loss` and `validation_loss` in nats, `validation_accuracy` as a fraction. NaN after a replica has
         stopped, and where there is no validation.
@@ -129,65 +129,11 @@ def train(
             if checkpoint:
                 checkpoint.after_epoch(epoch + 1, run.state, run.generators)
         stopping.restore()
-        network.parameters[:] = network.parameters.astype(np.float32)
         # The last loss was computed before the last step, so only the parameters show whether that step overflowed.
         run.mark_diverged(np.max(np.abs(network.parameters), axis=1), recipe.epochs - 1, allow_divergence)
         network.parameters[:] = network.quantized_copy(recipe.bits).parameters
         network.parameters[run.diverged] = np.nan
     return network, run.curve
-
-
-class LayerSteps:
-    """Take the steps of one epoch, layer by layer.
-
-    Parameters
-    ----------
-    run : TrainingState
-        The training.
-    inputs : Inputs
-        Its examples.
-    after_step : callable
-        It is called after each step.
-    """
-
-    def __init__(self, run: "TrainingState", inputs: Inputs, after_step: Callable[[], None]):
-        self._run = run
-        self._inputs = inputs
-        self._after_step = after_step
-
-    def __call__(self, objective: "Objective", order: np.ndarray, pieces: EpochTargets, first: int) -> None:
-        """Take all steps of one epoch.
-
-        Parameters
-        ----------
-        objective : Objective
-            The objective of this epoch.
-        order : array (R, n)
-            Row indices of this rank's examples, in the order of training.
-        pieces : EpochTargets
-            The targets, and the buffer for the logits.
-        first : int
-            Number of the epoch's first step in the training.
-        """
-        run = self._run
-        recipe = run.recipe
-        network = run.network
-        backpropagation = run.backpropagation
-        for step, (rows, share, batch) in enumerate(run.batches, first):
-            input_mask, *masks = dropout_masks(
-                run.dropout_generators, rows, network.sizes[:-1], run.dropout_rates, share
-            )
-            operand = self._inputs(order[:, batch], input_mask)
-            logits, targets = pieces.batch(batch.start, batch.stop)
-            logits[...] = backpropagation.forward(operand, masks)
-            delta = objective.gradient(logits, *targets)
-            delta /= rows
-            backpropagation.backward(delta, rows)
-            rate = recipe.learning_rate_at(step, run.steps, network.replicas)
-            run.update.step(network.parameters, backpropagation.gradient, rate, backpropagation.layers)
-            if recipe.max_norm:
-                backpropagation.constrain(recipe.max_norm)
-            self._after_step()
 
 
 def _as_lists(x, validation):
@@ -237,7 +183,7 @@ class TrainingState:
     n : int
         Number of examples, without their further views.
     ranks, threads, backend
-        They compute, see `kdlib.backends.context.Context`.
+        Those of the context, see `kdlib.backends.context.Context`.
     own_rows : slice or array of int
         The examples of this rank.
     batches : list of (rows, share, batch)
@@ -252,7 +198,7 @@ class TrainingState:
     Raises
     ------
     UserError
-        If the products of this machine are not exact and the arithmetic is; if several ranks train in fast arithmetic.
+        If the arithmetic is exact and this machine's BLAS is not; if several ranks train in fast arithmetic.
     """
 
     def __init__(
@@ -274,7 +220,7 @@ class TrainingState:
         self.recipe = recipe
         self.n = len(x[0]) // recipe.views
         classes = objective.at(0, recipe.epochs).targets[0].shape[-1]
-        sizes = (math.prod(x[0].shape[1:]), *recipe.hidden, classes)  # integers
+        sizes = (math.prod(x[0].shape[1:]), *recipe.hidden, classes)  # lint: integer sum
         self.network = Network(sizes, len(streams.replicas), objective.arithmetic)
         self.network.initialize(streams.generators("weights"))
         self.update = optimizer(self.network.parameters, recipe)
@@ -298,7 +244,7 @@ class TrainingState:
         self.generators = [*self.order_generators, *self.dropout_generators, *self.view_generators]
 
     def _choose_backend(self, context):
-        """Return numba if it pays; NumPy trains on levels, which numba lacks."""
+        """Return NumPy for a training with quantized weights, which numba lacks; else numba if it saves time."""
         if self.recipe.bits:
             return NUMPY
         network = self.network
@@ -311,7 +257,7 @@ class TrainingState:
         )
 
     def _logits_buffer(self, classes):
-        """Allocate the logits of as many of this rank's rows as are held at once, (R, rows, classes)."""
+        """Allocate the buffer for the logits of this rank, (R, rows, classes); see `buffer_rows` for its length."""
         largest_batch = -(-self.recipe.batch_size // self.ranks.size)
         examples = self.batches[-1][-1].stop
         rows = buffer_rows(self.network.replicas, classes, largest_batch, examples)

@@ -28,7 +28,7 @@ def warp_bilinear(
     Returns
     -------
     ndarray, shape (m, height, width)
-        Of the images' dtype.
+        The dtype is that of the images.
     """
     result = np.empty(images.shape, images.dtype)
     fill = _shift if displacements.shape[2:] == (1, 1) else _interpolate

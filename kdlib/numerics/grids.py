@@ -188,7 +188,7 @@ class SnappedWeights:
     values : float32 array, shape (R, K, m)
         The snapped weights.
     anchor, unit : float32 array, shape (R, 1, m)
-        Of each column's grid.
+        Anchor and unit of each column's grid.
     """
 
     def __init__(self, weights: np.ndarray, grid: Grid, values: np.ndarray | None = None):
@@ -206,7 +206,7 @@ class SnappedWeights:
         snap(block, self.anchor, self.values[:, rows])
 
     def refresh(self) -> None:
-        """Set the grids anew, after `update_rows` of all rows, or of none after another change."""
+        """Set the grids anew; after a change block by block, call `update_rows` for every block first."""
         magnitudes = self._magnitudes or [magnitude(self.weights, axis=1)]
         anchor, unit = self.grid.anchor_and_unit(functools.reduce(np.maximum, magnitudes))
         self.unit[:] = unit

@@ -26,8 +26,8 @@ def stream(seed: int, purpose: str, replica: int = 0) -> np.random.Generator:
 class Streams:
     """Make the generators of a stack of networks: one for each replica, independent of the other replicas.
 
-    Networks with the same seed, purpose and replica number start from the same weights and see the same batches, also
-    if they are in different stacks.
+    Networks with the same seed, purpose and replica number start from the same weights, also if they are in different
+    stacks. They see the same batches if also the number of examples and the batch size are equal.
 
     Parameters
     ----------

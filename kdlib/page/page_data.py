@@ -132,7 +132,7 @@ def _trained(dataset, training, logits):
     """Train the networks; return recipes, curves, and the SHA-256 of each network's parameters."""
     trained = {"student": training.student(dataset, logits), "baseline": training.baseline(dataset)}
     found = {}
-    for name, recipe in (("student", training.recipe), ("baseline", training.control)):
+    for name, recipe in (("student", training.recipe), ("baseline", training.baseline_recipe)):
         network, curve = trained[name]
         found[name] = {key: encode_array(values) for key, values in curve.items()}
         found[name] |= {"sha256": [array_sha256(own) for own in network.parameters], "epochs": recipe.epochs}
@@ -148,7 +148,7 @@ def _integers(deployed):
     """Encode the integer network, with the SHA-256 of its concatenated int32 arrays; None if it is too large."""
     network = deployed.network
     layers = [array for layer in network.layers for array in layer]
-    if sum(array.nbytes for array in layers) > MAX_WEIGHT_BYTES:  # integers
+    if sum(array.nbytes for array in layers) > MAX_WEIGHT_BYTES:  # lint: integer sum
         return None
     arrays = [np.ravel(array).astype(np.int32) for array in (*layers, *network.shifts)]
     return {

@@ -93,7 +93,7 @@ def compare(remote: str | None) -> tuple[dict, list]:
 
 
 def differ(hashes: Sequence[str]) -> bool:
-    """Tell whether the hashes that were read differ."""
+    """Return whether the hashes that were read differ."""
     return len(set(filter(None, hashes))) > 1
 
 

@@ -163,7 +163,7 @@ def run_stage(
     Parameters
     ----------
     main : callable
-        Of a stage.
+        The function `main` of a stage.
     arguments : argparse.Namespace
         From `stage_parser`.
     supports_ranks : callable, optional
@@ -182,8 +182,8 @@ def run_stage(
         paths.check(arguments.config)
         count = params.execution.ranks or 1
         started = MPI_RANK_VARIABLES & os.environ.keys()
-        alone = Context(params.execution.kernels, params.execution.threads)
-        entered = contextlib.nullcontext(alone)
+        without_ranks = Context(params.execution.kernels, params.execution.threads)
+        entered = contextlib.nullcontext(without_ranks)
         if supports_ranks and supports_ranks(params) and (started or count > 1):
             from kdlib.pipeline import mpi_launcher  # here: a run without ranks does not need it
 

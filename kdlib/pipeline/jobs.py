@@ -50,7 +50,7 @@ class TrainingJob:
     keeps_logits : bool
         Whether the model is saved with its logits of all examples.
     shared_params, teacher_digest : dict, str
-        The model's `recipe` and `teacher`, see `kdlib.learning.model_file.Model`.
+        The model's `params` and `teacher`, see `kdlib.learning.model_file.Model`.
     """
 
     section: str
@@ -127,8 +127,9 @@ def shared_params(params: Params, dataset: Dataset) -> dict:
     """Return the parameters that students and baselines must share, as {key of params.yaml: value} for their files.
 
     Together with equal transfer sets, equal values make the baseline a control of the student: equal initial weights,
-    equal batches, equally many epochs. The optimizer and its rates may differ, because T^2 scales the gradient of the
-    student only.
+    and, if every row has a label, equal batches and equally many epochs; otherwise about as many steps, see
+    `kdlib.learning.recipe.Recipe.with_equal_steps`. The optimizer and its rates may differ, because T^2 scales the
+    gradient of the student only.
     """
     section = {f"student.{key}": getattr(params.student, key) for key in ("hidden", "batch_size", "epochs", "bits")}
     whole = {key: getattr(params, key) for key in ("seed", "arithmetic", "replicas")}
@@ -173,8 +174,8 @@ def train_and_save(
     if ranks.size > 1:
         log.info("%d ranks share the rows of each batch; NumPy trains", ranks.size)
     disable = None if ranks.first else True  # None: no bar where stderr is no terminal
-    total = sum(unit.recipe.epochs for unit in files)  # integers
-    done = sum(unit.recipe.epochs for unit, _ in found)  # integers
+    total = sum(unit.recipe.epochs for unit in files)  # lint: integer sum
+    done = sum(unit.recipe.epochs for unit, _ in found)  # lint: integer sum
     with tqdm(total=total, initial=done, desc=job.path, unit="epoch", disable=disable, dynamic_ncols=True) as bar:
         if workers.are_used(params):
             trained = workers.train_in_workers(setup, missing, log)

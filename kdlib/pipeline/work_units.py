@@ -201,7 +201,7 @@ class FinishedUnit:
         self._epochs = unit.recipe.epochs
         self._file = Checkpoint(f"{path}.trained", 1, ranks)
         self._training = Checkpoint(path, 1, ranks)
-        networks = math.prod(unit.shape)  # integers
+        networks = math.prod(unit.shape)  # lint: integer sum
         stack = Network(setup.sizes(unit.recipe), networks, ARITHMETICS[setup.params.arithmetic])
         result = {"parameters": stack.parameters, "loss": np.empty(networks), "accuracy": np.empty(networks)}
         result |= {name: np.empty((networks, self._epochs)) for name in CURVES}
@@ -221,7 +221,7 @@ def _checkpoint_names(path):
 
 
 def has_unit_checkpoints(path: Path | str) -> bool:
-    """Tell whether there are checkpoints of units of work for the output `path`."""
+    """Return whether there are checkpoints of units of work for the output `path`."""
     return any(re.search(r"\.\d+-\d+-\d+\.", name) for name in _checkpoint_names(path))
 
 

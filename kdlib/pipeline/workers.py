@@ -39,7 +39,7 @@ _one_training = threading.Lock()  # a Dask worker may have several threads, but 
 
 
 def are_used(params: Params) -> bool:
-    """Tell whether other processes are to train."""
+    """Return whether other processes are to train."""
     return params.execution.workers > 1 or params.execution.cluster is not None
 
 

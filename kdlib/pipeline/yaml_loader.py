@@ -28,7 +28,7 @@ class _Loader(yaml.SafeLoader):
         if not alias:
             pairs = node.value if isinstance(node.value, list) else []
             children = [child for pair in pairs for child in (pair if isinstance(pair, tuple) else (pair,))]
-            self._sizes[id(node)] = 1 + sum(self._sizes[id(child)] for child in children)  # integers
+            self._sizes[id(node)] = 1 + sum(self._sizes[id(child)] for child in children)  # lint: integer sum
         if self._sizes.get(id(node), MAX_NODES + 1) > MAX_NODES:  # an alias inside of what it stands for has no size
             raise yaml.YAMLError(f"more than {MAX_NODES} values, aliases written out")
         return node

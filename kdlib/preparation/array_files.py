@@ -7,6 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from kdlib.data.mapped_rows import ConcatenatedRows, column_min_max, is_large
+from kdlib.data.parsing import MAX_MAGNITUDE
 from kdlib.io import npz_reader
 from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
@@ -126,6 +127,6 @@ def _rows(path, xs):
     """Return the rows of all arrays as one array, or as `ConcatenatedRows` if they are large."""
     x = ConcatenatedRows(xs, np.uint8 if all(x.dtype == np.uint8 for x in xs) else np.float64)
     x = x if is_large(x) else x[:]
-    if x.dtype.kind == "f" and not (np.abs(column_min_max(x)) <= np.float64(1e300)).all():
+    if x.dtype.kind == "f" and not (np.abs(column_min_max(x)) <= np.float64(MAX_MAGNITUDE)).all():
         raise UserError(f"{path}: x has NaN or infinite values, or magnitudes above 1e300; remove or replace them")
     return x

@@ -37,8 +37,8 @@ def build_dataset(
 
     A given test set is the test subset of every split; the other rows are divided as train_ratio : val_ratio. Rows with
     equal features are in one subset of a split, whatever their labels: otherwise a network would be tested on rows that
-    it was trained on. The log tells how many equal rows there are, and how many of them a given test set shares with
-    the other rows.
+    it was trained on. The number of equal rows is logged, and how many of them a given test set shares with the other
+    rows.
 
     Parameters
     ----------

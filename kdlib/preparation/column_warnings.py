@@ -1,4 +1,4 @@
-"""Remarks for the log about the columns of a table."""
+"""Lines of the log about the columns of a table."""
 
 from collections.abc import Iterable
 from hashlib import sha256
@@ -15,7 +15,7 @@ def summarize_columns(encoding: Encoding) -> str:
     """Count, in one line, the columns of each kind and the features that they give."""
     kinds = [column.kind for column in encoding.columns]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in KINDS if kind in kinds)
-    lacking = sum(column.missing for column in encoding.columns)  # integers
+    lacking = sum(column.missing for column in encoding.columns)  # lint: integer sum
     lacking = f", {lacking} with missing values" if lacking else ""
     return f"{len(kinds)} columns ({counts}{lacking}) give {len(encoding.feature_names)} features"
 
@@ -59,7 +59,7 @@ def _digests_and_directions(encoding, x):
     The direction is 1 or -1 if the first feature rises or falls with every row, else 0.
     """
     widths = [len(column.feature_names) for column in encoding.columns]
-    ends = np.cumsum(widths)  # integers
+    ends = np.cumsum(widths)  # lint: integer sum
     hashes = [sha256() for _ in widths]
     possible_directions = [{1, -1} for _ in widths]
     last_row = None
@@ -73,5 +73,5 @@ def _digests_and_directions(encoding, x):
                 steps = np.diff(np.concatenate([before, chunk[:, end - width]]))
                 possible_directions[k] &= {sign for sign in (1, -1) if (sign * steps > 0).all()}
         last_row = chunk[-1]
-    directions = [sum(signs) for signs in possible_directions]  # integers
+    directions = [sum(signs) for signs in possible_directions]  # lint: integer sum
     return [(found.digest(), direction) for found, direction in zip(hashes, directions, strict=True)]

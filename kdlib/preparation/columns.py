@@ -42,9 +42,10 @@ def fit_encoding(
     """Fit the `Encoding` of all columns but `target` and `drop`.
 
     It reads the features of all rows, and no label. So a row of a test subset takes part in three decisions: what kind
-    a column has, which categories have a feature, and the median. None of them tells a class: a category that only test
-    rows have is zero in training, and where a value is filled in, the feature `is missing` lets a network replace it by
-    any other. Offset and scale are fitted on the training rows of each split.
+    a column has (`_kind_and_notation` decides it), which categories have a feature, and the median. None of them gives
+    a class away: the feature of a category that only test rows have is zero in training. Beside a filled value stands
+    the feature `is missing`, with which a network can learn any other value in its place. Offset and scale are fitted
+    on the training rows of each split.
 
     - A missing number becomes the lower median of its column. The lower median is a value of the column: nothing is
       rounded, and integers stay integers.
@@ -53,7 +54,7 @@ def fit_encoding(
     - A category is rare in fewer than 2 + n / 1000 rows, with the quotient rounded down.
     - A column with the same text in each cell is left out: no network can learn what another value would mean.
     - A column whose numbers or dates all have one notation of `kdlib.data.parsing.NOTATIONS` is a column of numbers or
-      dates. The log says so.
+      dates. A line in the log names the notation.
 
     Parameters
     ----------
@@ -117,11 +118,9 @@ def _column(table, name, is_category, missing, marks):
     if _all_alike(table, name):
         return None
     if not (is_category or missing):
-        values = _numbers(table, name)
-        if values is not None and not _may_have_point_groups(table, name):
-            if not (np.abs(values) <= MAX_MAGNITUDE).all():
-                Column(name, "number").values(table)  # raises an error that names the cell
-            return Column(name, "number", float(np.sort(values)[(len(values) - 1) // 2]))
+        column = _column_of_numbers(table, name)
+        if column is not None:
+            return column
     counts = Counter()
     for batch in table.batches([name]):
         counts.update(batch.cells(name))
@@ -130,23 +129,47 @@ def _column(table, name, is_category, missing, marks):
         return None
     kind, notation = ("category", "") if is_category else _kind_and_notation(table, name, present, marks)
     column = Column(name, kind, notation=notation, missing_texts=missing)
-    parse = column.parser(table.is_numeric(name))
     if kind == "category":
-        present = {text: count for text, count in present.items() if _CODE.match(text) or not np.isnan(parse(text))}
-        some_missing = len(present) < len(counts)
-        present = _merge_equal_numbers(present)
-        if len(present) < 2 and not (present and some_missing):
-            return None
-        frequent, rare = _vocabulary(table, name, present)
-        return replace(column, missing=some_missing, categories=frequent, rare=rare)
+        return _with_categories(column, table, present, len(counts))
+    return _with_fill(column, table, present)
+
+
+def _column_of_numbers(table, name):
+    """Fit a column of plain numbers, without its texts; None if a cell is none, or may be another number."""
+    values = _numbers(table, name)
+    if values is None or _may_have_point_groups(table, name):
+        return None
+    if not (np.abs(values) <= MAX_MAGNITUDE).all():
+        Column(name, "number").values(table)  # raises an error that names the cell
+    return Column(name, "number", float(np.sort(values)[(len(values) - 1) // 2]))
+
+
+def _with_categories(column, table, present, texts):
+    """Return the column with its categories; None if there are fewer than two.
+
+    present: {text: rows} without the missing texts. texts: the number of different texts, missing ones included.
+    """
+    parse = column.parser(table.is_numeric(column.name))
+    present = {text: count for text, count in present.items() if _CODE.match(text) or not np.isnan(parse(text))}
+    some_missing = len(present) < texts
+    present = _merge_equal_numbers(present)
+    if len(present) < 2 and not (present and some_missing):
+        return None
+    frequent, rare = _vocabulary(table, column.name, present)
+    return replace(column, missing=some_missing, categories=frequent, rare=rare)
+
+
+def _with_fill(column, table, present):
+    """Return the column of numbers or dates with its median; None if no cell has a value. present: {text: rows}."""
+    parse = column.parser(table.is_numeric(column.name))
     value_of_text = {text: value for text in present if not np.isnan(value := parse(text))}
     if any(abs(value) > MAX_MAGNITUDE for value in value_of_text.values()):
         column.values(table)  # raises an error that names the cell
     if not value_of_text:
         return None
-    if notation:
-        _log_notation(f"{table.path}: column {name}", kind, value_of_text)
-    known = sum(present[text] for text in value_of_text)  # integers
+    if column.notation:
+        _log_notation(f"{table.path}: column {column.name}", column.kind, value_of_text)
+    known = sum(present[text] for text in value_of_text)  # lint: integer sum
     fill = _lower_median((value, present[text]) for text, value in value_of_text.items())
     return replace(column, fill=fill, missing=known < len(table))
 
@@ -181,7 +204,7 @@ def _all_alike(table, name):
 
 
 def _numbers(table, name):
-    """Return a column as (n,) float64; None unless every cell is a number."""
+    """Return a column as (n,) float64; None if a cell is not a number."""
     found = []
     for batch in table.batches([name]):
         found.append(as_numbers(batch, name))
@@ -260,7 +283,7 @@ def _kind_and_notation(table, name, present, marks):
     for kind, others in unparsed.items():
         if kind != "boolean" and 2 * len(others) < len(present):
             raise _mixture(table, name, others[0], f"is no {kind}, as other values of the column are; mend it")
-    too_many_texts = 2 * len(present) > sum(present.values())  # integers
+    too_many_texts = 2 * len(present) > sum(present.values())  # lint: integer sum
     _refuse_mixed_notations(table, name, texts, too_many_texts)
     if fitting["date"]:
         message = f"{table.path}: column {name}: {texts[0]!a} may be either of two dates; write it as 2024-12-31"
@@ -323,7 +346,7 @@ def _merge_equal_numbers(present):
 def _lower_median(counted_values):
     """Return the lower median of (value, count) pairs in any order."""
     counted_values = sorted(counted_values)
-    remaining = (sum(count for _, count in counted_values) - 1) // 2  # integers
+    remaining = (sum(count for _, count in counted_values) - 1) // 2  # lint: integer sum
     for value, count in counted_values:
         if remaining < count:
             return value
@@ -333,7 +356,7 @@ def _lower_median(counted_values):
 
 def _vocabulary(table, name, present):
     """Return (frequent values, rare values), each sorted. A single rare value has a feature of its own."""
-    rows = sum(present.values())  # integers
+    rows = sum(present.values())  # lint: integer sum
     min_count = 2 + len(table) // 1000
     frequent = sorted(text for text, count in present.items() if count >= min_count)
     if not frequent or len(present) > MAX_CATEGORIES or 2 * len(present) > rows:

@@ -14,7 +14,7 @@ from kdlib.io.errors import UserError
 
 MAX_NUMERIC_CLASSES = 20  # different numbers that are always taken for classes
 CHUNK_ROWS = 1 << 20  # rows that are looked up at once
-NO_CLASS_TEXTS = MISSING_TEXTS - {"None"}  # "None" may be a class, beside kinds of disorders, for example
+NO_CLASS_TEXTS = MISSING_TEXTS - {"None"}  # "None" may be a class, for example among names of diseases
 
 log = logging.getLogger("prepare")
 
@@ -113,7 +113,7 @@ def of_array(path: Path | str, y: np.ndarray) -> tuple[np.ndarray, list[str]]:
 
 
 def _refuse_regression(where, values, rows):
-    """Refuse numbers that are no classes, and log doubts.
+    """Refuse numbers that are no classes, and log a warning if they may be none.
 
     Numbers that count from 0 or 1 without a gap are classes. Other numbers are classes if at most MAX_NUMERIC_CLASSES
     are different, and two rows or more on average have the same number.

@@ -8,7 +8,7 @@ from kdlib.data.table import Table, column_names
 from kdlib.io.errors import UserError
 
 PREFIX = "openml:"
-CACHE = "data/raw"  # a folder that DVC tracks
+CACHE = "data/raw"  # DVC tracks it
 
 
 def read_openml(source: str, target: str | None) -> tuple[Table, str]:

@@ -33,7 +33,7 @@ class Examples:
     image_shape : tuple
         (height, width) of images, () for tables.
     in_given_test_set : array of bool, shape (n,), or None
-        Whether an example is in a test set that the source gives; None if it gives none.
+        Whether an example is in the source's own test set; None if the source has none.
     encoding : str
         JSON of the `Encoding` that made x from a table, or "".
 
@@ -84,7 +84,7 @@ def load_examples(
     Raises
     ------
     UserError
-        If there is no such source, or its content is not as its kind requires.
+        If there is no such source, or if its content does not have the form that its kind requires.
     """
     if source in builtin.FILES:
         return Examples(*builtin.read(source))

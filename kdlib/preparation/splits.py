@@ -12,7 +12,7 @@ from kdlib.numerics.streams import permutation, stream
 TRAIN, VALIDATION, TEST = range(len(SUBSETS))
 REMEDY = "raise the smallest of train_ratio, val_ratio and the test subset's rest, or take more examples"
 MIN_INT64 = np.iinfo(np.int64).min
-MAX_ATTEMPTS = 100  # draws of where groups of equal examples go
+MAX_ATTEMPTS = 100  # draws of the parts to which groups of equal examples go
 
 
 def apportion(total: int, shares: Sequence[float]) -> np.ndarray:
@@ -22,7 +22,7 @@ def apportion(total: int, shares: Sequence[float]) -> np.ndarray:
     ----------
     total : int
     shares : sequence of float, length k
-        In any unit.
+        They need not sum to 1.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def apportion(total: int, shares: Sequence[float]) -> np.ndarray:
     quotas = np.asarray(shares, dtype=np.float64) / float(exact.sum(np.asarray(shares, np.float64)[None], 1)[0]) * total
     counts = np.floor(quotas).astype(np.int64)
     largest_remainders = np.argsort(counts - quotas, kind="stable")
-    counts[largest_remainders[: total - int(counts.sum())]] += 1  # integers
+    counts[largest_remainders[: total - int(counts.sum())]] += 1  # lint: integer sum
     return counts
 
 
@@ -80,8 +80,8 @@ def stratified_split(
     quotas = class_counts[:, None] * (sizes / len(y))
     wanted = np.floor(quotas).astype(np.int64)
     for row, count in zip(wanted, class_counts, strict=True):
-        for _ in range(int(count - row.sum())):  # integers
-            row[np.argmax(sizes - wanted.sum(axis=0))] += 1  # integers
+        for _ in range(int(count - row.sum())):  # lint: integer sum
+            row[np.argmax(sizes - wanted.sum(axis=0))] += 1  # lint: integer sum
     part_of = None
     ungrouped = wanted
     lacking = (wanted[:, : len(ratios) - optional_parts] == 0).any()
@@ -107,7 +107,7 @@ def stratified_split(
     for index, (label, row) in enumerate(zip(classes, ungrouped, strict=True)):
         members = np.flatnonzero(y == label if part_of is None else (y == label) & (part_of < 0))
         members = members[permutation(stream(seed, purpose, index), len(members))]
-        for part, piece in zip(parts, np.split(members, np.cumsum(row)[:-1]), strict=True):  # integers
+        for part, piece in zip(parts, np.split(members, np.cumsum(row)[:-1]), strict=True):  # lint: integer sum
             part.append(piece)
     found = []
     while parts:
@@ -127,20 +127,21 @@ def _place_groups(codes, groups, wanted, generator):
     rows = np.flatnonzero(counts[number] > 1)
     rows = rows[np.argsort(number[rows], kind="stable")]
     counts = counts[counts > 1]
-    members = np.split(rows, np.cumsum(counts))[:-1]  # integers
+    members = np.split(rows, np.cumsum(counts))[:-1]  # lint: integer sum
     order = permutation(generator, len(members))
     order = order[np.argsort(-counts[order], kind="stable")]
     part_of = np.full(len(codes), -1)
     room = wanted.copy()
     for group, draw in zip(order, generator.random(len(members)), strict=True):
         own_counts = np.bincount(codes[members[group]], minlength=len(wanted))
-        part_room = room.sum(axis=0)  # integers
+        part_room = room.sum(axis=0)  # lint: integer sum
         size = counts[group]
-        chances = np.where((room >= own_counts[:, None]).all(axis=0), own_counts @ room, 0)  # integers
+        chances = np.where((room >= own_counts[:, None]).all(axis=0), own_counts @ room, 0)  # lint: integer sum
         if chances.any():
-            part = np.searchsorted(np.cumsum(chances)[:-1], int(draw * chances.sum()), side="right")  # integers
+            drawn = int(draw * chances.sum())  # lint: integer sum
+            part = np.searchsorted(np.cumsum(chances)[:-1], drawn, side="right")  # lint: integer sum
         elif (part_room >= size).any():
-            part = np.argmax(np.where(part_room >= size, own_counts @ room, MIN_INT64))  # integers
+            part = np.argmax(np.where(part_room >= size, own_counts @ room, MIN_INT64))  # lint: integer sum
         else:
             part = np.argmax(part_room)
         room[:, part] -= own_counts
@@ -151,19 +152,19 @@ def _place_groups(codes, groups, wanted, generator):
 def _ungrouped_counts(wanted, grouped, class_counts):
     """Choose how many examples outside of groups each part gets from each class, (classes, parts).
 
-    Together with the `grouped` examples a part then has the `wanted` counts, or at least its size where groups do not
-    allow that.
+    Together with the `grouped` examples a part then has the `wanted` counts. If groups do not allow that, it has at
+    least the wanted size.
     """
-    sizes = wanted.sum(axis=0)  # integers
+    sizes = wanted.sum(axis=0)  # lint: integer sum
     ungrouped = np.maximum(wanted - grouped, 0)
-    for row, count in zip(ungrouped, class_counts - grouped.sum(axis=1), strict=True):  # integers
-        for _ in range(int(row.sum() - count)):  # integers
+    for row, count in zip(ungrouped, class_counts - grouped.sum(axis=1), strict=True):  # lint: integer sum
+        for _ in range(int(row.sum() - count)):  # lint: integer sum
             row[np.argmax(row)] -= 1
-        for _ in range(int(count - row.sum())):  # integers
-            row[np.argmax(sizes - (grouped + ungrouped).sum(axis=0))] += 1  # integers
+        for _ in range(int(count - row.sum())):  # lint: integer sum
+            row[np.argmax(sizes - (grouped + ungrouped).sum(axis=0))] += 1  # lint: integer sum
     while True:
         surplus = grouped + ungrouped - wanted
-        excess = surplus.sum(axis=0)  # integers
+        excess = surplus.sum(axis=0)  # lint: integer sum
         # No class loses more than half of its share.
         movable = (ungrouped > 0) & (2 * (grouped + ungrouped - 1) >= wanted)
         over = np.argmax(np.where(movable.any(axis=0), excess, 0))
@@ -185,9 +186,9 @@ def assign_subsets(
 ) -> np.ndarray:
     """Assign each example of each split to a subset, so that each class has its share in each subset.
 
-    The held-out subset is the test subset, or the validation subset if a test set is given. Held-out subsets of
-    different splits are disjoint while the share allows it: with as many splits as the share fits into the whole, each
-    example is held out once.
+    The held-out subset is the test subset, or the validation subset if a test set is given. The held-out subsets of the
+    splits are disjoint as long as their share allows it. For example, with a share of 1/10 and ten splits each example
+    is held out once.
 
     Parameters
     ----------
@@ -232,7 +233,7 @@ def assign_subsets(
         assignment[split, free[held_out]] = held_out_code
         if held_out_code == TEST:
             rest = np.flatnonzero(assignment[split] == TRAIN)
-            # As many in each split, so that one stack trains them.
+            # Each split has the same number of training rows, so that one stack can train them.
             train_size, validation_size, _ = apportion(len(y), (*shares, 1 - both))
             if 2 * (len(rest) - train_size) < validation_size:  # the test subset has a large group of equal rows
                 train_size = shares[0] / both * len(rest)
@@ -269,7 +270,7 @@ def count_disjoint_splits(share: float, splits: int) -> int:
 
 
 def _held_out(y, share, splits, seed, groups):
-    """Return the indices that each of S splits holds out, drawn in rounds of as many as are disjoint."""
+    """Return the indices that each of S splits holds out. Each round draws as many disjoint subsets as there can be."""
     found = []
     while len(found) < splits:
         count = count_disjoint_splits(share, splits - len(found))
@@ -281,7 +282,7 @@ def _held_out(y, share, splits, seed, groups):
 
 
 def hide_labels(assignment: np.ndarray, y: np.ndarray, labeled_fraction: float, seed: int) -> None:
-    """Mark training examples as `UNLABELED`, so that the fraction of each class with a label is as asked.
+    """Mark training examples as `UNLABELED`, so that `labeled_fraction` of each class keeps its label.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The transfer set: rows without a label, for which a student learns only what the teacher answers."""
+"""The transfer set: rows without a label, on which a student learns only from the teacher."""
 
 import logging
 from dataclasses import replace
@@ -10,6 +10,7 @@ import numpy as np
 from kdlib.data.dataset import ABSENT, SUBSETS, UNLABELED, Dataset
 from kdlib.data.encoding import Encoding
 from kdlib.data.mapped_rows import ConcatenatedRows, column_min_max, equal_rows, is_large
+from kdlib.data.parsing import MAX_MAGNITUDE
 from kdlib.data.readers import read_table
 from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
@@ -58,7 +59,7 @@ def read_unlabeled(path: str, examples: "Examples") -> np.ndarray | Concatenated
         )
     x = ConcatenatedRows([x], np.uint8 if is_uint8 else np.float64)
     x = x if is_large(x) else x[:]
-    if not (np.abs(column_min_max(x)) <= 1e300).all():
+    if not (np.abs(column_min_max(x)) <= MAX_MAGNITUDE).all():
         raise UserError(f"{path}: x_unlabeled has NaN or infinite values, or magnitudes above 1e300")
     return x
 
@@ -70,8 +71,8 @@ def with_transfer_rows(
 
     They come after all other rows, have the class -1, which means none, and do not change the scaling.
 
-    An unlabeled row is in the training subset of every split, but absent from a split that holds out an equal row:
-    there the teacher would tell the student about a row that it is tested on.
+    An unlabeled row is in the training subset of every split. The exception is a split that holds out an equal row:
+    there the student would learn the teacher's answer for a row that it is tested on.
 
     A synthetic row is in the training subset of one split. It is made only from rows of that subset, so no held-out row
     enters it. It may equal a held-out row by chance; it stays, since it depends only on training rows.

@@ -42,7 +42,7 @@ def curve_rows(models: dict[str, Model], name: str) -> list[dict]:
     models : dict
         {network: Model}.
     name : str
-        Of the curve, such as `validation_loss`.
+        Name of the curve, such as `validation_loss`.
     """
     by_network = {
         network: mean_and_std_by_epoch(models[network].curve[name])
@@ -99,7 +99,7 @@ def summary_rows(result: dict) -> list[dict]:
     Parameters
     ----------
     result : dict
-        Of `kdlib.reporting.report.build_report`.
+        The report of `kdlib.reporting.report.build_report`.
     """
     rows = []
     n = result["examples"]["test"]

@@ -51,7 +51,7 @@ def reliability(rows: list[dict]) -> str:
     Parameters
     ----------
     rows : list of dict
-        Of `csv_tables.reliability_rows`.
+        From `csv_tables.reliability_rows`.
 
     Returns
     -------
@@ -78,9 +78,9 @@ def summary(rows: list[dict], verdict: str) -> str:
     Parameters
     ----------
     rows : list of dict
-        Of `csv_tables.summary_rows`.
+        From `csv_tables.summary_rows`.
     verdict : str
-        Of `table.gain_line`. It is split at its last ": " into two lines.
+        From `table.gain_line`. It is split at its last ": " into two lines.
 
     Returns
     -------
@@ -117,21 +117,21 @@ def _pixels(name):
 def confusion(counts: list[list[int]], names: Sequence) -> str:
     """Draw the confusion matrix, in percent of each label's examples.
 
-    Of more than MAX_CLASSES classes it shows those with the most errors.
+    If there are more than MAX_CLASSES classes, only those with the most errors are drawn.
 
     Parameters
     ----------
     counts : list of lists of int, (classes, classes)
         By label and prediction.
     names : sequence
-        Of the classes.
+        Names of the classes.
 
     Returns
     -------
     str
         Text of an SVG file.
     """
-    totals = [sum(row) for row in counts]  # integers
+    totals = [sum(row) for row in counts]  # lint: integer sum
     note = ""
     if len(names) > MAX_CLASSES:
         note = f"; the {MAX_CLASSES} of {len(names):,} classes with most errors"
@@ -170,20 +170,20 @@ def confusion(counts: list[list[int]], names: Sequence) -> str:
     return svg(width, top + size + 34, parts)
 
 
-# Colours of Okabe and Ito, which colour-blind people can tell apart.
+# Colours of Okabe and Ito, which colour-blind people can distinguish.
 LINE_COLORS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
 
 
 def sweep(rows: list[dict]) -> str:
     """Draw the student's validation loss against the temperature, one line for each alpha.
 
-    Of several learning rates each point shows the best one. What has no single temperature is a dashed line: the
+    With several learning rates each point shows the best one. What has no single temperature is a dashed line: the
     baseline, and a temperature that follows a schedule.
 
     Parameters
     ----------
     rows : list of dict
-        Of `csv_tables.sweep_rows`.
+        From `csv_tables.sweep_rows`.
 
     Returns
     -------

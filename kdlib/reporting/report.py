@@ -82,9 +82,9 @@ def gain(
     subset : str
         `validation` or `test`.
     key : str
-        Of `kdlib.evaluation.metrics.MEASURES`.
+        A key of `kdlib.evaluation.metrics.MEASURES`.
     train_examples : int
-        Of one split.
+        Number of training examples of one split.
     pair : sequence of two str, optional
 
     Returns
@@ -92,7 +92,7 @@ def gain(
     dict
         See `kdlib.evaluation.statistics.paired_gain`.
     """
-    first, second = (heldout.measure(name, subset, metrics.MEASURES[key]) for name in pair)
+    first, second = (heldout.measure(name, subset, metrics.MEASURES[key].function) for name in pair)
     if heldout.splits == 1:
         return paired_gain(first[0], second[0])
     differences = [exact.mean((one - other)[None], axis=1)[0] for one, other in zip(first, second, strict=True)]
@@ -121,7 +121,9 @@ def quantized_measures(heldout: HeldoutLogits, quantized: Sequence, train_exampl
     logits = heldout.logits
     result = {"bits": quantized[0].bits}
     for subset in EVALUATED:
-        values = {key: heldout.measure("quantized", subset, measure) for key, measure in metrics.MEASURES.items()}
+        values = {
+            key: heldout.measure("quantized", subset, measure.function) for key, measure in metrics.MEASURES.items()
+        }
         for key, measure in metrics.FIDELITY.items():
             stacks = [logits[name][subset] for name in ("quantized", "teacher", "student")]
             values[key] = [measure(ours, teacher[0]) for ours, teacher, _ in zip(*stacks, strict=True)]
@@ -134,8 +136,42 @@ def quantized_measures(heldout: HeldoutLogits, quantized: Sequence, train_exampl
     result["gain"] = {
         subset: {"accuracy": gain(heldout, subset, "accuracy", train_examples, pair)} for subset in EVALUATED
     }
-    size = sum(array.nbytes for array in quantized[0].arrays().values())  # integers
+    size = sum(array.nbytes for array in quantized[0].arrays().values())  # lint: integer sum
     return result | network_cost(quantized[0].sizes) | {"bytes": size}
+
+
+def network_measures(heldout: HeldoutLogits, network: str, absent: np.ndarray) -> dict:
+    """Measure a network on each subset, mean and std over the splits; a student also its fidelity to the teacher.
+
+    Parameters
+    ----------
+    heldout : HeldoutLogits
+    network : str
+    absent : np.ndarray, (classes,) bool
+        Classes that the transfer set lacks. If there are any, see `measure_absent` for the further measures of all
+        networks but the teacher.
+    """
+    result = {}
+    of_absent = {subset: {} for subset in EVALUATED}
+    if absent.any() and network != "teacher":
+        of_absent, shifts = measure_absent(heldout, network, absent)
+        result["bias_shift"] = mean_and_std_over_splits(shifts)
+    for subset in EVALUATED:
+        values = {key: heldout.measure(network, subset, measure.function) for key, measure in metrics.MEASURES.items()}
+        if network != "teacher":
+            values |= of_absent[subset]
+            pairs = list(zip(heldout.logits[network][subset], heldout.logits["teacher"][subset], strict=True))
+            values |= {k: [measure(z, v[0]) for z, v in pairs] for k, measure in metrics.FIDELITY.items()}
+        result[subset] = {key: mean_and_std_over_splits(value) for key, value in values.items()}
+    return result
+
+
+def _add_verdicts(gains, collapsed):
+    """Put gains into words, {measure: gain}, in place; there is no verdict if a student or baseline has collapsed."""
+    for key, found in gains.items():
+        found["verdict"] = VERDICTS.get((key, found["verdict"]), found["verdict"])
+        if {"baseline", "student"} & collapsed.keys():
+            found["verdict"] = "no verdict, a training has collapsed"
 
 
 def build_report(
@@ -155,7 +191,7 @@ def build_report(
     models : dict
         {network: Model}.
     heldout : HeldoutLogits
-        Of these models.
+        The logits of these models.
     linear_network : Network
         As for `kdlib.evaluation.collapse.find_collapsed`.
     transfer_classes, quantized
@@ -172,18 +208,7 @@ def build_report(
             subset: int(np.count_nonzero(absent[heldout.labels[subset][0]])) for subset in EVALUATED
         }
     for name in NETWORKS:
-        result[name] = {}
-        partial = absent.any() and name != "teacher"
-        if partial:
-            of_absent, shifts = measure_absent(heldout, name, absent)
-            result[name]["bias_shift"] = mean_and_std_over_splits(shifts)
-        for subset in EVALUATED:
-            values = {key: heldout.measure(name, subset, measure) for key, measure in metrics.MEASURES.items()}
-            if name != "teacher":
-                values |= of_absent[subset] if partial else {}
-                pairs = list(zip(heldout.logits[name][subset], heldout.logits["teacher"][subset], strict=True))
-                values |= {k: [measure(z, v[0]) for z, v in pairs] for k, measure in metrics.FIDELITY.items()}
-            result[name][subset] = {key: mean_and_std_over_splits(value) for key, value in values.items()}
+        result[name] = network_measures(heldout, name, absent)
         if models[name].network:
             members = models[name].network.replicas // dataset.splits if name == "teacher" else 1
             result[name] |= network_cost(models[name].network.sizes, members)
@@ -202,10 +227,7 @@ def build_report(
     }
     quantized_gains = result["quantized"]["gain"].values() if quantized else ()
     for gains in (*result["gain"].values(), *quantized_gains):
-        for key, found in gains.items():
-            found["verdict"] = VERDICTS.get((key, found["verdict"]), found["verdict"])
-            if {"baseline", "student"} & collapsed.keys():
-                found["verdict"] = "no verdict, a training has collapsed"
+        _add_verdicts(gains, collapsed)
     return result | {"pooled": pooled_measures(heldout)}
 
 

@@ -7,7 +7,7 @@ from html import escape
 from kdlib.io.errors import printable
 from kdlib.numerics import elementary
 
-COLORS = {"teacher": "#0072b2", "baseline": "#7f7f7f", "student": "#d55e00"}  # colour-blind people can tell them apart
+COLORS = {"teacher": "#0072b2", "baseline": "#7f7f7f", "student": "#d55e00"}  # colour-blind people distinguish them
 # Size of a panel and its margins, in pixels.
 WIDTH = 420
 HEIGHT = 300

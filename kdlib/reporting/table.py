@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from kdlib.evaluation.heldout import EVALUATED, NETWORKS
 from kdlib.evaluation.intervals import wilson_interval
+from kdlib.evaluation.metrics import MEASURES
 from kdlib.evaluation.statistics import ALL_EQUAL
 
 
@@ -12,15 +13,14 @@ def _cell(value, factor=1.0, digits=2):
     return f"{factor * value['mean']:.{digits}f}{spread}"
 
 
+_FIRST, *_OTHERS = ((measure.label, key, measure.factor, measure.decimals) for key, measure in MEASURES.items())
 # Label, key, factor to the unit, and decimals of each measure.
 MEASURE_FORMATS = (
-    ("accuracy %", "accuracy", 100, 2),
+    _FIRST,
     ("accuracy on absent classes %", "accuracy_absent", 100, 2),
     ("accuracy, biases shifted %", "accuracy_shifted", 100, 2),
     ("… on absent classes %", "accuracy_absent_shifted", 100, 2),
-    ("NLL, nats", "nll", 1, 4),
-    ("calibration error %", "ece", 100, 2),
-    ("Brier score", "brier", 1, 4),
+    *_OTHERS,
     ("agrees with teacher %", "agreement", 100, 2),
     ("KL from teacher, nats", "kl", 1, 4),
     ("agrees with student %", "agreement_student", 100, 2),
@@ -36,11 +36,11 @@ def gain_line(result: dict, subset: str, key: str, pair: Sequence[str] = ("stude
     Parameters
     ----------
     result : dict
-        Of `kdlib.reporting.report.build_report`, or its part `quantized`.
+        The report of `kdlib.reporting.report.build_report`, or its part `quantized`.
     subset : str
         `validation` or `test`.
     key : str
-        Of GAIN_FORMATS.
+        A key of GAIN_FORMATS.
     pair : sequence of two str, optional
         Names of the networks.
     """
@@ -66,7 +66,7 @@ def table_rows(result: dict, subsets: Sequence[str] = EVALUATED) -> list[tuple[s
     Parameters
     ----------
     result : dict
-        Of `kdlib.reporting.report.build_report`.
+        The report of `kdlib.reporting.report.build_report`.
     subsets : sequence of str, optional
         Whose measures to show, of `validation` and `test`. The sizes of the networks follow them.
     """
@@ -86,16 +86,16 @@ def table_rows(result: dict, subsets: Sequence[str] = EVALUATED) -> list[tuple[s
 
 
 def sentences(result: dict, subsets: Sequence[str] = EVALUATED) -> list[str]:
-    """Return what is said below the table: gains, compression, how to read it, notes and warnings.
+    """Return the lines below the table: gains, compression, how to read it, notes and warnings.
 
     A long sentence has a line break.
 
     Parameters
     ----------
     result : dict
-        Of `kdlib.reporting.report.build_report`.
+        The report of `kdlib.reporting.report.build_report`.
     subsets : sequence of str, optional
-        Whose gains to tell, of `validation` and `test`.
+        Whose gains are printed: `validation`, `test` or both.
     """
     quantized = result.get("quantized")
     lines = [gain_line(result, subset, key) for subset in subsets for key in GAIN_FORMATS]

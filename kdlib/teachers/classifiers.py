@@ -264,7 +264,7 @@ def count_fits(dataset: Dataset, n_folds: int, seed: int) -> int:
 
     In each split these are one model for each of the `n_folds` folds and one for all labelled training rows.
     """
-    return sum(len(np.union1d(fold, n_folds)) for fold in folds_by_split(dataset, n_folds, seed))  # integers
+    return sum(len(np.union1d(fold, n_folds)) for fold in folds_by_split(dataset, n_folds, seed))  # lint: integer sum
 
 
 def _build_for(dataset, name, options):

@@ -75,7 +75,7 @@ def read_logits(path: Path | str, dataset: Dataset) -> tuple[np.ndarray, dict]:
     Raises
     ------
     UserError
-        If the file is missing or does not fit the rows of this dataset; the message says what was expected.
+        If the file is missing or does not fit the rows of this dataset; the message names what is needed.
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: not found; teacher.model names it")

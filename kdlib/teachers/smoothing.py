@@ -70,7 +70,7 @@ def check_probabilities(p: np.ndarray, name: str) -> None:
 
 
 def look_like_probabilities(values: np.ndarray) -> bool:
-    """Tell whether every row lies in [0, 1] and sums to 1, within TOLERANCE; logits do not do this by chance.
+    """Return whether every row lies in [0, 1] and sums to 1, within TOLERANCE; logits do not do this by chance.
 
     Parameters
     ----------

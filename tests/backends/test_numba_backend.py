@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from kdlib.backends import context, threads, update_rules
+from kdlib.backends import context, threads
 from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.backends.context import Context, saved_seconds
 from kdlib.backends.numpy_backend import NUMPY
@@ -21,6 +21,7 @@ from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.inputs import Inputs
 from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy, Distillation
+from kdlib.learning.optimizers import OPTIMIZERS, adam_rule, sgd_rule
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.training import train
@@ -29,12 +30,10 @@ from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
 
 SGD = Recipe()
 RECIPES = {
-    "SGD": SGD,
+    **{name: Recipe(optimizer=name) for name in OPTIMIZERS},
+    **{f"{name}, decay": Recipe(optimizer=name, weight_decay=0.01) for name in OPTIMIZERS},
     "SGD, Nesterov": Recipe(nesterov=True),
     "SGD, Nesterov, decay": Recipe(nesterov=True, weight_decay=0.01),
-    "Adam": Recipe(optimizer="adam"),
-    "Adam, decay": Recipe(optimizer="adam", weight_decay=0.01),
-    "AdamW": Recipe(optimizer="adamw", weight_decay=0.01),
     "norms": Recipe(max_norm=0.7),
 }
 FUSED = {"x86": r"\bvfn?m(?:add|sub)\w*", "arm64": r"\bfn?m(?:add|sub|la|ls)\b"}
@@ -60,7 +59,7 @@ def numba(calls):
     return calls.NumbaBackend(Threads())
 
 
-@pytest.mark.parametrize("name", ["Adam", *(pytest.param(n, marks=pytest.mark.slow) for n in RECIPES if n != "Adam")])
+@pytest.mark.parametrize("name", ["adam", *(pytest.param(n, marks=pytest.mark.slow) for n in RECIPES if n != "adam")])
 def test_bits_are_those_of_numpy_for_numbers_of_all_kinds(numba, name):
     assert differences(numba, RECIPES[name], range(20)) == ""
 
@@ -87,7 +86,7 @@ def test_a_difference_is_told(calls):
     assert differences(OtherProduct(Threads()), SGD) == "products"
 
 
-@pytest.mark.parametrize("name", ["Adam", pytest.param("norms", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["adam", pytest.param("norms", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_threads_change_no_bit(calls, monkeypatch, count, name):
     monkeypatch.setattr(threads, "MIN_PARALLEL_ELEMENTS", 1)
@@ -215,8 +214,8 @@ def compiled(calls):
     """{name: the compiled functions that Python calls}, after they have run."""
     from kdlib.backends.numba_backend import passes, row_loops, steps, updates
 
-    given = {"sgd": (update_rules.sgd(True, True), 1), "adam": (update_rules.adam(False, True), 2)}
-    for recipe in (RECIPES["SGD, Nesterov, decay"], RECIPES["Adam, decay"], RECIPES["norms"]):
+    given = {"sgd": (sgd_rule(True, True), 1), "adam": (adam_rule(False, True), 2)}
+    for recipe in (RECIPES["SGD, Nesterov, decay"], RECIPES["adam, decay"], RECIPES["norms"]):
         assert differences(calls.NumbaBackend(Threads()), recipe) == ""
     softened = {"shift": calls.make_log_softmax_loop(calls.exact_exp)}
     softened |= {
@@ -276,7 +275,7 @@ def test_the_search_finds_a_fused_one(calls):
 
 def used(kernels, steps=1):
     saved = saved_seconds(steps, 1000, "exact")
-    rule = update_rules.sgd(False, False)
+    rule = sgd_rule(False, False)
     backend = Context(kernels).backend(Threads(), rule, False, saved, lambda backend: differences(backend, SGD))
     return type(backend).__name__
 

@@ -26,7 +26,7 @@ X = RANDOM.normal(size=(75, 36)) * np.ldexp(1.0, RANDOM.integers(-8, 8, (75, 1))
 
 LABELS = np.eye(3)[RANDOM.integers(0, 3, 75)]
 
-MANY = RANDOM.normal(size=(3 * MAX_TERMS, 5)), np.eye(3)[RANDOM.integers(0, 3, 3 * MAX_TERMS)]
+MANY_ROWS = RANDOM.normal(size=(3 * MAX_TERMS, 5)), np.eye(3)[RANDOM.integers(0, 3, 3 * MAX_TERMS)]
 
 COUNTS = 1, 2, 3, 5, 8, 20
 
@@ -47,7 +47,8 @@ def fit(
     **options,
 ):
     """Hash of a network that is trained on n rows, the last of which are a batch of two, and of its curve."""
-    x, labels = (MANY if n > 75 else (X, LABELS))[0][:n].reshape(n, *shape), (MANY[1] if n > 75 else LABELS)[:n]
+    x, labels = MANY_ROWS if n > 75 else (X, LABELS)
+    x, labels = x[:n].reshape(n, *shape), labels[:n]
     objective = CrossEntropy(labels, arithmetic)
     if taught:
         objective = Distillation(labels, 3 * x.reshape(n, -1)[:, :3], arithmetic, **taught)

@@ -17,7 +17,7 @@ from kdlib.backends.arithmetic import EXACT
 from kdlib.deployment.c_source import c_source
 from kdlib.deployment.model_file import DeployedModel, ModelCard
 from kdlib.deployment.onnx_export import onnx_file
-from kdlib.deployment.quantization import quantized
+from kdlib.deployment.quantization import quantize_stack
 from kdlib.io.artifacts import write_text
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
@@ -46,7 +46,7 @@ def student(dataset, network, bits):
     """`DeployedModel` with weights of so many bits."""
     names = dataset.class_names, dataset.feature_names, list(dataset.image_shape), dataset.encoding
     card = ModelCard(*names, dataset.digest, "", {}, {}, 0, 0)
-    return DeployedModel.of(quantized(network, dataset, 0, bits)[0], card, dataset)
+    return DeployedModel.of(quantize_stack(network, dataset, 0, bits)[0], card, dataset)
 
 
 def extremes(x):

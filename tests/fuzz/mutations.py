@@ -18,7 +18,7 @@ TEXTS = (
 SPECIAL = (np.nan, np.inf, -np.inf, 1e308, -1e308, 1e100, 1e38, -1e38, 1e-300, 0.0, -0.0, 1.0, -1.0, 2.0**24)
 
 
-def damaged(content, random):
+def damaged(content, random):  # noqa: C901 - ten kinds of damage
     """One to four damages of the kinds that disks and networks make, and of those that fuzzers make."""
     data = bytearray(content)
     for _ in range(random.choice((1, 1, 1, 2, 4))):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kdlib.backends import numpy_backend
-from kdlib.learning.optimizers import FLUSH_ANCHOR, SGD, Adam, AdamW
+from kdlib.learning.optimizers import FLUSH_ANCHOR, OPTIMIZERS, SGD, Adam
 
 
 def run(optimizer, parameters, gradients, learning_rate=0.1):
@@ -34,8 +34,7 @@ def test_the_first_step_of_adam_is_the_learning_rate():
 RULES = {
     "SGD": (SGD, {"momentum": 0.9}),
     "SGD with Nesterov": (SGD, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
-    "Adam": (Adam, {"weight_decay": 0.01}),
-    "AdamW": (AdamW, {"weight_decay": 0.01}),
+    **{name: (kind, {"weight_decay": 0.01}) for name, kind in OPTIMIZERS.items()},
 }
 
 

@@ -11,6 +11,7 @@ from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.data.scaled import ScaledRows
 from kdlib.io.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint
+from kdlib.learning.losses import LOSSES
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
@@ -84,7 +85,7 @@ GRIDS = {
 @settings(deadline=None, max_examples=25)
 @given(
     **GRIDS,
-    loss=st.sampled_from(["kd", "mse", "dkd"]),
+    loss=st.sampled_from([*LOSSES]),
     recipe=st.sampled_from(sorted(RECIPES)),
     arithmetic=st.sampled_from([EXACT, FAST]),
     standardize=st.booleans(),

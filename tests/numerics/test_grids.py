@@ -240,20 +240,20 @@ def test_a_blas_of_fewer_bits_is_found_out(monkeypatch, bits, kind):
 
 
 @given(st.data())
-def test_a_mirror_of_blocks_is_the_whole_on_the_grids_of_its_columns(data):
+def test_weights_that_are_snapped_in_blocks_have_the_grids_of_their_columns(data):
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     weights = random.normal(size=(2, 12, 5)).astype(np.float32)
-    mirror = SnappedWeights(weights, Grid(8))
+    snapped_weights = SnappedWeights(weights, Grid(8))
     for _ in range(3):
         height = data.draw(st.integers(1, 13))
         scale = np.float32(data.draw(st.sampled_from([0.3, 1.0, 1.9, 50.0])))
         for start in range(0, 12, height):
             weights[:, start : start + height] *= scale * random.random((5,)).astype(np.float32)
-            mirror.update_rows(slice(start, start + height))
-        mirror.refresh()
+            snapped_weights.update_rows(slice(start, start + height))
+        snapped_weights.refresh()
         again = SnappedWeights(weights, Grid(8))
-        assert same_bits(mirror.values, again.values)
-        assert same_bits(mirror.unit, again.unit)
+        assert same_bits(snapped_weights.values, again.values)
+        assert same_bits(snapped_weights.unit, again.unit)
 
 
 def test_exact_arithmetic_is_usable_here():

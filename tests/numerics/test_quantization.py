@@ -1,4 +1,4 @@
-"""Levels: the exponent of the least error, exact on levels, finite at both ends."""
+"""Quantization: the exponent of the least error, exact on levels, finite at both ends."""
 
 import numpy as np
 import pytest

@@ -16,6 +16,7 @@ from kdlib.evaluation.heldout import NETWORKS, predict_heldout
 from kdlib.evaluation.intervals import wilson_interval
 from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
+from kdlib.learning.losses import LOSSES
 from kdlib.learning.model_file import load_model
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.sweeps import Sweep
@@ -83,7 +84,7 @@ RATES = st.lists(st.floats(0.01, 0.3), min_size=1, max_size=2, unique=True)
     temperatures=st.lists(st.floats(0.5, 20), min_size=1, max_size=2, unique=True),
     alphas=st.lists(st.floats(0, 1) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=2, unique=True),
     rates=RATES,
-    loss=st.sampled_from(["kd", "mse", "dkd", "ls"]),
+    loss=st.sampled_from([*LOSSES, "ls"]),
     optimizer=st.sampled_from(["sgd", "adam", "adamw"]),
     patience=st.sampled_from([None, 1]),
     dropout=st.sampled_from([0.0, 0.2]),
@@ -297,7 +298,7 @@ def test_each_example_is_answered_by_the_first_split_that_tests_on_it(here):
     assert np.array_equal(said.pooled("student")[0], np.concatenate(expected, axis=1))
 
 
-@pytest.mark.parametrize("loss", ["kd", "mse", "dkd"])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("splits", [1, 2])
 def test_a_sweep_of_all_three_values_over_one_split_and_over_two(tmp_path, monkeypatch, splits, loss):
     monkeypatch.chdir(tmp_path)

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -32,20 +33,20 @@ LIBM = {
     "cosh", "tanh", "arcsin", "arccos", "arctan", "arctan2", "atan2", "hypot", "cbrt", "gamma", "lgamma", "erf",
 }  # fmt: skip
 NUMERIC = {"np", "numpy", "math", "statistics", "operator"}
-OURS = {"exact", "arithmetic", "EXACT"}  # whose functions of these names are the exact ones
+EXACT_OWNERS = {"exact", "arithmetic", "EXACT"}  # their `sum` and `mean` are the exact ones
 
 
 def names(node):
-    """The dotted name of an expression such as np.add.reduce, as a list; it begins with "" if the root has none."""
-    parts = []
+    """Return the dotted name of an expression such as np.add.reduce, as a list; "" comes first if the root has none."""
+    attributes = []
     while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
+        attributes.append(node.attr)
         node = node.value
-    return [*([node.id] if isinstance(node, ast.Name) else [""]), *reversed(parts)]
+    return [*([node.id] if isinstance(node, ast.Name) else [""]), *reversed(attributes)]
 
 
 def offends(node):
-    """Whether it is a bare reduction, a matrix product, a power, or a function of the C library."""
+    """Return whether a node is a bare reduction, a matrix product, a power, or a function of the C library."""
     if isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.MatMult | ast.Pow):
         sides = (node.left, node.right) if isinstance(node, ast.BinOp) else ()
         literal = sides and all(isinstance(side, ast.Constant) and type(side.value) is int for side in sides)
@@ -58,12 +59,12 @@ def offends(node):
         *owners, last = names(node)
         if owners[0] in NUMERIC:
             return last in REDUCTIONS | LIBM or (last == "reduce" and owners[-1] == "add")
-        return last in REDUCTIONS and not OURS & set(owners)
+        return last in REDUCTIONS and not EXACT_OWNERS & set(owners)
     return False
 
 
 def offences(source, exempt=frozenset()):
-    """Lines that offend. `# integers` at the end of one says that it is harmless, since only integers are met there."""
+    """Return the lines that offend; `# lint: integer sum` at the end of a line exempts it: it adds integers only."""
     lines, found = source.splitlines(), []
 
     def visit(node, scope):
@@ -71,7 +72,7 @@ def offences(source, exempt=frozenset()):
             scope = f"{scope}.{node.name}" if scope else node.name
             if scope in exempt:
                 return
-        if offends(node) and "# integers" not in lines[node.lineno - 1]:
+        if offends(node) and "# lint: integer sum" not in lines[node.lineno - 1]:
             found.append(f"{node.lineno}: {lines[node.lineno - 1].strip()}")
         for child in ast.iter_child_nodes(node):
             visit(child, scope)
@@ -100,7 +101,7 @@ def test_the_check_finds_an_import():
     assert len(offences("from math import exp")) == 1
 
 
-LAYERS = [  # a package imports from those before it alone
+LAYERS = [  # a package imports only from those before it
     {"io"},
     {"numerics"},
     {"backends", "data"},
@@ -118,7 +119,7 @@ def layer(package):
 
 
 def modules():
-    """{dotted name: (package, names of the modules that it imports)}, packages' own docstring files left out."""
+    """Return {dotted name: (package, names of the modules that it imports)}, without `__init__` and `__main__`."""
     paths = [path for path in SOURCES if path.stem not in ("__init__", "__main__")]
     known = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths}
     found = {}
@@ -165,13 +166,13 @@ OPTIONAL = {
     "estimator": {"sklearn"},
     "__main__": {"stages"},
 }
-FREE = {"preparation", "pipeline"}  # packages that may need what the pipeline installs
+FREE_PACKAGES = {"preparation", "pipeline"}  # packages that may need what the pipeline installs
 
 
 def test_only_stages_the_pipeline_and_preparation_need_more_than_numpy():
     allowed = sys.stdlib_module_names | {"numpy", "kdlib"}
     for path in SOURCES:
-        if path.relative_to(ROOT).parts[0] == "stages" or path.parent.name in FREE:
+        if path.relative_to(ROOT).parts[0] == "stages" or path.parent.name in FREE_PACKAGES:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [node.module] if isinstance(node, ast.ImportFrom) else []
@@ -185,6 +186,34 @@ def test_only_stages_the_pipeline_and_preparation_need_more_than_numpy():
 )
 def test_a_module_has_400_lines_at_most(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def parameters_of(node):
+    """Return the names that "Parameters" of a function's or a class's docstring has to list, in their order.
+
+    A class without a constructor is a dataclass, or inherits the constructor: then its public fields are returned.
+    """
+    if isinstance(node, ast.ClassDef):
+        constructors = [child for child in node.body if getattr(child, "name", "") == "__init__"]
+        if not constructors:
+            fields = [child for child in node.body if isinstance(child, ast.AnnAssign)]
+            given = [child for child in fields if "init=False" not in ast.unparse(child)]
+            return [child.target.id for child in given if not child.target.id.startswith("_")]
+        node = constructors[0]
+    given = node.args
+    arguments = [*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg]
+    return [argument.arg for argument in arguments if argument and argument.arg not in ("self", "cls")]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_documented_parameters_are_the_real_ones(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            section = re.search(r"(?ms)^Parameters\n-+\n(.*?)(\n\n\w|\Z)", ast.get_docstring(node) or "")
+            if section:
+                heads = re.findall(r"(?m)^\*{0,2}\w[^:\n]*", section[1])
+                documented = [name.strip(" *") for head in heads for name in head.split(",")]
+                assert documented == parameters_of(node), node.name
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("benchmarks/*.py")), ids=lambda path: path.stem)

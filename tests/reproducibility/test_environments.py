@@ -46,7 +46,7 @@ def pipeline(name):
     from kdlib.backends.arithmetic import ARITHMETICS
     from kdlib.backends.context import Context
     from kdlib.deployment.float_network import FloatNetwork
-    from kdlib.deployment.quantization import quantized
+    from kdlib.deployment.quantization import quantize_stack
     from kdlib.evaluation.heldout import predict_heldout
     from kdlib.learning import model_file
     from kdlib.learning.augmentation import Views, with_views
@@ -109,7 +109,7 @@ def pipeline(name):
     levels, _ = train(flat[0], first, on_levels, validation[0], Streams(0, "student"), context=context)
     digest.update(levels.parameters.tobytes())
     for bits in (8, 4, 2):
-        (network,) = quantized(levels, dataset, 0, bits)
+        (network,) = quantize_stack(levels, dataset, 0, bits)
         digest.update(network.sums(dataset.inputs(rows[0])).tobytes())
     digest.update(FloatNetwork(levels).logits(dataset.inputs(rows[0])).tobytes())
     said = predict_heldout(dataset, stacks, list("abc"))

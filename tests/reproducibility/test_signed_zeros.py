@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from kdlib.backends.arithmetic import EXACT
 from kdlib.evaluation import metrics
 from kdlib.io.artifacts import array_digest, read_npz, write_npz
+from kdlib.learning.losses import LOSSES
 from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.numerics import exact
@@ -93,7 +94,7 @@ OBJECTIVES = {
         f"{loss}{', standardized' * standardize}": lambda teacher, loss=loss, standardize=standardize: Distillation(
             ONE_HOT, teacher, EXACT, loss=loss, temperature=2.0, alpha=0.5, standardize_logits=standardize
         )
-        for loss in ("kd", "mse", "dkd")
+        for loss in LOSSES
         for standardize in (False, True)
     },
 }
@@ -115,7 +116,7 @@ def test_a_loss(name, student, teacher):
 @given(logits=zeros((2, 30, 3)))
 def test_a_measure(logits):
     def measured(logits):
-        values = [measure(logits, LABELS) for measure in metrics.MEASURES.values()]
+        values = [measure.function(logits, LABELS) for measure in metrics.MEASURES.values()]
         values += [measure(logits, logits[0]) for measure in metrics.FIDELITY.values()]
         values += [metrics.predictions(logits), *metrics.reliability(logits, LABELS)]
         return [*values, positive(metrics.bias_shift(logits, LABELS, np.array([True, False, False])))]

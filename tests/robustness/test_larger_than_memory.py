@@ -29,15 +29,16 @@ NPZ, ROWS, CLASSES = "data/raw/rows.npz", "data/raw/rows.npy", "data/raw/classes
 ROUNDS = 5
 
 
-def no_room(monkeypatch, seed=0):
-    """From here on all is mapped, and blocks have random sizes."""
+def map_everything(monkeypatch, seed=0):
+    """Map all arrays from here on, and give chunks random sizes."""
     size = random.Random(seed).randint
     for module, name, value in (
         (npz_reader, "MIN_MAPPED_BYTES", 256), (chunks, "MIN_FILE_BYTES", 1), (chunks, "CHUNK_BYTES", size(40, 4000)),
         (lazy_targets, "MAX_ARRAY_ELEMENTS", 0), (lazy_targets, "CHUNK_ROWS", size(1, 99)),
         (epoch, "MAX_BUFFERED_LOGITS", size(1, 3000)),
-        (epoch, "MIN_UINT32_EXAMPLES", 0), (numpy_backend, "MAX_HELD_ELEMENTS", 0),
-        (validation, "CHUNK_ROWS", size(1, 30)), (scaled, "CHUNK_ROWS", size(1, 50)), (metrics, "BLOCK", size(1, 500)),
+        (epoch, "MIN_UINT32_EXAMPLES", 0), (numpy_backend.NumpyBackend, "max_held", 0),
+        (validation, "CHUNK_ROWS", size(1, 30)), (scaled, "CHUNK_ROWS", size(1, 50)),
+        (metrics, "BLOCK_LOGITS", size(1, 500)),
         (column_warnings, "CHUNK_ELEMENTS", size(1, 300)), (parquet, "BATCH_ROWS", size(1, 60)),
         (scaling, "CHUNK_ELEMENTS", size(1, 900)), (labels, "CHUNK_ROWS", size(1, 60)),
     ):  # fmt: skip
@@ -86,7 +87,7 @@ def test_prepare_in_blocks_of_any_size_writes_the_same_dataset(tmp_path, monkeyp
     MAINS["prepare"](params)
     held = Path("data/dataset.npz").read_bytes()
     for seed in range(ROUNDS):
-        no_room(monkeypatch, seed)
+        map_everything(monkeypatch, seed)
         MAINS["prepare"](params)
         assert Path("data/dataset.npz").read_bytes() == held
 
@@ -123,7 +124,7 @@ def test_a_parquet_in_batches_gives_the_same_dataset_and_remarks(tmp_path, monke
             if "own.parquet" in record.message and "pages" not in record.message
         ]
         found.append((Path("data/dataset.npz").read_bytes(), told))
-        no_room(monkeypatch, seed)
+        map_everything(monkeypatch, seed)
     assert all(each == found[0] for each in found)
     assert any("twin is the same as rising" in line for line in found[0][1])
 
@@ -132,7 +133,7 @@ def test_a_cell_of_a_parquet_in_batches_is_told_by_its_row(tmp_path, monkeypatch
     arrow, files = (
         pytest.importorskip(name, reason="no pyarrow (pip install pyarrow)") for name in ("pyarrow", "pyarrow.parquet")
     )
-    no_room(monkeypatch)
+    map_everything(monkeypatch)
     content = table() | {"narrow": [*map(str, range(140)), "lime", *map(str, range(9))]}
     files.write_table(arrow.table(content), tmp_path / "own.parquet")
     with pytest.raises(UserError, match="row 141, column narrow: 'lime' is no number"):
@@ -165,7 +166,7 @@ def test_mapped_and_in_memory_all_stages_write_the_same_bytes(tmp_path, monkeypa
         monkeypatch.chdir(tmp_path / folder)
         write_source(*make(), name)
         if folder == "mapped":
-            no_room(monkeypatch)
+            map_everything(monkeypatch)
         for main in MAINS.values():
             main(params)
         found.append(files(tmp_path / folder))
@@ -368,7 +369,7 @@ def test_a_dataset_larger_than_the_memory_that_there_may_be_trains(tmp_path):
     x.flush()
     np.save(tmp_path / CLASSES, y)
     for stage in ("prepare", "train_teacher", "train_baseline", "distill", "evaluate"):
-        extra = ["--quantized="] if stage == "evaluate" else []
+        extra = ["--deployed="] if stage == "evaluate" else []
         command = [sys.executable, "-c", LIMITED, str(500 * 10**6), f"stages.{stage}", *extra]
         environment = {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "2", "PATH": "/usr/bin:/bin"}
         process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -44,7 +44,7 @@ def test_a_spoilt_row_of_the_test_set_changes_no_other_rows_logits(examples, ari
 
 def test_a_value_that_crowds_out_the_others_in_training_is_told_with_its_column(examples, caplog):
     params = quick_params(prepare={"dataset": SOURCE, "scaling": "none"}, student={"learning_rate": 1e-9})
-    examples["x_train"][[1, 100], 2] = 5000.0  # one in the training split at least, as the validation split has 13 rows
+    examples["x_train"][[1, 100], 2] = 5000.0  # at least one is trained on: 13 rows are for validation
     write_npz(SOURCE, examples)
     prepare.main(params)
     with caplog.at_level(logging.WARNING):

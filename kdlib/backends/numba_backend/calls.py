@@ -22,7 +22,7 @@ ONE = np.ones(1)
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Do `kdlib.numerics.grids.product`, one matrix after another."""
+    """Multiply as `kdlib.numerics.grids.product` does, one matrix after another."""
     out = np.empty((*a.shape[:2], b.shape[2]), np.float32)
     for k in range(len(a)):
         compiled_product(a[k], b[k], out[k], MAX_TERMS)
@@ -94,7 +94,7 @@ class NumbaBackend(NumpyBackend):
         p = layers.parameters
         snapped = self._snapped_of(layers)
         count = len(self.threads.ranges(p.shape[1], p.size))
-        sums = np.zeros((count, len(p), sum(layers.sizes[1:])))  # integers
+        sums = np.zeros((count, len(p), sum(layers.sizes[1:])))  # lint: integer sum
         calls = [(snapped.values, snapped.sizes, sums[k], k, count) for k in range(count)]
         self.threads.run(updates.square_sums, calls)
         factors = max_norm / np.sqrt(functools.reduce(np.add, sums))  # no sum of squares rounds, in any order

@@ -7,7 +7,7 @@ import numpy as np
 from kdlib.backends.numba_backend.passes import backward, forward
 from kdlib.numerics.grids import MAX_TERMS
 
-# What compiled code takes in place of None.
+# Compiled code takes these in place of None.
 NO_TABLE = np.empty(0, np.float32)
 NO_UNIT = np.empty((1, 0), np.float32)
 NO_MASK = np.empty((1, 0, 0))
@@ -77,12 +77,12 @@ class Passes:
 
 
 class SnappedWeightArrays:
-    """What an update takes of `Layers`: their sizes and their snapped weights."""
+    """Hold the arrays of `Layers` that an update needs: the sizes and the snapped weights."""
 
     def __init__(self, layers):
         snaps = bool(layers.dense[0].grids)
         self.sizes = np.array(layers.sizes)
-        self.widths = self.sizes[1:].sum() if snaps else 0  # integers
+        self.widths = self.sizes[1:].sum() if snaps else 0  # lint: integer sum
         self.values = layers.flat_product_weights
         self.anchor = _snapped(layers, "anchor") if snaps else (NO_UNIT,)
         self.unit = _snapped(layers, "unit") if snaps else (NO_UNIT,)

@@ -9,6 +9,7 @@ import math
 import numba
 import numpy as np
 from numba.extending import overload
+from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from kdlib.numerics import elementary
 
@@ -16,6 +17,7 @@ MAGNITUDE_BITS = np.int32(0x7FFFFFFF)  # all bits of a float32 but the sign
 
 jit = numba.njit(nogil=True, error_model="numpy")
 exact_exp = jit(elementary.exp)
+as_tuple = to_fixed_tuple  # (array, its length as a constant)
 
 
 @jit

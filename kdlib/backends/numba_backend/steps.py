@@ -22,7 +22,7 @@ def make_step_loop(rule: Callable, moments: int, exponential: Callable) -> Calla
     Parameters
     ----------
     rule : callable
-        Of an optimizer, see `kdlib.backends.update_rules`.
+        The optimizer's rule, see `kdlib.learning.optimizers`.
     moments : int
         The number of its moments.
     exponential : callable
@@ -91,11 +91,11 @@ class Steps:
     layers : Layers
     rows : int
     rule : callable
-        Of an optimizer, see `kdlib.backends.update_rules`.
+        The optimizer's rule, see `kdlib.learning.optimizers`.
     moments : sequence of np.ndarray
-        Of the optimizer, (R, P) each.
+        The optimizer's moments, (R, P) each.
     logits_dtype : type
-        Of the logits.
+        The dtype of the logits.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kdlib.backends.numba_backend.scalars import jit, magnitude, snapped, table_index
+from kdlib.backends.numba_backend.scalars import as_tuple, jit, magnitude, snapped, table_index
 
 L1_ELEMENTS = 2048  # elements that all loops of an update go over while they are in the first cache
 
@@ -21,7 +21,7 @@ def make_update_loop(rule: Callable, moments: int) -> Callable:
     Parameters
     ----------
     rule : callable
-        See `kdlib.backends.update_rules`.
+        See `kdlib.learning.optimizers`.
     moments : int
         The number of its moments, 1 or 2.
 
@@ -30,24 +30,22 @@ def make_update_loop(rule: Callable, moments: int) -> Callable:
     callable
         `update_loop` below. Its factors are the constants of the rule, (constants, R).
     """
+    constants = rule.__code__.co_argcount - 2 - moments
     rule = jit(rule)
 
     @jit
     def with_one_moment(p, g, moments, factors, r, a, b):
         p, g, v = p[r, a:b], g[r, a:b], moments[0][r, a:b]
-        rate, momentum, decay = factors[0, r], factors[1, r], factors[2, r]
+        of_network = as_tuple(factors[:, r], constants)
         for j in range(p.size):
-            p[j], v[j] = rule(p[j], g[j], v[j], rate, momentum, decay)
+            p[j], v[j] = rule(p[j], g[j], v[j], *of_network)
 
     @jit
     def with_two_moments(p, g, moments, factors, r, a, b):
         p, g, m, s = p[r, a:b], g[r, a:b], moments[0][r, a:b], moments[1][r, a:b]
-        rate, scaled_epsilon, beta1, one_minus_beta1 = factors[0, r], factors[1, r], factors[2, r], factors[3, r]
-        beta2, one_minus_beta2, decay = factors[4, r], factors[5, r], factors[6, r]
+        of_network = as_tuple(factors[:, r], constants)
         for j in range(p.size):
-            p[j], m[j], s[j] = rule(
-                p[j], g[j], m[j], s[j], rate, scaled_epsilon, beta1, one_minus_beta1, beta2, one_minus_beta2, decay
-            )
+            p[j], m[j], s[j] = rule(p[j], g[j], m[j], s[j], *of_network)
 
     change = with_one_moment if moments == 1 else with_two_moments
 
