@@ -1,4 +1,4 @@
-"""The training that the page repeats in the browser: a student and its control on one split."""
+"""The training that the page repeats in the browser: a student and its baseline on one split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -43,11 +43,11 @@ class BrowserTraining:
     rows : np.ndarray, (n,)
         Indices of the examples that the student is trained on.
     labeled : np.ndarray
-        Indices of those that the control is trained on.
+        Indices of those that the baseline is trained on.
     validation : np.ndarray
         Indices of the validation examples.
-    recipe, control : Recipe
-        Of the student and of its control.
+    recipe, baseline_recipe : Recipe
+        Of the student and of its baseline.
     objective : dict
         `loss`, `temperature`, `alpha` and `scale_by_t2` of the student.
     split : int
@@ -61,7 +61,7 @@ class BrowserTraining:
     labeled: np.ndarray
     validation: np.ndarray
     recipe: Recipe
-    control: Recipe
+    baseline_recipe: Recipe
     objective: dict
     split: int
     streams: Streams
@@ -86,9 +86,9 @@ class BrowserTraining:
         return self._train(dataset, self.rows, objective, self.recipe)
 
     def baseline(self, dataset: Dataset) -> tuple[Network, dict[str, np.ndarray]]:
-        """Train the control, on the labels only; return network and curves."""
+        """Train the baseline, on the labels only; return network and curves."""
         objective = CrossEntropy(dataset.one_hot(self.labeled, self.split), EXACT)
-        return self._train(dataset, self.labeled, objective, self.control)
+        return self._train(dataset, self.labeled, objective, self.baseline_recipe)
 
 
 def _deployed_setting(models):
@@ -160,14 +160,14 @@ def plan_browser_training(
     """
     setting, split = _deployed_setting(models)
     baseline = models["baseline"].sweep
-    control = replace(recipe, learning_rate=baseline.settings["learning_rate"][baseline.chosen()[split]])
+    baseline_recipe = replace(recipe, learning_rate=baseline.settings["learning_rate"][baseline.chosen()[split]])
     objective = {name: setting[name] for name in ("temperature", "alpha")}
     objective |= {name: distill[name] for name in ("loss", "scale_by_t2")}
     rows, labeled, validation = _thinned(dataset, split, transfer_classes, max_examples)
     numbers = tuple(split * REPLICAS_PER_SPLIT + k for k in range(min(replicas, MAX_REPLICAS)))
     return BrowserTraining(
         rows, labeled, validation, replace(recipe, learning_rate=setting["learning_rate"]),
-        control.with_equal_steps(len(rows), len(labeled)), objective, split, Streams(seed, "student", numbers),
+        baseline_recipe.with_equal_steps(len(rows), len(labeled)), objective, split, Streams(seed, "student", numbers),
     )  # fmt: skip
 
 

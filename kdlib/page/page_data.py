@@ -132,7 +132,7 @@ def _trained(dataset, training, logits):
     """Train the networks; return recipes, curves, and the SHA-256 of each network's parameters."""
     trained = {"student": training.student(dataset, logits), "baseline": training.baseline(dataset)}
     found = {}
-    for name, recipe in (("student", training.recipe), ("baseline", training.control)):
+    for name, recipe in (("student", training.recipe), ("baseline", training.baseline_recipe)):
         network, curve = trained[name]
         found[name] = {key: encode_array(values) for key, values in curve.items()}
         found[name] |= {"sha256": [array_sha256(own) for own in network.parameters], "epochs": recipe.epochs}
