@@ -1,6 +1,6 @@
 """Whether the default rates train what they meet: `python -m benchmarks.defaults` writes benchmarks/defaults.md.
 
-Test accuracy of the control, and of one teacher without dropout, beside scikit-learn's `MLPClassifier` of that size
+Test accuracy of the baseline, and of one teacher without dropout, beside scikit-learn's `MLPClassifier` of that size
 with its own defaults, on the same rows and inputs. MNIST where its file is.
 """
 
@@ -37,7 +37,7 @@ def of_scikit_learn(dataset, split, hidden):
 
 
 def measured(title):
-    """[(accuracy, scikit-learn's), of control and teacher] of a case, or None where its data are not here."""
+    """[(accuracy, scikit-learn's), of baseline and teacher] of a case, or None where its data are not here."""
     source, changes = CASES[title]
     data = source() if source else None
     if source and data is None:
@@ -56,7 +56,7 @@ def main():
     for title in CASES:
         pairs = measured(title)
         rows += [[title, *(f"{100 * value:.2f}" for pair in pairs for value in pair)]] if pairs else []
-    head = ["test accuracy, %", "control [32]", "MLPClassifier", "teacher [128]", "MLPClassifier"]
+    head = ["test accuracy, %", "baseline [32]", "MLPClassifier", "teacher [128]", "MLPClassifier"]
     OUTPUT.write_text("\n".join(table(head, rows)) + "\n", encoding="utf-8", newline="\n")
     print(OUTPUT.read_text(encoding="utf-8"), end="")
 

@@ -1,6 +1,6 @@
 """How often a verdict is wrong: `python -m benchmarks.null` writes benchmarks/null.md, the same on every machine.
 
-Under the null, student and control are one recipe with other seeds, so that each "better" or "worse" is false: with
+Under the null, student and baseline are one recipe with other seeds, so that each "better" or "worse" is false: with
 other initial weights and batches, or as in the pipeline from the same initial weights, here with other batches. A run
 has its own division of the same digits into ten disjoint test sets, each with all other examples to train on. The test
 over replicas is made on each split, the corrected resampled test on the ten mean gains.
@@ -42,7 +42,7 @@ PAIRINGS = {"other weights": Streams, "same weights": SameWeights}
 
 
 def measured(run, x, one_hot, pairing):
-    """{measure: (splits, 2, replicas)} on the test sets: of the students and of the controls."""
+    """{measure: (splits, 2, replicas)} on the test sets: of the students and of the baselines."""
     order, result = permutation(stream(run, "null/splits"), len(x)), {name: [] for name in MEASURES}
     for split in range(SPLITS):
         test = order[split::SPLITS]

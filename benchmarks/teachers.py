@@ -1,7 +1,7 @@
 """Other teachers, and whether synthetic rows help: `python -m benchmarks.teachers` writes benchmarks/teachers.md.
 
 Five splits of each table. Every student takes as many steps: the one with synthetic rows, four for each training row,
-has 15 epochs, the one without 75, and the control, on the labels alone, 75. Temperature, alpha and rate are
+has 15 epochs, the one without 75, and the baseline, on the labels only, 75. Temperature, alpha and rate are
 chosen on validation rows. Gains are over the five splits, by the corrected resampled t-test.
 """
 
@@ -148,7 +148,7 @@ def measured(name, teacher):
 
 
 HEAD = [
-    "table", "teacher", "teacher %", "control %", "student %", "student - control", "mixup adds", "munge adds",
+    "table", "teacher", "teacher %", "baseline %", "student %", "student - baseline", "mixup adds", "munge adds",
     "agrees %", "bytes", "student's", "µs a row", "student's",
 ]  # fmt: skip
 

@@ -1,6 +1,6 @@
 """When distillation helps: `python -m benchmarks.worth` writes benchmarks/worth.md.
 
-The default parameters on data on which they were not tuned (but for the digits), the control tuned as hard as the
+The default parameters on data on which they were not tuned (but for the digits), the baseline tuned as carefully as the
 student: 50 splits, five times ten, by the corrected resampled t-test (Bouckaert and Frank 2004). MNIST-1D comes from
 its package; without it these rows are left out.
 """

@@ -1,4 +1,4 @@
-"""Write the generated parts of README.md, docs/api.md and the experiments' texts: `python docs/generate.py`.
+"""Write the generated parts of README.md, of docs/ and of the experiments' texts: `python docs/generate.py`.
 
 What they come from, the pipeline, the benchmarks and the experiments, has to have run before.
 """
@@ -19,10 +19,12 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import kdlib
 from benchmarks import report
+from kdlib.evaluation.intervals import student_t_95
 from kdlib.pipeline.field_types import Section
 from kdlib.pipeline.schema import Params
 
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 README, PAPER, BEYOND = ROOT / "README.md", ROOT / "experiments/hinton2015", ROOT / "experiments/beyond"
 
 
@@ -30,6 +32,46 @@ def table(result):
     from kdlib.reporting.table import format_report
 
     return f"```\n{format_report(result)}\n```"
+
+
+# Rows of the full table that the README shows, by their labels there, and the labels that they have here.
+SHORT_ROWS = {
+    "test accuracy %": "test accuracy, %",
+    "test NLL, nats": "test NLL, nats",
+    "test calibration error %": "test calibration error, %",
+    "test agrees with teacher %": "predicts the same class as the teacher, %",
+    "parameters": "parameters",
+    "bytes": "bytes of parameters",
+    "multiply-adds": "multiply-adds for one row",
+}
+
+
+def short_table(result):
+    """Eight rows of the table: seven of the full one, and the student's gain in accuracy with its 95 % interval."""
+    from kdlib.reporting.table import column_names, table_rows
+
+    rows = {label: cells for label, *cells in table_rows(result, ["test"])}
+    lines = [[name, *rows[label]] for label, name in SHORT_ROWS.items()]
+    gain = result["gain"]["test"]["accuracy"]
+    margin = student_t_95(result["splits"] - 1) * gain["standard_error"]
+    interval = f"{100 * (gain['mean'] - margin):+.2f} to {100 * (gain['mean'] + margin):+.2f}"
+    columns = column_names(result)
+    cells = {"student": f"**{100 * gain['mean']:+.2f}** ({interval})"}
+    lines.insert(1, ["gain over the baseline, points (95 % interval)", *(cells.get(name, "") for name in columns[1:])])
+    return "\n".join(report.table(columns, lines))
+
+
+def read(path):
+    """A table that a benchmark or a script has written."""
+    return (ROOT / path).read_text("utf-8").strip()
+
+
+def short_worth():
+    """Accuracies and gain of some cases of benchmarks/worth.md."""
+    cases = {"mnist1d", "digits", "digits, a fifth of the labels", "wine", "breast_cancer"}
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in read("benchmarks/worth.md").splitlines()]
+    head, _, *others = (row[:5] for row in rows)
+    return "\n".join(report.table(head, [row for row in others if row[0] in cases]))
 
 
 def printed(**sections):
@@ -214,28 +256,35 @@ def api():
 
 PARTS = {
     README: {
-        "table: metrics/details.json": lambda: table(json.loads((ROOT / "metrics/details.json").read_text("utf-8"))),
-        "few": few_labels,
-        "unseen": unseen_class,
-        "matrix": lambda: (ROOT / "tests/reproducibility/results.md").read_text("utf-8").strip(),
-        "profile": lambda: (ROOT / "benchmarks/profile.md").read_text("utf-8").strip(),
-        "worth": lambda: (ROOT / "benchmarks/worth.md").read_text("utf-8").strip(),
-        "defaults": lambda: (ROOT / "benchmarks/defaults.md").read_text("utf-8").strip(),
-        "sweep": lambda: (ROOT / "benchmarks/sweep.md").read_text("utf-8").strip(),
-        "ranks": lambda: (ROOT / "benchmarks/ranks.md").read_text("utf-8").strip(),
-        "null": lambda: (ROOT / "benchmarks/null.md").read_text("utf-8").strip(),
-        "teachers": lambda: (ROOT / "benchmarks/teachers.md").read_text("utf-8").strip(),
-        "accuracy": lambda: (ROOT / "benchmarks/accuracy.md").read_text("utf-8").strip(),
-        "benchmark": benchmark,
-        "levels": lambda: (ROOT / "benchmarks/levels.md").read_text("utf-8").strip(),
-        "integers": lambda: (ROOT / "tests/reproducibility/integers.md").read_text("utf-8").strip(),
-        "fuzz": lambda: (ROOT / "tests/fuzz/results.md").read_text("utf-8").strip(),
-        "deployment": lambda: (ROOT / "benchmarks/deployment.md").read_text("utf-8").strip(),
+        "results: metrics/details.json": lambda: short_table(json.loads(read("metrics/details.json"))),
+        "helps: benchmarks/worth.md": short_worth,
     },
+    DOCS / "results.md": {"table: metrics/details.json": lambda: table(json.loads(read("metrics/details.json")))},
+    DOCS / "data.md": {"few": few_labels, "unseen": unseen_class},
+    DOCS / "sweeps.md": {"sweep": lambda: read("benchmarks/sweep.md")},
+    DOCS / "deployment.md": {
+        "levels": lambda: read("benchmarks/levels.md"),
+        "integers": lambda: read("tests/reproducibility/integers.md"),
+        "deployment": lambda: read("benchmarks/deployment.md"),
+    },
+    DOCS / "evidence.md": {
+        "worth": lambda: read("benchmarks/worth.md"),
+        "teachers": lambda: read("benchmarks/teachers.md"),
+        "defaults": lambda: read("benchmarks/defaults.md"),
+    },
+    DOCS / "reproducibility.md": {"matrix": lambda: read("tests/reproducibility/results.md")},
+    DOCS / "method.md": {"null": lambda: read("benchmarks/null.md")},
+    DOCS / "distributed.md": {"ranks": lambda: read("benchmarks/ranks.md")},
+    DOCS / "benchmarks.md": {
+        "accuracy": lambda: read("benchmarks/accuracy.md"),
+        "benchmark": benchmark,
+        "profile": lambda: read("benchmarks/profile.md"),
+    },
+    DOCS / "security.md": {"fuzz": lambda: read("tests/fuzz/results.md")},
+    DOCS / "parameters.md": {"parameters": parameters},
+    DOCS / "api.md": {"api": api},
     PAPER / "README.md": {"errors": lambda: errors(PAPER), "search": search, "times": lambda: times(PAPER)},
     BEYOND / "README.md": {"errors": lambda: errors(BEYOND), "times": lambda: times(BEYOND)},
-    ROOT / "docs/api.md": {"api": api},
-    ROOT / "docs/parameters.md": {"parameters": parameters},
 }
 
 

@@ -345,8 +345,8 @@ def test_the_student_is_trained_to_the_bytes_of_python(opened, digits):
     assert f"validation loss {curve[lesson['replica'], -1]:.4f} nats" in text(opened, "#train-state")
 
 
-def test_the_control_is_trained_to_the_bytes_of_python(opened, digits):
-    """Those of models/baseline.npz, as the page's control has the learning rate that its split has chosen."""
+def test_the_baseline_is_trained_to_the_bytes_of_python(opened, digits):
+    """Those of models/baseline.npz, as the page's baseline has the learning rate that its split has chosen."""
     put(opened, WHO, "baseline")
     digest, lesson, stored = trained_to_the_end(opened), told(digits)["lesson"], read_npz(digits / BASELINE)
     network = lesson["split"] * 2 + lesson["replica"]

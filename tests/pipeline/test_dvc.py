@@ -19,7 +19,8 @@ from kdlib.io.artifacts import read_npz
 from kdlib.pipeline.schema import Params, Section
 from tests.conftest import DVC_YAML, FRIGHTENS, MAINS, ROOT, Project, files, outputs, quick, quick_params
 
-README, STAGES = ROOT / "README.md", list(MAINS)
+STAGES = list(MAINS)
+TROUBLESHOOTING = (ROOT / "docs/troubleshooting.md").read_text("utf-8")
 ENDING = ["deploy", "evaluate", "page"]
 MODELS = [path for stage in STAGES for path in outputs(stage) if path.startswith("models/")]
 
@@ -539,19 +540,17 @@ def emptied(project):
 
 
 MENDING = (
-    re.search(r"every command of DVC fails.*?```sh\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-    .group(1)
-    .split("\n")[:-1]
+    re.search(r"every command of DVC fails.*?```sh\n(.*?)```", TROUBLESHOOTING, re.DOTALL).group(1).split("\n")[:-1]
 )
 
 
 class TestKilledDvc:
     @pytest.mark.parametrize("path", BROKEN)
-    def test_is_stuck_with_the_words_of_the_readme(self, outcome, path):
+    def test_is_stuck_with_the_words_of_the_documentation(self, outcome, path):
         said, *_ = outcome(emptied)
         assert said[path].returncode != 0
         assert BROKEN[path] in said[path].stderr
-        assert BROKEN[path] in README.read_text("utf-8")
+        assert BROKEN[path] in TROUBLESHOOTING
 
     @pytest.mark.skipif(os.name == "nt", reason="commands of a shell")
     def test_is_mended_by_its_two_commands_without_training_again(self, outcome):
@@ -566,9 +565,10 @@ class TestKilledDvc:
 
 @scenario
 def ten_lines(project):
-    """(what the README's path from `dvc repro` to a class says, as it is written there, what `predict` says)."""
+    """(what the path from `dvc repro` to a class says in docs/deployment.md, its output, what `predict` says)."""
     project.configure(prepare={"dataset": "digits", "max_samples": 400}, student={"epochs": 20})
-    text = re.search(r"<!-- ten lines -->\n```sh\n(.*?)```", README.read_text("utf-8"), re.DOTALL).group(1)
+    page = (ROOT / "docs/deployment.md").read_text("utf-8")
+    text = re.search(r"<!-- ten lines -->\n```sh\n(.*?)```", page, re.DOTALL).group(1)
     process = project.run("bash", "-e", "-c", text)
     row = re.search(r"echo ([\d,]+) ", text).group(1)
     header = ",".join(f"pixel_{k // 8}_{k % 8}" for k in range(64))
@@ -582,7 +582,7 @@ def ten_lines(project):
     not (shutil.which("bash") and shutil.which("cc")),
     reason="no bash and C compiler (apt-get install bash gcc libc6-dev)",
 )
-def test_the_readmes_ten_lines_print_the_class_of_a_row(outcome):
+def test_ten_lines_print_the_class_of_a_row(outcome):
     text, said, predicted = outcome(ten_lines)
     assert len(text.splitlines()) == 10
     assert said.splitlines()[-1] == predicted[0]["class"] == "0"

@@ -8,7 +8,7 @@ import yaml
 from docs.generate import described
 from kdlib.pipeline.params import SECTIONS, load_params
 from kdlib.pipeline.schema import Params
-from tests.conftest import ROOT
+from tests.conftest import DVC_YAML, ROOT
 
 TEXT = (ROOT / "params.yaml").read_text("utf-8")
 
@@ -20,6 +20,16 @@ def test_params_yaml_has_the_defaults():
 def test_params_yaml_shows_about_thirty_keys():
     content = yaml.safe_load(TEXT)
     assert 25 <= sum(len(value) if key in SECTIONS else 1 for key, value in content.items()) <= 35
+
+
+@pytest.mark.parametrize("stage", DVC_YAML["stages"])
+def test_it_has_what_dvc_tracks(stage):
+    """DVC refuses to run a stage that tracks a key that the file lacks."""
+    content = yaml.safe_load(TEXT)
+    for key in DVC_YAML["stages"][stage].get("params", []):
+        section, *rest = key.split(".")
+        assert section in content, key
+        assert not rest or rest[0] in content[section], key
 
 
 def test_its_comments_are_the_descriptions():

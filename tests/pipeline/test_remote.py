@@ -34,7 +34,7 @@ Subsystem sftp internal-sftp
 
 
 def lines_of(part):
-    text = (ROOT / "docs/scale.md").read_text("utf-8")
+    text = (ROOT / "docs/distributed.md").read_text("utf-8")
     block = re.search(rf"<!-- {part} -->\n```sh\n(.*?)```\n<!-- end of {part} -->", text, re.DOTALL)
     return block.group(1)
 

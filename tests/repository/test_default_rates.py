@@ -14,8 +14,8 @@ ROWS = re.findall(
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
 def test_the_table_shows_it(row):
-    ours_control, theirs_control, ours_teacher, theirs_teacher = (float(cell) / 100 for cell in row[1:])
-    assert ours_control > theirs_control - POINTS
+    ours_baseline, theirs_baseline, ours_teacher, theirs_teacher = (float(cell) / 100 for cell in row[1:])
+    assert ours_baseline > theirs_baseline - POINTS
     assert ours_teacher > theirs_teacher - POINTS
 
 

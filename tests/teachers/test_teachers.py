@@ -361,7 +361,7 @@ class TestClassifier:
 
 
 def loop(rows, classifier):
-    """The README's: probabilities (S, n, classes) of any model with fit and predict_proba."""
+    """As in docs/teachers.md: probabilities (S, n, classes) of any model with fit and predict_proba."""
     x, y, fold = rows["x"], rows["y"], rows["fold"]
     count = fold.max()
     p = np.empty((*fold.shape, len(rows["class_names"])))

@@ -7,7 +7,7 @@ import { hardGradient, softGradient, softmax } from "./losses.mjs";
 const TEMPERATURES = Array.from({ length: 77 }, (_, k) => 1 + k / 4);
 const STARTS = [
     ["nothing", "that knows nothing yet, all logits 0"],
-    ["baseline", "of the control"],
+    ["baseline", "of the baseline"],
     ["student", "of the trained student"],
 ];
 

@@ -7,9 +7,9 @@ export function lessonData(content, examples, state) {
     const { lesson } = content;
     const scaling = { offset: unpacked(content.scaling.offset), scale: unpacked(content.scaling.scale) };
     const [rows, labels, logits] = [unpacked(lesson.rows), unpacked(lesson.labels), unpackedRows(lesson.logits)];
-    const control = state.get("who") === "baseline";
+    const baseline = state.get("who") === "baseline";
     const labeled = new Set(unpacked(lesson.labeled));
-    const kept = Array.from(rows.keys()).filter((i) => !control || labeled.has(rows[i]));
+    const kept = Array.from(rows.keys()).filter((i) => !baseline || labeled.has(rows[i]));
     const held = Array.from(unpacked(lesson.validation));
     const { batch_size: batch, scale_by_t2: scaleByT2, ...plain } = lesson.recipe;
     const recipe = {
@@ -17,7 +17,7 @@ export function lessonData(content, examples, state) {
         batch,
         scaleByT2,
         temperature: state.get("heat"),
-        alpha: control ? 0 : state.get("weight"),
+        alpha: baseline ? 0 : state.get("weight"),
         rate: state.get("rate"),
         epochs: lesson[state.get("who")].epochs,
         seed: lesson.seed,

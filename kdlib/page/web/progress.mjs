@@ -39,7 +39,7 @@ export function curves(lesson, state, { steps, stepsOfEpoch }, live) {
         const of = (name) => scaled(curve(lesson, name, written, network));
         const here = scaled(live.map((row) => [row.epoch, row[key]]));
         const series = [
-            { name: "control, by Python", kind: "baseline dashed", points: of("baseline") },
+            { name: "baseline, by Python", kind: "baseline dashed", points: of("baseline") },
             { name: "student, by Python", kind: "student dashed faint", points: of("student") },
             { name: "here", kind: who, points: here },
         ];

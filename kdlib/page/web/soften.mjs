@@ -6,7 +6,7 @@ import { paint } from "./model.mjs";
 
 export const NETWORKS = [
     ["teacher", "teacher"],
-    ["baseline", "control"],
+    ["baseline", "baseline"],
     ["student", "student"],
 ];
 const SHOWN = 10;

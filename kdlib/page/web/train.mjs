@@ -1,4 +1,4 @@
-// Part 4: the student, or its control, is trained in a worker, from the weights and by the batches that Python had.
+// Part 4: the student, or its baseline, is trained in a worker, from the weights and by the batches that Python had.
 
 import { byId, choice, element, slider } from "./dom.mjs";
 import { temperatures } from "./lesson.mjs";
@@ -8,7 +8,7 @@ import { Trainer } from "./trainer.mjs";
 const RATES = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
 const WHO = [
     ["student", "the student"],
-    ["baseline", "the control"],
+    ["baseline", "the baseline"],
 ];
 
 function lead({ recipe, rows, all, split }) {

@@ -2,15 +2,14 @@
 
 import { byId, element } from "./dom.mjs";
 
-const NAMES = { baseline: "control" };
 const TEXTS = {
-    "summary.svg": "Accuracy on the test split of teacher, control and student, with their sizes",
+    "summary.svg": "Accuracy on the test split of teacher, baseline and student, with their sizes",
     "sweep.svg": "Validation loss of the student against the temperature",
 };
 
 export function worth(content) {
     const [head, ...rows] = content.worth.rows;
-    const columns = head.map((name) => element("th", { scope: "col" }, NAMES[name] ?? name));
+    const columns = head.map((name) => element("th", { scope: "col" }, name));
     const body = rows.map(([name, ...cells]) =>
         element(
             "tr",
@@ -28,9 +27,7 @@ export function worth(content) {
             element("tbody", {}, ...body),
         ),
     );
-    byId("worth-lines").replaceChildren(
-        ...content.worth.lines.map((line) => element("li", {}, line.replaceAll("baseline", "control"))),
-    );
+    byId("worth-lines").replaceChildren(...content.worth.lines.map((line) => element("li", {}, line)));
     byId("worth-pictures").replaceChildren(
         ...Object.entries(content.worth.pictures).map(([name, src]) =>
             element("img", { src, alt: TEXTS[name] ?? name }),
