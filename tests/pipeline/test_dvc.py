@@ -647,7 +647,8 @@ class TestAnotherFolder:
 
 HELP = {("stages",): ["--config", "--output", "params.yaml", "data/", "models/", "metrics/"]}
 HELP |= {(f"stages.{stage}",): ["--config", outputs(stage)[0]] for stage in STAGES}
-HELP |= {("kdlib",): ["latency", "page", "predict"], ("kdlib", "latency"): ["FILE", "--batch"]}
+HELP |= {("kdlib",): ["latency", "new", "page", "predict"], ("kdlib", "latency"): ["FILE", "--batch"]}
+HELP |= {("kdlib", "new"): ["FOLDER", "dvc.yaml", "params.yaml", "stages/"]}
 HELP |= {("kdlib", "predict"): ["models/deployed/float.npz", ".parquet", "--output"]}
 
 

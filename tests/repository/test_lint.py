@@ -164,6 +164,7 @@ OPTIONAL = {
     "classifiers": {"sklearn"},
     "estimator": {"sklearn"},
     "__main__": {"stages"},
+    "build_wheel": {"setuptools"},
 }
 FREE = {"preparation", "pipeline"}  # packages that may need what the pipeline installs
 
