@@ -137,6 +137,17 @@ def test_the_stages_are_all_there():
     assert list(DVC_YAML["stages"]) == STAGES
 
 
+def test_dvc_finds_the_parameters_that_the_stages_track_in_params_yaml():
+    """Keys may be left out of it, but of those that dvc.yaml names DVC has no default."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    for stage, entry in DVC_YAML["stages"].items():
+        for key in entry["params"]:
+            found = content
+            for part in key.split("."):
+                assert part in found, f"{stage}: {key}"
+                found = found[part]
+
+
 # What runs again
 
 
