@@ -136,6 +136,31 @@ def test_the_command_writes_it_or_ends_in_one_line(tmp_path):
     assert files(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("command", "missing", "line"),
+    [
+        (["new", "demo"], "yaml", "error: new: needs yaml: pip install 'kdlib[pipeline]'\n"),
+        (["page"], "pydantic", "error: page: needs pydantic: pip install 'kdlib[pipeline]'\n"),
+        (
+            ["page"],
+            "stages",
+            "error: page: no stages/ here; run it in a folder of `python -m kdlib new`, or in a clone\n",
+        ),
+    ],
+    ids=["new", "page", "page elsewhere"],
+)
+def test_a_command_that_lacks_something_ends_in_one_line(command, missing, line, tmp_path):
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; sys.argv[1:] = {command}; import kdlib.__main__ as m; m.main()"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (process.returncode, process.stderr) == (1, line)
+    assert files(tmp_path) == {}
+
+
 # What stands for the code
 
 
