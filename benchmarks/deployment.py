@@ -2,7 +2,7 @@
 
 Bytes of flash and RAM and instructions for one row on a Cortex-M3 (arm-none-eabi-gcc -Os, by qemu-system-arm), and
 nanoseconds for one row here (gcc -O3 -march=native; from Python a call that gives probabilities), medians. All have the
-weights of models/deployed/float.npz. Needs the packages of requirements-bench.txt, and of Debian gcc,
+weights of models/deployed/float.npz. Needs the packages of benchmarks/requirements.txt, and of Debian gcc,
 gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm.
 """
 

@@ -1,4 +1,4 @@
-"""Tools for models: `python -m kdlib predict models/deployed/float.npz rows.csv`, `latency models/student.npz`."""
+"""Tools: `python -m kdlib predict models/deployed/float.npz rows.csv`, `latency models/student.npz`, `new FOLDER`."""
 
 import argparse
 import time
@@ -126,13 +126,39 @@ def latency(path: str, batch: int, dataset: str) -> None:
 
 
 def page() -> None:
-    """Run the stage page, in a folder with params.yaml. Raises UserError if a package is missing."""
+    """Run the stage page, in a folder with params.yaml and stages/.
+
+    Raises
+    ------
+    UserError
+        If stages/ or a package is missing.
+    """
     try:
         from kdlib.pipeline.command_line import run_stage, stage_parser
         from stages import page
     except ImportError as error:
-        raise UserError(f"page: needs {error.name}: pip install pydantic pyyaml") from None
+        if error.name == "stages":
+            raise UserError(
+                "page: no stages/ here; run it in a folder of `python -m kdlib new`, or in a clone"
+            ) from None
+        raise UserError(f"page: needs {error.name}: pip install 'kdlib[pipeline]'") from None
     run_stage(page.main, stage_parser(page.__doc__).parse_args([]))
+
+
+def new(folder: str) -> None:
+    """Write a DVC project, and print what to do next.
+
+    Raises
+    ------
+    UserError
+        If a package is missing, or as `kdlib.pipeline.new_project.write_project`.
+    """
+    try:
+        from kdlib.pipeline.new_project import write_project
+    except ImportError as error:
+        raise UserError(f"new: needs {error.name}: pip install 'kdlib[pipeline]'") from None
+    write_project(folder)
+    print(f"{printable(folder)}: a DVC project, see its README.md; there: git init && dvc init && dvc repro")
 
 
 def main() -> None:
@@ -143,6 +169,9 @@ def main() -> None:
     command.add_argument("model", metavar="MODEL", help="models/deployed/float.npz or models/deployed/int.npz")
     command.add_argument("rows", metavar="ROWS", help="a .csv with a header, a .parquet, or an .npz with x")
     command.add_argument("--output", metavar="FILE", default="predictions.csv", help="(default: %(default)s)")
+    help_ = "a DVC project of your own: dvc.yaml, params.yaml, stages/, README.md and what else it needs"
+    command = commands.add_parser("new", help=help_, description=f"Write {help_}.")
+    command.add_argument("folder", metavar="FOLDER", help="a new folder, or an empty one")
     commands.add_parser("page", help="metrics/page.html of what the stages wrote, as `python -m stages.page` does")
     command = commands.add_parser("latency", help="time one model of each file on this machine; nothing is written")
     command.add_argument("models", nargs="+", metavar="FILE", help="models/student.npz, models/teacher.npz, ...")
@@ -163,6 +192,8 @@ def main() -> None:
             print(f"{printable(arguments.output)}: {count:,} rows", *map(printable, lines), sep="\n")
         elif arguments.command == "page":
             page()
+        elif arguments.command == "new":
+            new(arguments.folder)
         else:
             for path in arguments.models:
                 latency(path, arguments.batch, arguments.dataset)

@@ -35,7 +35,7 @@ def read_parquet(path: Path | str) -> Table:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise UserError(f"{path}: Parquet needs pyarrow: pip install -r requirements-tables.txt") from None
+        raise UserError(f"{path}: Parquet needs pyarrow: pip install 'kdlib[tables]'") from None
     try:
         file = pyarrow.parquet.ParquetFile(path)
         cells = file.metadata.num_rows * file.metadata.num_columns

@@ -137,7 +137,7 @@ def main() -> None:
         try:
             audit(arguments.remote)
         except ImportError as error:
-            raise UserError(f"audit: needs {error.name}: pip install -r requirements.txt") from None
+            raise UserError(f"audit: needs {error.name}: pip install 'kdlib[pipeline]'") from None
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from kdlib.io.errors import UserError
 from kdlib.learning.checkpoints import code_fingerprint
 
 CONNECT_TIMEOUT = 5  # s, timeout for the scheduler's answer and for its first worker
-NO_DASK = "execution.cluster: needs Dask: pip install -r requirements-cluster.txt"
+NO_DASK = "execution.cluster: needs Dask: pip install 'kdlib[cluster]'"
 NO_ANSWER = "execution.cluster: {} does not answer; start `dask scheduler` there, or set null"
 NO_WORKERS = "execution.cluster: {} has no workers; start `dask worker {}` on each machine that is to train"
 OTHER_CODE = "execution.cluster: {} lacks kdlib as it is here ({}); install the same on all machines"

@@ -13,6 +13,7 @@ from pathlib import Path
 from kdlib.backends.context import Context
 from kdlib.io.atomic import check_distinct, file_lock
 from kdlib.io.errors import UserError, exit_on_error, printable
+from kdlib.pipeline.new_project import check_code_file
 from kdlib.pipeline.params import load_params
 from kdlib.pipeline.schema import Params
 
@@ -176,6 +177,7 @@ def run_stage(
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
+        check_code_file()
         params = load_params(arguments.config, arguments.set)
         given = {name: value for name, value in vars(arguments).items() if name in vars(PATHS)}
         paths = Paths(**given)

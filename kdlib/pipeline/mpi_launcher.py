@@ -18,7 +18,7 @@ from kdlib.io.errors import UserError, exit_on_error, one_line
 from kdlib.pipeline import mpi_ranks
 from kdlib.pipeline.field_types import Execution
 
-INSTALL = "pip install -r requirements-mpi.txt"
+INSTALL = "pip install 'kdlib[mpi]'"
 # For Open MPI: allow more ranks than cores, and bind no rank to a core: each rank limits its own threads.
 OPEN_MPI_OPTIONS = {
     "OMPI_MCA_rmaps_base_oversubscribe": "1",

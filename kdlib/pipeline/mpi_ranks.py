@@ -46,9 +46,7 @@ def connect(seconds: float) -> "MPIRanks":
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # mpi4py raises RuntimeError if there is no MPI library
         line = str(error).splitlines()[0]
-        raise UserError(
-            f"mpiexec: ranks need mpi4py and its MPI ({line}): pip install -r requirements-mpi.txt"
-        ) from None
+        raise UserError(f"mpiexec: ranks need mpi4py and its MPI ({line}): pip install 'kdlib[mpi]'") from None
     finally:
         faulthandler.cancel_dump_traceback_later()
     world = MPI.COMM_WORLD

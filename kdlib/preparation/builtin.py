@@ -58,7 +58,7 @@ def read(name: str) -> tuple[np.ndarray, np.ndarray, list[str], list[str], tuple
     """
     package = find_spec("sklearn")
     if package is None:
-        raise UserError(f"prepare.dataset: {name} comes with scikit-learn: pip install scikit-learn")
+        raise UserError(f"prepare.dataset: {name} comes with scikit-learn: pip install 'kdlib[sklearn]'")
     path = Path(package.submodule_search_locations[0]) / "datasets" / "data" / FILES[name]
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))

@@ -37,7 +37,7 @@ def read_openml(source: str, target: str | None) -> tuple[Table, str]:
     try:
         from sklearn.datasets import fetch_openml
     except ImportError:
-        raise UserError(f"prepare.dataset: {source} is fetched by scikit-learn: pip install scikit-learn") from None
+        raise UserError(f"prepare.dataset: {source} is fetched by scikit-learn: pip install 'kdlib[sklearn]'") from None
     options = {"target_column": target or "default-target", "as_frame": False, "parser": "liac-arff"}
     try:
         with warnings.catch_warnings(record=True) as caught:

@@ -30,7 +30,7 @@ def _known_classifiers():
     try:
         from sklearn.utils import all_estimators
     except ImportError:
-        raise UserError("teacher.model: a classifier of scikit-learn needs it: pip install scikit-learn") from None
+        raise UserError("teacher.model: a classifier of scikit-learn needs it: pip install 'kdlib[sklearn]'") from None
     return {name: kind for name, kind in all_estimators(type_filter="classifier") if not _required_options(kind)}
 
 

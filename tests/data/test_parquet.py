@@ -109,4 +109,4 @@ def test_a_parquet_cell_is_told_by_its_row(parquet):
 def test_without_pyarrow_a_parquet_is_refused(tmp_path, monkeypatch):
     (tmp_path / "own.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert "PATH: Parquet needs pyarrow: pip install -r requirements-tables.txt" in told(str(tmp_path / "own.parquet"))
+    assert "PATH: Parquet needs pyarrow: pip install 'kdlib[tables]'" in told(str(tmp_path / "own.parquet"))

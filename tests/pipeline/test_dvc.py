@@ -138,6 +138,17 @@ def test_the_stages_are_all_there():
     assert list(DVC_YAML["stages"]) == STAGES
 
 
+def test_dvc_finds_the_parameters_that_the_stages_track_in_params_yaml():
+    """Keys may be left out of it, but of those that dvc.yaml names DVC has no default."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    for stage, entry in DVC_YAML["stages"].items():
+        for key in entry["params"]:
+            found = content
+            for part in key.split("."):
+                assert part in found, f"{stage}: {key}"
+                found = found[part]
+
+
 # What runs again
 
 
@@ -647,7 +658,8 @@ class TestAnotherFolder:
 
 HELP = {("stages",): ["--config", "--output", "params.yaml", "data/", "models/", "metrics/"]}
 HELP |= {(f"stages.{stage}",): ["--config", outputs(stage)[0]] for stage in STAGES}
-HELP |= {("kdlib",): ["latency", "page", "predict"], ("kdlib", "latency"): ["FILE", "--batch"]}
+HELP |= {("kdlib",): ["latency", "new", "page", "predict"], ("kdlib", "latency"): ["FILE", "--batch"]}
+HELP |= {("kdlib", "new"): ["FOLDER", "dvc.yaml", "params.yaml", "stages/"]}
 HELP |= {("kdlib", "predict"): ["models/deployed/float.npz", ".parquet", "--output"]}
 
 

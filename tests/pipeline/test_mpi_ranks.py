@@ -152,5 +152,5 @@ def test_without_mpiexec_a_line_says_what_to_install(folder):
     program = f"import sys; sys.executable = {str(folder / 'python')!r}; import runpy;"
     program += "sys.argv[1:] = ['--set=execution.ranks=2']; runpy.run_module('stages.train_teacher', None, '__main__')"
     run = subprocess.run([sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True)
-    line = "error: execution.ranks: got 2, and there is no mpiexec: pip install -r requirements-mpi.txt, or set null\n"
+    line = "error: execution.ranks: got 2, and there is no mpiexec: pip install 'kdlib[mpi]', or set null\n"
     assert (run.returncode, run.stderr) == (1, line)

@@ -589,7 +589,7 @@ def test_a_cluster_that_does_not_answer(experiment, monkeypatch):
 @pytest.mark.slow
 def test_without_dask_a_line_tells_what_to_install(experiment, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UserError, match=r"needs Dask: pip install -r requirements-cluster\.txt"):
+    with pytest.raises(UserError, match=r"needs Dask: pip install 'kdlib\[cluster\]'"):
         main("train_baseline", execution={"cluster": "tcp://127.0.0.1:1"})
 
 

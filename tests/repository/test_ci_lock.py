@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 import yaml
 
 from tests.conftest import ROOT
@@ -11,7 +10,7 @@ WORKFLOWS = [yaml.safe_load(path.read_text("utf-8")) for path in sorted(ROOT.glo
 JOBS = [job for workflow in WORKFLOWS for job in workflow["jobs"].values()]
 STEPS = [step for job in JOBS for step in job["steps"]]
 EXTRAS = "tables", "deploy", "remote", "speed", "cluster", "mpi"
-LOCK = (ROOT / "requirements.lock").read_text("utf-8")
+LOCK = (ROOT / ".ci/requirements.lock").read_text("utf-8")
 
 
 def test_a_workflow_may_read_and_no_more():
@@ -35,8 +34,8 @@ def test_ci_installs_the_lock_and_nothing_else():
     script = (ROOT / ".ci/run").read_text("utf-8")
     installs = re.findall(r"^ *pip install (.*)$", script, re.MULTILINE)
     assert installs == [
-        f"--quiet -r requirements.txt $(printf -- '-r requirements-%s.txt ' {' '.join(EXTRAS)})",
-        "--quiet --require-hashes -r requirements.lock",
+        f"--quiet -r requirements.txt -e '.[{','.join(EXTRAS)}]'",
+        "--quiet --require-hashes -r .ci/requirements.lock",
         "--quiet --no-deps --no-build-isolation -e .",
     ]
 
@@ -47,17 +46,30 @@ def test_the_lock_has_hashes_and_no_address():
     assert not re.search(r"://|--index|--find", LOCK)
 
 
+def requirements(*extras):
+    """The lines of requirements.txt that name a package, and those of the extras in pyproject.toml."""
+    lines = [line for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines() if line[0] != "-"]
+    return lines + [line for extra in extras for line in extra_of(extra)]
+
+
+def extra_of(name):
+    """An extra's requirements, as pyproject.toml has them."""
+    named = re.search(rf"^{name} = \[(.*?)\]$", (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return re.findall('"(.*?)"', named[1])
+
+
 def test_the_lock_is_of_the_requirements():
-    texts = [(ROOT / f"requirements{name}.txt").read_text("utf-8") for name in ("", *(f"-{name}" for name in EXTRAS))]
-    named = re.findall(r"^([\w-]+)[>=]", "".join(texts), re.MULTILINE)
-    assert len(named) > 5
-    assert {name.lower() for name in [*named, "setuptools"]} <= set(re.findall(r"^([\w-]+)==", LOCK, re.MULTILINE))
+    named = {re.match(r"[\w-]+", line)[0].lower() for line in requirements(*EXTRAS)}
+    assert len(named) > 15
+    assert {*named, "setuptools"} <= set(re.findall(r"^([\w-]+)==", LOCK, re.MULTILINE))
 
 
-@pytest.mark.parametrize("extra", EXTRAS)
-def test_an_extra_and_its_file_name_the_same(extra):
-    """The file may have more, which a package's metadata has no place for: an MPI."""
-    named = re.search(rf"^{extra} = (\[.*\])$", (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)[1]
-    assert set(re.findall('"(.*?)"', named)) <= set(
-        (ROOT / f"requirements-{extra}.txt").read_text("utf-8").splitlines()
-    )
+def test_the_lock_is_made_of_all_extras():
+    assert f"$(printf -- '--extra %s ' {' '.join(EXTRAS)})" in (ROOT / ".ci/lock").read_text("utf-8")
+
+
+def test_requirements_txt_has_numpy_the_extra_of_the_pipeline_and_what_tests():
+    tools = {"pytest", "hypothesis", "mpmath", "ruff"}
+    listed = [line for line in requirements() if re.match(r"\w+", line)[0] not in tools]
+    (numpy,) = extra_of("dependencies")
+    assert sorted(listed) == sorted([numpy, *extra_of("pipeline")])

@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -165,6 +166,7 @@ OPTIONAL = {
     "classifiers": {"sklearn"},
     "estimator": {"sklearn"},
     "__main__": {"stages"},
+    "build_wheel": {"setuptools"},
 }
 FREE_PACKAGES = {"preparation", "pipeline"}  # packages that may need what the pipeline installs
 
@@ -223,3 +225,9 @@ def test_a_benchmark_imports_what_is_there(path):
             module = importlib.import_module(node.module)
             missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
             assert [name for name in missing if importlib.util.find_spec(f"{node.module}.{name}") is None] == []
+
+
+def test_the_top_level_is_short():
+    """Entries that git tracks and that `ls` shows."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert len({path.split("/")[0] for path in listed.split("\n") if path and path[0] != "."}) <= 20

@@ -114,8 +114,7 @@ def empty_environment(tmp_path_factory):
     if subprocess.run([*pip, "numpy"], capture_output=True).returncode:
         pytest.skip("no package index can be reached")
     source = folder / "source"
-    for path in ("kdlib", "stages"):
-        shutil.copytree(README.parent / path, source / path, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(README.parent / "kdlib", source / "kdlib", ignore=shutil.ignore_patterns("__pycache__"))
     for path in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(README.parent / path, source)
     subprocess.run([*pip, source], check=True)

@@ -5,7 +5,7 @@ Students and rows are those of tests/clients/integer_students.py: all rows of tw
 machine lacks is left out; a Debian has all of it after
     apt-get install gcc clang gcc-aarch64-linux-gnu qemu-user-static gcc-arm-none-eabi libnewlib-arm-none-eabi \
         qemu-system-arm
-and pip install -r requirements-bench.txt.
+and pip install -r benchmarks/requirements.txt.
 
 Prints a Markdown table of the first 12 digits of the SHA-256 of classes and integer logits. The exit code is 0 if all
 of them agree, else 1.
