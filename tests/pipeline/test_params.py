@@ -47,3 +47,14 @@ def test_a_file_of_one_line_is_enough(tmp_path, text):
     path.write_text(text)
     assert load_params(path).student == Params().student
     assert load_params(path, ["student.epochs=3"]).student.epochs == 3
+
+
+def test_every_key_is_described():
+    sections = {name: type(Params.model_fields[name].default) for name in SECTIONS}
+    undescribed = [
+        name for name, field in Params.model_fields.items() if name not in SECTIONS and not field.description
+    ]
+    undescribed += [
+        f"{name}.{key}" for name, of in sections.items() for key in of.model_fields if not described(of, key)
+    ]
+    assert undescribed == []
