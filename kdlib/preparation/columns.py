@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from kdlib.data.encoding import Column, Encoding, as_numbers
+from kdlib.data.encoding import Column, Encoding
 from kdlib.data.name_checks import check_name, join_names
 from kdlib.data.parsing import (
     DECIMAL_MARKS,
@@ -207,7 +207,7 @@ def _numbers(table, name):
     """Return a column as (n,) float64; None if a cell is not a number."""
     found = []
     for batch in table.batches([name]):
-        found.append(as_numbers(batch, name))
+        found.append(batch.numbers(name))
         if found[-1] is None:
             return None
     return np.concatenate(found)
