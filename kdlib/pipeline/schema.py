@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from kdlib.data.encoding import ENCODINGS
 from kdlib.pipeline.field_types import (
     ARRAY_SUFFIX,
     MAX_COUNT,
@@ -35,6 +36,13 @@ from kdlib.pipeline.field_types import (
 if TYPE_CHECKING:
     from kdlib.learning.recipe import Recipe
     from kdlib.learning.schedules import LinearSchedule
+    from kdlib.preparation.column_options import ColumnOptions
+
+
+def _encoding_name(name):
+    if name not in ENCODINGS:
+        raise ValueError(f"got {name!r}; allowed are {', '.join(ENCODINGS)}")
+    return name
 
 
 class Prepare(Section):
@@ -45,6 +53,9 @@ class Prepare(Section):
     drop: list[Name]
     categories: list[Name]
     missing: list[Name] = Field(default_factory=list)
+    encodings: dict[Name, Annotated[str, AfterValidator(_encoding_name)]] = Field(
+        default_factory=dict, description="encodings of columns of a table, such as {income: number}"
+    )
     splits: Annotated[int, Field(ge=1, le=1000)]
     train_ratio: Annotated[float, Field(gt=0, lt=1)]
     val_ratio: Annotated[float, Field(gt=0, lt=1)]
@@ -71,7 +82,15 @@ class Prepare(Section):
             must_be_in_data_raw(self.target)
         if (self.drop or self.categories or self.missing) and not name.endswith(TABLE_SUFFIXES) and ":" not in name:
             raise ValueError(f"drop, categories and missing are of a table, and {self.dataset} is none; leave them []")
+        if self.encodings and not name.endswith(TABLE_SUFFIXES) and ":" not in name:
+            raise ValueError(f"encodings are of a table, and {self.dataset} is none; leave them {{}}")
         return self
+
+    def column_options(self) -> "ColumnOptions":
+        """Return what these keys say about the columns of a table."""
+        from kdlib.preparation.column_options import ColumnOptions  # here: other stages depend on no preparation
+
+        return ColumnOptions(self.drop, self.categories, self.missing, self.encodings)
 
     @model_validator(mode="after")
     def _test_split(self):
