@@ -53,9 +53,10 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     UserError
         If the dataset cannot be read or used.
     """
-    source = params.prepare.model_dump(include={"target", "drop", "categories", "missing"})
-    examples = sources.load_examples(params.prepare.dataset, **source)
-    options = params.prepare.model_dump(exclude={"dataset", "transfer_classes", "transfer", *source})
+    column_options = params.prepare.column_options()
+    examples = sources.load_examples(params.prepare.dataset, params.prepare.target, column_options)
+    elsewhere = {"dataset", "target", "transfer_classes", "transfer", *vars(column_options)}
+    options = params.prepare.model_dump(exclude=elsewhere)
     dataset = build_dataset(examples, params.seed, **options)
     more = params.prepare.transfer
     if more:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kdlib.data.encoding import is_encoding_of
+from kdlib.data.encoding import Encoding
 from kdlib.data.parsing import MAX_MAGNITUDE
 from kdlib.io.errors import UserError
 
@@ -84,3 +84,11 @@ def _check_names(dataset):
     height, width = dataset.image_shape if len(dataset.image_shape) == 2 else (features, 1)
     if len(dataset.image_shape) not in (0, 2) or height < 1 or height * width != features:
         raise UserError(f"images {dataset.image_shape} are not of {features} pixels")
+
+
+def is_encoding_of(text: str, feature_names: list[str]) -> bool:
+    """Return whether a text is the JSON of an encoding with exactly these features, or is empty."""
+    try:
+        return not text or Encoding.from_json(text).feature_names == feature_names
+    except UserError:
+        return False

@@ -4,9 +4,8 @@ It applies what `kdlib.preparation.columns` decided.
 """
 
 import json
-import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,22 +13,21 @@ import numpy as np
 from kdlib.data.name_checks import check_name
 from kdlib.data.parsing import (
     MAX_MAGNITUDE,
-    MISSING_TEXTS,
     NOTATIONS,
-    PARSERS,
     PLACEHOLDERS,
+    category_parser,
     exact_number,
-    nfc,
+    known_or_missing,
     parse_any_boolean,
     parse_number,
-    parse_numbers,
     parser_for,
 )
 from kdlib.data.table import Table
 from kdlib.io.artifacts import read_json
 from kdlib.io.errors import UserError
 
-KINDS = (*PARSERS, "category")
+# Keys of a column in JSON that are always written; others are left out where they are empty.
+ALWAYS_WRITTEN = ("name", "kind", "fill", "missing", "categories", "rare")
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,8 @@ class Column:
     Parameters
     ----------
     name : str
-    kind : {"number", "date", "boolean", "category"}
+    kind : str
+        Key of `KINDS`.
     fill : float
         Replaces a missing number, date or truth value.
     missing : bool
@@ -69,14 +68,13 @@ class Column:
     @property
     def feature_names(self) -> list[str]:
         """Names of the features that the column becomes, in their order."""
-        names = [f"{self.name}={value}" for value in self.categories] if self.kind == "category" else [self.name]
-        names += [f"{self.name} is rare"] if self.rare else []
+        names = KINDS[self.kind].value_names(self)
         return names + ([f"{self.name} is missing"] if self.missing else [])
 
     @cached_property
-    def _missing_numbers(self):
-        parse = {"number": parse_number, "category": exact_number}.get(self.kind)
-        return {parse(text) for text in self.missing_texts if parse} - {None}
+    def missing_numbers(self) -> set:
+        """Numbers that mark a missing value, as `Kind.number_of` returns them."""
+        return {KINDS[self.kind].number_of(text) for text in self.missing_texts} - {None}
 
     def parser(self, plain: bool = False) -> Callable[[str], float | None]:
         """Return the function that parses a cell's text.
@@ -99,25 +97,7 @@ class Column:
             missing           NaN                     NaN
             ================= ======================= ================================
         """
-        missing = MISSING_TEXTS.union(self.missing_texts)
-        if self.kind == "category":
-            indices = self._feature_indices()
-
-            def feature_index(text):
-                if text in indices:
-                    return indices[text]
-                value = exact_number(text)
-                return math.nan if text in missing or value in self._missing_numbers else indices.get(value, -1)
-
-            return feature_index
-        missing |= PLACEHOLDERS
-        parse = parse_any_boolean if self.kind == "boolean" else parser_for(self.kind, "" if plain else self.notation)
-
-        def parsed_value(text):
-            value = math.nan if text in missing else parse(text)
-            return math.nan if value in self._missing_numbers else value
-
-        return parsed_value
+        return KINDS[self.kind].parser(self, plain)
 
     def values(self, table: Table) -> np.ndarray:
         """Parse the column of a table.
@@ -138,11 +118,12 @@ class Column:
             If the table lacks the column, if a cell is not of the column's kind or has a magnitude above MAX_MAGNITUDE,
             or if the column was fitted with a notation, and this table mixes numbers and texts in it.
         """
-        plain = self.kind == "number" and (not self.notation or table.is_numeric(self.name))
-        if self.kind == "number" and not plain and self.name in table.mixed_columns:
+        kind = KINDS[self.kind]
+        plain = kind.is_numeric and (not self.notation or table.is_numeric(self.name))
+        if kind.is_numeric and not plain and self.name in table.mixed_columns:
             reason = f"has numbers and texts, which are such as {self.notation}; give all as numbers"
             raise UserError(f"{table.path}: column {self.name} {reason}")
-        quick = as_numbers(table, self.name) if plain and not self.missing_texts else None
+        quick = table.numbers(self.name) if plain and not self.missing_texts else None
         if quick is not None and (np.abs(quick) <= MAX_MAGNITUDE).all():
             return quick
         cells = table.cells(self.name)
@@ -153,60 +134,22 @@ class Column:
             value_of_text[text] = value
             if value is None or abs(value) > MAX_MAGNITUDE:
                 where = table.where(cells.index(text), self.name)
-                reason = _reason(self.kind, text, value, "" if plain else self.notation)
-                raise UserError(f"{where}: {text[:40]!a} is no {self.kind}{reason}")
+                reason = _reason(kind, text, value, "" if plain else self.notation)
+                raise UserError(f"{where}: {text[:40]!a} is no {kind.cells}{reason}")
         return np.fromiter(map(value_of_text.__getitem__, cells), np.float64, len(cells))
 
-    def _feature_indices(self):
-        """Return {text or number: index of its feature}; if two values are the same number, the shorter text has it."""
-        index_of_text = {value: k for k, value in enumerate(self.categories)}
-        index_of_text |= dict.fromkeys(self.rare, len(self.categories))
-        longest_first = sorted(index_of_text, key=len, reverse=True)
-        indices = {exact_number(value): index_of_text[value] for value in longest_first}
-        indices.pop(None, None)
-        return indices | {nfc(value): k for value, k in index_of_text.items()}
+    def write_features(self, table: Table, out: np.ndarray) -> tuple[int, int]:
+        """Write the features into `out`, (n, features); return the numbers of unseen and of missing cells.
 
-    def encode(self, table: Table, out: np.ndarray) -> tuple[int, int]:
-        """Write the column's features into an array.
-
-        Parameters
-        ----------
-        table : Table
-            n rows.
-        out : array, shape (n, features)
-            Is overwritten.
-
-        Returns
-        -------
-        unseen : int
-            Number of cells with a category that has no feature.
-        missing : int
-            Number of cells without a value.
-
-        Raises
-        ------
-        UserError
-            As `values` does.
+        Cells with a category that has no feature are unseen. Raises UserError as `values` does.
         """
         values = self.values(table)
         missing = np.isnan(values)
-        if self.kind == "category":
-            value_features = out.shape[1] - self.missing
-            out[:, :value_features] = values[:, None] == np.arange(value_features)
-        else:
-            out[:, 0] = np.where(missing, self.fill, values)
+        kind = KINDS[self.kind]
+        out[:, : out.shape[1] - self.missing] = kind.features(self, values)
         if self.missing:
             out[:, -1] = missing
-        unseen = np.count_nonzero(values == -1) if self.kind == "category" else 0
-        return unseen, np.count_nonzero(missing)
-
-
-def as_numbers(table: Table, name: str) -> np.ndarray | None:
-    """Return a column as float64, shape (n,), without -0.0; None if a cell is not a number."""
-    if name not in table.arrays:
-        return parse_numbers(table.cells(name))
-    values = table.arrays[name]().astype(np.float64) + 0.0
-    return None if np.isnan(values).any() else values
+        return kind.count_unseen(values), np.count_nonzero(missing)
 
 
 def _reason(kind, text, value, notation):
@@ -215,10 +158,127 @@ def _reason(kind, text, value, notation):
         return f" of at most {MAX_MAGNITUDE:g}"
     if notation:
         return f" such as {notation}, as the column's were where the encoding was fitted; write it so"
-    if kind == "number":
-        found = {parser_for(kind, name)(text) for name in NOTATIONS[kind]} - {None}
+    return kind.remedy(text)
+
+
+class Kind:
+    """Describe what is specific to a kind of columns.
+
+    The defaults are those of cells that are parsed to one number each, which is the column's only feature.
+
+    Attributes
+    ----------
+    cells : str or None
+        What each cell has to be: key of `kdlib.data.parsing.PARSERS`. None if it may be any text.
+    is_numeric : bool
+        Whether the cells may be numbers, not only texts.
+    may_count_rows : bool
+        Whether a column that rises or falls with every row is worth a warning.
+    fields : tuple of str
+        Fields of `Column` that only columns of such kinds have. They are lists in JSON, and not all are empty.
+    hint : str
+        How to write a cell that was refused: the end of a message.
+    """
+
+    cells: str | None = None
+    is_numeric = False
+    may_count_rows = False
+    fields: tuple[str, ...] = ()
+    hint = ""
+
+    def value_names(self, column: Column) -> list[str]:
+        """Return the names of the features, without the one that marks missing values."""
+        return [column.name]
+
+    @staticmethod
+    def number_of(text: str) -> object:
+        """Return the number that a text for a missing value denotes, of which other texts are spellings, or None."""
+        return None
+
+    def parser(self, column: Column, plain: bool) -> Callable[[str], float | None]:
+        """Return what `Column.parser` returns."""
+        parse = self.parser_in("" if plain else column.notation)
+        return known_or_missing(parse, PLACEHOLDERS.union(column.missing_texts), column.missing_numbers)
+
+    def parser_in(self, notation: str) -> Callable[[str], float | None]:
+        """Return the parser of cells in a notation."""
+        return parser_for(self.cells, notation)
+
+    def features(self, column: Column, values: np.ndarray) -> np.ndarray:
+        """Return the features of n parsed cells, shape (n, features), without the one that marks missing values."""
+        return np.where(np.isnan(values), column.fill, values)[:, None]
+
+    def count_unseen(self, values: np.ndarray) -> int:
+        """Count the cells with a category that has no feature."""
+        return 0
+
+    def is_valid(self, column: Column) -> bool:
+        """Return whether the lists named in `fields`, which may be of any content, are what they have to be."""
+        return True
+
+    def remedy(self, text: str) -> str:
+        """Return how to write a cell that was refused, as the end of a message."""
+        return self.hint
+
+
+class Number(Kind):
+    """Numbers."""
+
+    cells = "number"
+    is_numeric = True
+    may_count_rows = True
+    number_of = staticmethod(parse_number)
+
+    def remedy(self, text: str) -> str:
+        found = {parser_for(self.cells, name)(text) for name in NOTATIONS[self.cells]} - {None}
         return f"; write it as {' or '.join(f'{value:.15g}' for value in sorted(found))}" if found else ""
-    return "; write it as 2024-12-31" if kind == "date" else "; write true or false"
+
+
+class Date(Kind):
+    """Dates, in days since 1970-01-01 UTC."""
+
+    cells = "date"
+    may_count_rows = True
+    hint = "; write it as 2024-12-31"
+
+
+class Boolean(Kind):
+    """Truth values, 0 or 1."""
+
+    cells = "boolean"
+    hint = "; write true or false"
+
+    def parser_in(self, notation: str) -> Callable[[str], float | None]:
+        return parse_any_boolean
+
+
+class Category(Kind):
+    """Categories, one-hot. The value of a cell is the index of its feature, -1 if it has none."""
+
+    fields = ("categories", "rare")
+    number_of = staticmethod(exact_number)
+
+    def value_names(self, column: Column) -> list[str]:
+        names = [f"{column.name}={value}" for value in column.categories]
+        return names + ([f"{column.name} is rare"] if column.rare else [])
+
+    def parser(self, column: Column, plain: bool) -> Callable[[str], float | None]:
+        return category_parser(column.categories, column.rare, column.missing_texts, column.missing_numbers)
+
+    def features(self, column: Column, values: np.ndarray) -> np.ndarray:
+        return values[:, None] == np.arange(len(self.value_names(column)))
+
+    def count_unseen(self, values: np.ndarray) -> int:
+        return np.count_nonzero(values == -1)
+
+    def is_valid(self, column: Column) -> bool:
+        values = {*column.categories, *column.rare}
+        distinct = len(values) == len(column.categories) + len(column.rare)
+        return distinct and not values.intersection(column.missing_texts)
+
+
+KINDS: dict[str, Kind] = {"number": Number(), "date": Date(), "boolean": Boolean(), "category": Category()}
+ENCODINGS = ("category", "number")  # the kinds that a user may ask for, in `prepare.encodings`
 
 
 @dataclass(frozen=True)
@@ -263,7 +323,7 @@ class Encoding:
         start = 0
         for column in self.columns:
             width = len(column.feature_names)
-            counts = column.encode(table, out[:, start : start + width])
+            counts = column.write_features(table, out[:, start : start + width])
             if unknown is not None and any(counts):
                 unknown[column.name] = counts
             start += width
@@ -279,7 +339,7 @@ class Encoding:
         """
         entries = [asdict(column) for column in self.columns]
         for entry in entries:  # empty ones are left out: the bytes are those of a file without these keys
-            for key in [key for key in ("notation", "missing_texts") if not entry[key]]:
+            for key in [key for key in entry if not (key in ALWAYS_WRITTEN or entry[key])]:
                 del entry[key]
         return json.dumps(entries, sort_keys=True, allow_nan=False)
 
@@ -304,25 +364,26 @@ class Encoding:
 def _column(entry):
     """Return the `Column` that a dict describes, or raise TypeError or ValueError."""
     column = Column(**entry)
-    values = [*column.categories, *column.rare]
-    for name in (column.name, *values, *column.missing_texts):
+    for name in (column.name, *column.categories, *column.rare, *column.missing_texts):
         if type(name) is not str:
             raise TypeError(f"got {name!a} as a name")
         check_name("a name", name)
-    lists = type(column.categories) is list and type(column.rare) is list and len(set(values)) == len(values)
-    lists &= type(column.missing_texts) in (list, tuple) and not set(values) & set(column.missing_texts)
-    known_notation = column.notation == "" or column.notation in NOTATIONS.get(column.kind, ())
-    scalars = type(column.fill) is float and abs(column.fill) <= MAX_MAGNITUDE and type(column.missing) is bool
-    values_fit = bool(values) == (column.kind == "category")
-    if not (lists and scalars and known_notation and column.kind in KINDS and values_fit):
+    kind = KINDS.get(column.kind)
+    if not (kind and _has_valid_fields(column, kind)):
         raise ValueError(f"the column {column.name!a} is not what it has to be")
-    tuples = {key: tuple(getattr(column, key)) for key in ("categories", "rare", "missing_texts")}
-    return replace(column, **tuples)
+    return replace(column, **{key: tuple(getattr(column, key)) for key in _LISTS})
 
 
-def is_encoding_of(text: str, feature_names: list[str]) -> bool:
-    """Return whether a text is the JSON of an encoding with exactly these features, or is empty."""
-    try:
-        return not text or Encoding.from_json(text).feature_names == feature_names
-    except UserError:
+_LISTS = [field.name for field in fields(Column) if field.default == ()]  # in JSON; here they are tuples
+
+
+def _has_valid_fields(column, kind):
+    """Return whether a column that was read from JSON has the fields of its kind and no others."""
+    scalars = type(column.fill) is float and abs(column.fill) <= MAX_MAGNITUDE and type(column.missing) is bool
+    known_notation = column.notation == "" or column.notation in NOTATIONS.get(kind.cells, ())
+    given = {key: getattr(column, key) for key in _LISTS}
+    lists = all(type(value) is list or (value == () and key not in ALWAYS_WRITTEN) for key, value in given.items())
+    if not (scalars and known_notation and lists):
         return False
+    used = {key for key, value in given.items() if value} - {"missing_texts"}
+    return bool(used) == bool(kind.fields) and used.issubset(kind.fields) and kind.is_valid(column)

@@ -3,7 +3,7 @@
 import math
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
 
@@ -256,3 +256,58 @@ def parser_for(kind: str, notation: str = "") -> Callable[[str], float | None]:
         Its result is a float64, or None for a text that is not of the kind in this notation.
     """
     return NOTATIONS[kind][notation] if notation else PARSERS[kind]
+
+
+def known_or_missing(
+    parse: Callable[[str], float | None], missing_texts: Collection[str], missing_numbers: Collection[float]
+) -> Callable[[str], float | None]:
+    """Return a parser that gives NaN for missing values, and else what `parse` gives.
+
+    Parameters
+    ----------
+    parse : function of str
+    missing_texts : collection of str
+        Texts that mark a missing value, in addition to `MISSING_TEXTS`.
+    missing_numbers : collection of float
+        Results of `parse` that mark a missing value.
+    """
+    missing = MISSING_TEXTS.union(missing_texts)
+
+    def parsed_value(text):
+        value = math.nan if text in missing else parse(text)
+        return math.nan if value in missing_numbers else value
+
+    return parsed_value
+
+
+def category_parser(
+    frequent: Sequence[str], rare: Collection[str], missing_texts: Collection[str], missing_numbers: Collection[Decimal]
+) -> Callable[[str], float]:
+    """Return the function that gives the index of a category's feature: -1 if it has none, NaN for a missing value.
+
+    Parameters
+    ----------
+    frequent : sequence of str
+        Categories, each with its own feature. If two of all categories are the same number, the shorter text has it.
+    rare : collection of str
+        Categories that share the next feature.
+    missing_texts : collection of str
+        Texts that mark a missing value, in addition to `MISSING_TEXTS`, unless they are categories.
+    missing_numbers : collection of Decimal
+        Numbers that mark a missing value.
+    """
+    missing = MISSING_TEXTS.union(missing_texts)
+    index_of_text = {value: k for k, value in enumerate(frequent)}
+    index_of_text |= dict.fromkeys(rare, len(frequent))
+    longest_first = sorted(index_of_text, key=len, reverse=True)
+    indices = {exact_number(value): index_of_text[value] for value in longest_first}
+    indices.pop(None, None)
+    indices |= {nfc(value): k for value, k in index_of_text.items()}
+
+    def feature_index(text):
+        if text in indices:
+            return indices[text]
+        value = exact_number(text)
+        return math.nan if text in missing or value in missing_numbers else indices.get(value, -1)
+
+    return feature_index

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kdlib.data.name_checks import check_name, join_names
-from kdlib.data.parsing import nfc
+from kdlib.data.parsing import nfc, parse_numbers
 from kdlib.io.errors import UserError
 
 
@@ -84,6 +84,13 @@ class Table:
     def is_numeric(self, name: str) -> bool:
         """Return whether the source itself holds numbers in the column, not texts."""
         return name in self.numeric_columns or name in self.arrays
+
+    def numbers(self, name: str) -> np.ndarray | None:
+        """Return a column as float64, shape (n,), without -0.0; None if a cell is not a number."""
+        if name not in self.arrays:
+            return parse_numbers(self.cells(name))
+        values = self.arrays[name]().astype(np.float64) + 0.0
+        return None if np.isnan(values).any() else values
 
     def batches(self, names: Iterable[str]) -> Iterable["Table"]:
         """Return tables of some rows each, in the order of the rows, with the columns of these names."""

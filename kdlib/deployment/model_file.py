@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kdlib.backends.arithmetic import EXACT
-from kdlib.data.encoding import is_encoding_of
+from kdlib.data.checks import is_encoding_of
 from kdlib.data.name_checks import check_name
 from kdlib.deployment.features import features, lines
 from kdlib.deployment.float_network import FloatNetwork

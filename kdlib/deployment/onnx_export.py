@@ -10,6 +10,7 @@ from kdlib.data.parsing import MISSING_TEXTS, other_spellings
 from kdlib.deployment.features import encoding
 from kdlib.deployment.integer_network import MAX_ACTIVATION
 from kdlib.deployment.onnx_graph import TYPES, Graph
+from kdlib.io.errors import UserError
 
 if TYPE_CHECKING:
     from kdlib.deployment.model_file import DeployedModel
@@ -31,6 +32,11 @@ def onnx_file(deployed: "DeployedModel") -> bytes:
 
     Outputs. `label` (n,) texts; `probabilities` and `logits`, (n, classes), float64 of an integer network, float32 of a
     float network. For rows that Python refuses, the outputs have no meaning.
+
+    Raises
+    ------
+    UserError
+        If a column is of a kind that is not in `EXPORTERS`.
     """
     graph = Graph()
     network = deployed.network
@@ -106,19 +112,25 @@ def _encoded_columns(graph, encoded):
     """Add an input for each column of an `Encoding`; return the features (n, features), float64."""
     parts = []
     for column in encoded.columns:
-        if column.kind == "category":
-            parts.append(_one_hot(graph, column, _input_name(column, encoded)))
-            continue
-        cells = graph.input(_input_name(column, encoded), "float64", 1)
-        missing = graph.node("IsNaN", cells)
-        parts.append(graph.node("Where", missing, graph.constant(column.fill, "float64"), cells))
-        if column.missing:
-            parts.append(graph.node("Cast", missing, to=TYPES["float64"]))
+        if column.kind not in EXPORTERS:
+            allowed = ", ".join(EXPORTERS)
+            raise UserError(
+                f"ONNX: column {column.name}: no export of its encoding {column.kind}; allowed are {allowed}"
+            )
+        parts += EXPORTERS[column.kind](graph, column, _input_name(column, encoded))
     return graph.node("Concat", *parts, axis=1)
 
 
+def _filled(graph, column, input_name):
+    """Add the input of a column of numbers; return its features, each (n, 1) float64."""
+    cells = graph.input(input_name, "float64", 1)
+    missing = graph.node("IsNaN", cells)
+    parts = [graph.node("Where", missing, graph.constant(column.fill, "float64"), cells)]
+    return parts + ([graph.node("Cast", missing, to=TYPES["float64"])] if column.missing else [])
+
+
 def _one_hot(graph, column, input_name):
-    """Add the input of a category column; return its one-hot features (n, width), float64."""
+    """Add the input of a category column; return its one-hot features, [(n, width) float64]."""
     cells = graph.input(input_name, "str", 1)
     width = len(column.feature_names)
     feature_of = {value: k for k, value in enumerate(column.categories)}
@@ -132,4 +144,8 @@ def _one_hot(graph, column, input_name):
     hot = graph.node("OneHotEncoder", cells, domain=ML_DOMAIN, cats_strings=[*feature_of], zeros=1)
     hot = graph.node("Reshape", hot, graph.constant([-1, len(feature_of)], "int64"))
     hot = graph.node("Cast", hot, to=TYPES["float64"])
-    return graph.node("MatMul", hot, graph.constant(text_to_feature, "float64"))
+    return [graph.node("MatMul", hot, graph.constant(text_to_feature, "float64"))]
+
+
+# {kind of a column: function that adds its input to the graph and returns its features}
+EXPORTERS = {"number": _filled, "date": _filled, "boolean": _filled, "category": _one_hot}

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from kdlib.data.encoding import ENCODINGS
 from kdlib.pipeline.field_types import (
     ARRAY_SUFFIX,
     MAX_COUNT,
@@ -35,6 +36,13 @@ from kdlib.pipeline.field_types import (
 if TYPE_CHECKING:
     from kdlib.learning.recipe import Recipe
     from kdlib.learning.schedules import LinearSchedule
+    from kdlib.preparation.column_options import ColumnOptions
+
+
+def _encoding_name(name):
+    if name not in ENCODINGS:
+        raise ValueError(f"got {name!r}; allowed are {', '.join(ENCODINGS)}")
+    return name
 
 
 class Prepare(Section):
@@ -50,6 +58,8 @@ class Prepare(Section):
     """columns of a table that are categories though they hold numbers, such as [postcode]"""
     missing: list[Name] = []
     """texts that mean a missing value in a table, besides NA and the like, such as [unknown]"""
+    encodings: dict[Name, Annotated[str, AfterValidator(_encoding_name)]] = {}
+    """encodings of columns, category or number, such as {postcode: category}; the cells of the others decide"""
     splits: Annotated[int, Field(ge=1, le=1000)] = 10
     """divisions into train, validation and test; their test sets are disjoint while the ratios allow it"""
     train_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.8
@@ -84,7 +94,15 @@ class Prepare(Section):
             must_be_in_data_raw(self.target)
         if (self.drop or self.categories or self.missing) and not name.endswith(TABLE_SUFFIXES) and ":" not in name:
             raise ValueError(f"drop, categories and missing are of a table, and {self.dataset} is none; leave them []")
+        if self.encodings and not name.endswith(TABLE_SUFFIXES) and ":" not in name:
+            raise ValueError(f"encodings are of a table, and {self.dataset} is none; leave them {{}}")
         return self
+
+    def column_options(self) -> "ColumnOptions":
+        """Return what these keys say about the columns of a table."""
+        from kdlib.preparation.column_options import ColumnOptions  # here: other stages depend on no preparation
+
+        return ColumnOptions(self.drop, self.categories, self.missing, self.encodings)
 
     @model_validator(mode="after")
     def _test_split(self):

@@ -42,7 +42,7 @@ def column_warnings(encoding: Encoding, x: np.ndarray | ConcatenatedRows, left_o
     lines = [f"column {name} has the same in every row, and is left out" for name in left_out]
     first_with_digest = {}
     for column, (digest, direction) in zip(encoding.columns, _digests_and_directions(encoding, x), strict=True):
-        if direction and len(x) > 2 and column.kind in ("number", "date"):
+        if direction and len(x) > 2 and KINDS[column.kind].may_count_rows:
             lines.append(
                 f"column {column.name} rises or falls with every row; if it counts the rows, it gives the classes of"
                 f" sorted rows away: prepare.drop: [{column.name}]"

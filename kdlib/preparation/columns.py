@@ -3,14 +3,13 @@
 import logging
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import cached_property
 
 import numpy as np
 
-from kdlib.data.encoding import Column, Encoding, as_numbers
+from kdlib.data.encoding import KINDS, Column, Encoding
 from kdlib.data.name_checks import check_name, join_names
 from kdlib.data.parsing import (
     DECIMAL_MARKS,
@@ -24,6 +23,7 @@ from kdlib.data.parsing import (
 )
 from kdlib.data.table import Table
 from kdlib.io.errors import UserError
+from kdlib.preparation.column_options import ColumnOptions
 
 MAX_CATEGORIES = 10_000  # different values of a column
 POINT_GROUPS = "1.234,5"  # in this notation `1.500`, which is also a plain number, is another number
@@ -35,11 +35,9 @@ log = logging.getLogger("prepare")
 def fit_encoding(
     table: Table,
     target: str,
-    drop: Collection[str] = (),
-    categories: Collection[str] = (),
-    missing: Sequence[str] = (),
+    options: ColumnOptions = ColumnOptions(),
 ) -> Encoding:
-    """Fit the `Encoding` of all columns but `target` and `drop`.
+    """Fit the `Encoding` of all columns but `target` and `options.drop`.
 
     It reads the features of all rows, and no label. So a row of a test subset takes part in three decisions: what kind
     a column has (`_kind_and_notation` decides it), which categories have a feature, and the median. None of them gives
@@ -62,12 +60,7 @@ def fit_encoding(
         n rows.
     target : str
         Column of the labels.
-    drop : collection of str
-        Columns to leave out.
-    categories : collection of str
-        Columns that are categories even if they hold numbers.
-    missing : sequence of str
-        Texts that mark a missing value, in addition to `kdlib.data.parsing.MISSING_TEXTS`.
+    options : ColumnOptions
 
     Returns
     -------
@@ -79,21 +72,22 @@ def fit_encoding(
         If a named column does not exist, if a column mixes kinds or notations or has too many different texts, or if no
         column is left. If several columns are refused, the log has the reason for each.
     """
-    for key, names in (("target", [target]), ("drop", drop), ("categories", categories)):
+    named = {key: getattr(options, key) for key in ("drop", "categories", "encodings")}
+    for key, names in ({"target": [target]} | named).items():
         for name in names:
             if name not in table.columns:
                 raise UserError(
                     f"prepare.{key}: got {name!r}; the columns of {table.path} are {join_names(table.columns)}"
                 )
-    names = [name for name in table.columns if name != target and name not in drop]
-    given_categories = {*categories, *table.declared_categories}
-    text_columns = [name for name in names if name not in given_categories and not table.is_numeric(name)]
-    marks = _DecimalMarks(table, text_columns, PLACEHOLDERS.union(MISSING_TEXTS, missing))
+    names = [name for name in table.columns if name != target and name not in options.drop]
+    asked = dict.fromkeys((*table.declared_categories, *options.categories), "category") | options.encodings
+    text_columns = [name for name in names if _is_parsed(asked.get(name)) and not table.is_numeric(name)]
+    marks = _DecimalMarks(table, text_columns, PLACEHOLDERS.union(MISSING_TEXTS, options.missing))
     columns = []
     errors = {}
     for name in names:
         try:
-            columns.append(_column(table, name, name in given_categories, tuple(missing), marks))
+            columns.append(_column(table, name, asked.get(name), options.missing, marks))
         except UserError as error:
             errors[name] = error
     if len(errors) == 1:
@@ -110,14 +104,19 @@ def fit_encoding(
     return Encoding(tuple(filter(None, columns)))
 
 
-def _column(table, name, is_category, missing, marks):
-    """Fit the `Column`; None if all its cells are alike."""
+def _is_parsed(asked):
+    """Return whether each cell of a column has to be a number, a date or a truth value."""
+    return asked is None or KINDS[asked].cells is not None
+
+
+def _column(table, name, asked, missing, marks):
+    """Fit the `Column`; None if all its cells are alike. asked: the kind that the user asks for, or None."""
     if not table.read_batches:
         cells = table.cells(name)
         table = replace(table, columns={name: lambda: cells})
     if _all_alike(table, name):
         return None
-    if not (is_category or missing):
+    if asked in (None, "number") and not missing:
         column = _column_of_numbers(table, name)
         if column is not None:
             return column
@@ -127,11 +126,14 @@ def _column(table, name, is_category, missing, marks):
     present = {text: count for text, count in counts.items() if text not in MISSING_TEXTS and text not in missing}
     if not present:  # only different words for a missing value
         return None
-    kind, notation = ("category", "") if is_category else _kind_and_notation(table, name, present, marks)
-    column = Column(name, kind, notation=notation, missing_texts=missing)
-    if kind == "category":
-        return _with_categories(column, table, present, len(counts))
-    return _with_fill(column, table, present)
+    kind, notation = _kind_and_notation(table, name, present, marks) if _is_parsed(asked) else (asked, "")
+    if asked and _is_parsed(asked) and kind != KINDS[asked].cells:
+        raise UserError(
+            f"{table.path}: column {name}: prepare.encodings: {asked} needs a {KINDS[asked].cells} in each cell, and it"
+            f" is a {kind}"
+        )
+    column = Column(name, asked or kind, notation=notation, missing_texts=missing)
+    return FITS[column.kind](column, table, present, len(counts))
 
 
 def _column_of_numbers(table, name):
@@ -159,19 +161,27 @@ def _with_categories(column, table, present, texts):
     return replace(column, missing=some_missing, categories=frequent, rare=rare)
 
 
-def _with_fill(column, table, present):
-    """Return the column of numbers or dates with its median; None if no cell has a value. present: {text: rows}."""
+def _with_fill(column, table, present, texts):
+    """Return the column of numbers or dates with its median; None if no cell has a value. As `_with_categories`."""
+    counted_values = _count_values(column, table, present)
+    if not counted_values:
+        return None
+    known = sum(count for _, count in counted_values)  # lint: integer sum
+    return replace(column, fill=_lower_median(counted_values), missing=known < len(table))
+
+
+FITS = {"number": _with_fill, "date": _with_fill, "boolean": _with_fill, "category": _with_categories}
+
+
+def _count_values(column, table, present):
+    """Return [(value, rows)] of the cells that have a value. present: {text: rows}."""
     parse = column.parser(table.is_numeric(column.name))
     value_of_text = {text: value for text in present if not np.isnan(value := parse(text))}
     if any(abs(value) > MAX_MAGNITUDE for value in value_of_text.values()):
         column.values(table)  # raises an error that names the cell
-    if not value_of_text:
-        return None
-    if column.notation:
-        _log_notation(f"{table.path}: column {column.name}", column.kind, value_of_text)
-    known = sum(present[text] for text in value_of_text)  # lint: integer sum
-    fill = _lower_median((value, present[text]) for text, value in value_of_text.items())
-    return replace(column, fill=fill, missing=known < len(table))
+    if column.notation and value_of_text:
+        _log_notation(f"{table.path}: column {column.name}", KINDS[column.kind].cells, value_of_text)
+    return [(value, present[text]) for text, value in value_of_text.items()]
 
 
 def _log_notation(where, kind, value_of_text):
@@ -207,7 +217,7 @@ def _numbers(table, name):
     """Return a column as (n,) float64; None if a cell is not a number."""
     found = []
     for batch in table.batches([name]):
-        found.append(as_numbers(batch, name))
+        found.append(batch.numbers(name))
         if found[-1] is None:
             return None
     return np.concatenate(found)

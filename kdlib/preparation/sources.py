@@ -1,7 +1,6 @@
 """Load examples from scikit-learn's bundled datasets, arrays in files, and tables."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from kdlib.data.readers import TABLE_SUFFIXES, read_table
 from kdlib.io.chunks import zeros_or_tempfile
 from kdlib.io.errors import UserError
 from kdlib.preparation import array_files, builtin, columns, labels
+from kdlib.preparation.column_options import ColumnOptions
 from kdlib.preparation.column_warnings import column_warnings, summarize_columns
 from kdlib.preparation.openml import PREFIX, read_openml
 
@@ -61,9 +61,7 @@ class Examples:
 def load_examples(
     source: str,
     target: str | None,
-    drop: Sequence[str] = (),
-    categories: Sequence[str] = (),
-    missing: Sequence[str] = (),
+    options: ColumnOptions = ColumnOptions(),
 ) -> Examples:
     """Load the examples of a source.
 
@@ -74,8 +72,8 @@ def load_examples(
         `openml:` and a dataset's number.
     target : str or None
         The table's label column, or the path of the `.npy` with the labels. None selects the default of openml.org.
-    drop, categories, missing : sequence of str
-        For tables, as `kdlib.preparation.columns.fit_encoding` takes them.
+    options : ColumnOptions
+        Of a table.
 
     Returns
     -------
@@ -94,9 +92,9 @@ def load_examples(
     if name.endswith(".npy"):
         return Examples(*array_files.examples_from_npy(source, target))
     if name.endswith(TABLE_SUFFIXES):
-        return _examples_of_table(read_table(source), target, drop, categories, missing)
+        return _examples_of_table(read_table(source), target, options)
     if source.startswith(PREFIX):
-        return _examples_of_table(*read_openml(source, target), drop, categories, missing)
+        return _examples_of_table(*read_openml(source, target), options)
     allowed = ", ".join(builtin.FILES)
     raise UserError(
         f"prepare.dataset: got {source!r}; allowed are {allowed}, {PREFIX}61 and paths of a .npz, .npy,"
@@ -116,15 +114,14 @@ def _encode(encoding, table):
     return ConcatenatedRows([x], np.float64) if is_large(x) else x
 
 
-def _examples_of_table(table, target, drop, categories, missing):
+def _examples_of_table(table, target, options):
     target = target and nfc(target)
-    drop, categories, missing = (list(map(nfc, names)) for names in (drop, categories, missing))
-    encoding = columns.fit_encoding(table, target, drop, categories, missing)
-    y, class_names = labels.of_table(table, target, missing)
+    encoding = columns.fit_encoding(table, target, options)
+    y, class_names = labels.of_table(table, target, options.missing)
     x = _encode(encoding, table)
     for line in (*table.notes, summarize_columns(encoding)):
         log.info("%s: %s", table.path, line)
-    used = {target, *drop, *(column.name for column in encoding.columns)}
+    used = {target, *options.drop, *(column.name for column in encoding.columns)}
     left_out = [name for name in table.columns if name not in used]
     for line in column_warnings(encoding, x, left_out):
         log.warning("%s: %s", table.path, line)

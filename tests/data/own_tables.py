@@ -6,6 +6,7 @@ import pytest
 from kdlib.data.readers import read_table
 from kdlib.io.errors import UserError
 from kdlib.preparation import columns, sources
+from kdlib.preparation.column_options import ColumnOptions
 
 
 def rows(count=40, **makers):
@@ -15,19 +16,19 @@ def rows(count=40, **makers):
     return "\n".join(lines) + "\n"
 
 
-def encoded(path, target="y", drop=(), categories=(), missing=()):
+def encoded(path, target="y", **options):
     """{feature: its column as a list}."""
     raw = read_table(path)
-    encoding = columns.fit_encoding(raw, target, drop, categories, missing)
+    encoding = columns.fit_encoding(raw, target, ColumnOptions(**options))
     x = encoding.encode(raw)
     assert x.dtype == np.float64
     assert np.isfinite(x).all()
     return dict(zip(encoding.feature_names, x.T.tolist(), strict=True))
 
 
-def told(path, target="y", drop=(), categories=(), missing=()):
+def told(path, target="y", **options):
     with pytest.raises(UserError) as found:
-        sources.load_examples(path, target, drop, categories, missing)
+        sources.load_examples(path, target, ColumnOptions(**options))
     line = str(found.value).replace(path, "PATH")
     assert "\n" not in line
     assert len(line) < 300

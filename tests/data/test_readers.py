@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kdlib.data import parsing
 from kdlib.data.readers import read_table
 from kdlib.preparation import sources
+from kdlib.preparation.column_options import ColumnOptions
 from tests.data.own_tables import rows, told
 
 some = settings(deadline=None, max_examples=100)
@@ -107,7 +108,7 @@ def test_what_only_looks_like_a_title_is_a_header(table, content, names):
 def test_a_table_may_have_one_of_these_names(table, name):
     content = PLAIN.replace(",", "\t").encode()
     path = table(gzip.compress(content) if name.endswith("gz") else content, name)
-    assert sources.load_examples(path, "y", ["b"]).x.tolist() == [[1.5], [2.5]]
+    assert sources.load_examples(path, "y", ColumnOptions(["b"])).x.tolist() == [[1.5], [2.5]]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import random
 import re
 import unicodedata
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from kdlib.data.encoding import Encoding
 from kdlib.data.readers import read_table
 from kdlib.io.errors import UserError
 from kdlib.preparation import columns, sources
+from kdlib.preparation.column_options import ColumnOptions
 from tests.data.own_tables import encoded, rows, told
 
 some = settings(deadline=None, max_examples=100)
@@ -182,7 +184,7 @@ def test_words_of_ones_own_are_missing_here_and_later(table):
     assert found["a is missing"] == [float(k % 4 == 0) for k in range(40)]
     assert min(found["a"]) == 1
     assert list(found)[2:] == ["b=x", "b=y", "b is missing"]
-    encoding = columns.fit_encoding(read_table(path), "y", missing=["-9", "unknown"])
+    encoding = columns.fit_encoding(read_table(path), "y", ColumnOptions(missing=["-9", "unknown"]))
     later = read_table(table("a,b\n-9.0,unknown\n3,x\n", "later.csv"))
     missing = Encoding.from_json(encoding.to_json()).encode(later)
     assert missing[:, [1, 4]].tolist() == [[1, 1], [0, 0]]
@@ -191,13 +193,13 @@ def test_words_of_ones_own_are_missing_here_and_later(table):
 
 def test_a_category_that_is_the_number_of_a_word_for_missing_is_missing(table):
     path = table(rows(a=lambda k: [1, -9, "-9.0", 2][k % 4]))
-    encoding = columns.fit_encoding(read_table(path), "y", categories=["a"], missing=["-9"])
+    encoding = columns.fit_encoding(read_table(path), "y", ColumnOptions(categories=["a"], missing=["-9"]))
     assert encoding.feature_names == ["a=1", "a=2", "a is missing"]
     later, unknown = read_table(table("a\n-9.0\n-9\n1.0\n9\n", "later.csv")), {}
     assert encoding.encode(later, unknown).tolist() == [[0, 0, 1], [0, 0, 1], [1, 0, 0], [0, 0, 0]]
     assert unknown == {"a": (1, 2)}
     codes = columns.fit_encoding(
-        read_table(table(rows(a=lambda k: ["007", 7][k % 2]))), "y", categories=["a"], missing=["7"]
+        read_table(table(rows(a=lambda k: ["007", 7][k % 2]))), "y", ColumnOptions(categories=["a"], missing=["7"])
     )
     assert codes.feature_names == ["a=007", "a is missing"]
     assert encoded(
@@ -243,6 +245,27 @@ def test_zeros_are_positive_with_and_without_missing_values(table):
         assert not np.signbit(encoding.columns[0].fill)
 
 
+def test_an_encoding_may_be_asked_for(table):
+    path = table(rows(a=lambda k: k % 5, b=lambda k: k % 3))
+    assert encoded(path, encodings={"a": "category"}) == encoded(path, categories=["a"])
+    assert encoded(path, encodings={"a": "number"}) == encoded(path)
+    declared = replace(read_table(path), declared_categories=frozenset("ab"))
+    encoding = columns.fit_encoding(declared, "y", ColumnOptions(encodings={"a": "number"}))
+    assert encoding.feature_names == ["a", "b=0", "b=1", "b=2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"encodings": {"a": "colour"}}, "prepare.encodings.a: got 'colour'; allowed are category, number"),
+        ({"encodings": {"a": "number"}, "categories": ["a"]}, "a: got 'number', but prepare.categories names a, too"),
+        ({"encodings": {"b": "number"}}, "PATH: column b: prepare.encodings: number needs a number in each cell"),
+    ],
+)
+def test_an_encoding_that_cannot_be_is_told(table, options, words):
+    assert words in told(table(rows(a=lambda k: k, b=lambda k: ["red", "blue"][k % 2])), **options)
+
+
 def test_rare_categories_share_a_feature_and_unknown_ones_have_none(table):
     names = ["red"] * 20 + ["blue"] * 18 + ["pink", "lime"]
     path = table(rows(colour=names.__getitem__))
@@ -266,7 +289,7 @@ def test_numbers_may_be_declared_categories(table):
 def test_categories_that_are_the_same_number_are_one(table):
     """pandas writes 4.0 for 4 once a cell is missing, R 1e+05 for 100000."""
     text = rows(post=lambda k: [4, 5, 100000][k % 3])
-    encoding = columns.fit_encoding(read_table(table(text)), "y", categories=["post"])
+    encoding = columns.fit_encoding(read_table(table(text)), "y", ColumnOptions(categories=["post"]))
     assert encoding.feature_names == ["post=100000", "post=4", "post=5"]
     later = read_table(table("post\n4.0\n4\n1e+05\n5.00\n4.5\n", "later.csv"))
     assert encoding.encode(later).tolist() == [[0, 1, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]]
@@ -276,7 +299,7 @@ def test_spellings_of_one_number_are_one_category_but_codes_are_not(table):
     spelled = rows(post=lambda k: ["4.0", "4", "5", "4.00"][k % 4])
     assert list(encoded(table(spelled), categories=["post"])) == ["post=4", "post=5"]
     codes = columns.fit_encoding(
-        read_table(table(rows(post=lambda k: ["007", "7", "08"][k % 3]))), "y", categories=["post"]
+        read_table(table(rows(post=lambda k: ["007", "7", "08"][k % 3]))), "y", ColumnOptions(categories=["post"])
     )
     assert codes.feature_names == ["post=007", "post=08", "post=7"]
     later = read_table(table("post\n007\n7\n7.0\n8\n", "later.csv"))
@@ -304,7 +327,7 @@ def test_text_is_compared_in_normal_form_c(table):
 
 def test_columns_are_found_by_name_and_others_are_not_read(table):
     encoding = columns.fit_encoding(
-        read_table(table(rows(a=lambda k: k % 5, b=lambda k: k % 7, id=lambda k: k))), "y", ["id"]
+        read_table(table(rows(a=lambda k: k % 5, b=lambda k: k % 7, id=lambda k: k))), "y", ColumnOptions(["id"])
     )
     later = read_table(table("note,b,a\nfree text,6,4\n", "later.csv"))
     assert encoding.encode(later).tolist() == [[4.0, 6.0]]
@@ -381,7 +404,15 @@ def test_a_hundred_thousand_categories_are_told(table):
 
 
 @pytest.mark.parametrize(
-    "names", [{"target": "kind"}, {"drop": ["kind"]}, {"categories": ["kind"]}, {"target": None}], ids=str
+    "names",
+    [
+        {"target": "kind"},
+        {"drop": ["kind"]},
+        {"categories": ["kind"]},
+        {"encodings": {"kind": "number"}},
+        {"target": None},
+    ],
+    ids=str,
 )
 def test_a_column_that_is_not_there_is_told(table, names):
     line = told(table(rows(a=lambda k: k)), **names)

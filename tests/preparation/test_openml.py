@@ -10,6 +10,7 @@ import pytest
 
 from kdlib.io.errors import UserError
 from kdlib.preparation import sources
+from kdlib.preparation.column_options import ColumnOptions
 from tests.data.own_tables import told
 
 
@@ -66,7 +67,7 @@ def test_openmls_categories_and_missing_values(offline):
     ]  # fmt: skip
     assert examples.feature_names[-4:] == ["sex=FEMALE", "sex=MALE", "sex=_", "sex is missing"]
     assert examples.x[:, [4, -1]].sum(axis=0).tolist() == [2, 10]
-    other = sources.load_examples("openml:42585", "island", drop=["sex", "species"])
+    other = sources.load_examples("openml:42585", "island", ColumnOptions(["sex", "species"]))
     assert other.class_names == ["Biscoe", "Dream", "Torgersen"]
 
 
@@ -82,4 +83,4 @@ def test_what_openml_has_not_or_is_no_table_is_told(offline):
     assert "PATH is sparse" in told("openml:292", None)
     cached(61, offline)
     assert "PATH is not to be had" in told("openml:61", "kind")
-    assert "prepare.drop: got 'kind'" in told("openml:61", None, ["kind"])
+    assert "prepare.drop: got 'kind'" in told("openml:61", None, drop=["kind"])
