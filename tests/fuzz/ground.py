@@ -18,13 +18,13 @@ from kdlib.teachers import classifiers
 from tests.fuzz.forks import Fork
 
 ROOT = Path(__file__).parents[2]
-DEPLOYED = [f"{command_line.DEPLOYED}/{name}" for name in command_line.DEPLOYED_FILES]
+DEPLOYED = [f"{command_line.PATHS.deployed}/{name}" for name in command_line.DEPLOYED_FILES]
 STAGES = {
     name: [
         file
         for kind in ("outs", "metrics", "plots")
         for path in of.get(kind, ())
-        for file in (path if isinstance(path, dict) else DEPLOYED if path == command_line.DEPLOYED else [path])
+        for file in (path if isinstance(path, dict) else DEPLOYED if path == command_line.PATHS.deployed else [path])
     ]
     for name, of in yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"].items()
 }
