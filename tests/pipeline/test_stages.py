@@ -18,8 +18,8 @@ from kdlib.io.artifacts import read_npz, write_npz
 from kdlib.pipeline.command_line import DEPLOYED_FILES, PATHS, Paths
 from kdlib.pipeline.params import load_params
 from kdlib.reporting.table import format_report
-from stages import distill, evaluate, prepare, train_baseline, train_teacher
-from tests.conftest import MAINS, ROOT, files, quick, quick_params
+from stages import STAGES, distill, evaluate, prepare, train_baseline, train_teacher
+from tests.conftest import DVC_YAML, MAINS, ROOT, files, inputs, outputs, quick, quick_params
 
 
 @pytest.mark.parametrize("labeled", [1437, 719, 144, 32, 7])
@@ -157,9 +157,15 @@ def test_what_is_deployed_is_one_folder_that_the_next_run_replaces(trained, tmp_
     assert after["student.onnx"] == onnx_file(floats)
     assert after["student_int.onnx"] == onnx_file(integers)
     assert after["student.h"] == c_source(integers).encode()
-    assert sorted(path.name for path in Path("models").iterdir()) == [
-        "baseline.npz", "deployed", "student.npz", "teacher.npz"
-    ]  # fmt: skip
+    written = {path for stage in STAGES for path in outputs(stage)}
+    assert {path.as_posix() for path in Path("models").iterdir()} == {p for p in written if p.startswith("models/")}
+
+
+def test_the_list_of_stages_has_those_of_dvc_yaml_each_behind_those_that_it_reads():
+    assert list(STAGES) == list(DVC_YAML["stages"])
+    for k, stage in enumerate(STAGES):
+        made = {path for before in STAGES[:k] for path in outputs(before)}
+        assert {path for later in STAGES for path in outputs(later)}.intersection(inputs(stage)) <= made
 
 
 def test_set_takes_the_place_of_the_files_value(tmp_path):
