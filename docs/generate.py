@@ -123,6 +123,31 @@ def parameters():
     )
 
 
+def file_names(paths):
+    """Names of the files in one line; more than three of one ending as their number."""
+    by_ending = {}
+    for path in map(Path, paths):
+        by_ending.setdefault(path.suffix, []).append(path.name)
+    groups = by_ending.items()
+    return ", ".join(f"{len(of)} {ending[1:].upper()}" if len(of) > 3 else ", ".join(of) for ending, of in groups)
+
+
+def diagram():
+    """The stages of dvc.yaml, with the files that one writes and others read on the arrows, in Mermaid's language."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]
+    lines = ["```mermaid", "flowchart LR"]
+    for stage, entry in stages.items():
+        by_readers = {}
+        for output in [path for kind in ("outs", "metrics", "plots") for path in entry.get(kind, [])]:
+            path = output if isinstance(output, str) else next(iter(output))
+            readers = [name for name, other in stages.items() if path in other["deps"]]
+            by_readers.setdefault(" & ".join(readers), []).append(path)
+        for readers, paths in by_readers.items():
+            arrow = f"-->|{file_names(paths)}| {readers}" if readers else f"--> files_of_{stage}[{file_names(paths)}]"
+            lines.append(f"  {stage} {arrow}")
+    return "\n".join([*lines, "```"])
+
+
 SYSTEMS = {
     "kdlib exact": "exact",
     "kdlib fast, numba": "fast, numba",
@@ -258,6 +283,7 @@ PARTS = {
     README: {
         "results: metrics/details.json": lambda: short_table(json.loads(read("metrics/details.json"))),
         "helps: benchmarks/worth.md": short_worth,
+        "diagram: dvc.yaml": diagram,
     },
     DOCS / "results.md": {"table: metrics/details.json": lambda: table(json.loads(read("metrics/details.json")))},
     DOCS / "data.md": {"few": few_labels, "unseen": unseen_class},

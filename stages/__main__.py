@@ -1,24 +1,29 @@
-"""Run all seven stages in one process, without DVC: the same files, with the same bytes.
+"""Run all stages in one process, without DVC: the same files, with the same bytes.
 
 Reads params.yaml (or --config) and writes data/, models/ and metrics/ in the working directory.
 """
+
+from importlib import import_module
 
 from kdlib.backends.context import Context
 from kdlib.io.artifacts import write_json
 from kdlib.io.errors import UserError
 from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
 from kdlib.pipeline.schema import Params
-from stages import deploy, distill, evaluate, page, prepare, train_baseline, train_teacher
+from stages import STAGES
+
+MODULES = {name: import_module(f"stages.{name}") for name in STAGES}
 
 
 @locks_outputs(*vars(PATHS))
 def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> dict:
     """Run all stages and return the report of `evaluate`."""
-    for stage in (prepare, train_teacher, train_baseline, distill, deploy):
-        stage.main(params, paths, context)
-    result = evaluate.main(params, paths, context)
-    page.main(params, paths, context)
-    return result
+    report = {}
+    for name, module in MODULES.items():
+        result = module.main(params, paths, context)
+        if name == "evaluate":
+            report = result
+    return report
 
 
 if __name__ == "__main__":

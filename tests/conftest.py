@@ -8,20 +8,18 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import yaml
 
 from kdlib.pipeline.schema import Params
-from stages import deploy, distill, evaluate, page, prepare, train_baseline, train_teacher
+from stages import STAGES
 from tests.clients.chromium import CHROMIUM, Browser
 
 ROOT = Path(__file__).parents[1]
-MAINS = {
-    stage.__name__.split(".")[1]: stage.main
-    for stage in (prepare, train_teacher, train_baseline, distill, deploy, evaluate, page)
-}
+MAINS = {stage: import_module(f"stages.{stage}").main for stage in STAGES}
 
 
 def quick(**changes):
@@ -79,8 +77,36 @@ def names(entries):
     return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
 
 
+def inputs(stage):
+    return names(DVC_YAML["stages"][stage]["deps"])
+
+
 def outputs(stage):
     return [path for kind in ("metrics", "outs", "plots") for path in names(DVC_YAML["stages"][stage].get(kind, []))]
+
+
+def readers(path):
+    """The stages that read the output `path`, in order."""
+    return [stage for stage in STAGES if path in inputs(stage)]
+
+
+def after(*stages):
+    """The stages that read what one of these writes, or what such a reader writes, and so on; in order."""
+    found = []
+    for stage in STAGES:
+        if any(stage in readers(path) for maker in (*stages, *found) for path in outputs(maker)):
+            found.append(stage)
+    return found
+
+
+def downstream(*stages):
+    """These stages and those `after` them, in order: what `dvc repro --downstream` runs."""
+    return [stage for stage in STAGES if stage in (*stages, *after(*stages))]
+
+
+def between(first, last):
+    """The stages on all ways from `first` to `last`, both included, in order."""
+    return [stage for stage in downstream(first) if last in downstream(stage)]
 
 
 FRIGHTENS = re.compile("^error|fail|missing|corrupt|traceback", re.IGNORECASE | re.MULTILINE)

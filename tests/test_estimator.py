@@ -20,7 +20,7 @@ from kdlib.estimator import DistilledClassifier
 from kdlib.io.artifacts import read_npz
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
-from kdlib.pipeline.command_line import DATASET, STUDENT
+from kdlib.pipeline.command_line import PATHS
 from kdlib.teachers.calibration import fit_temperature
 from kdlib.teachers.folds import assign_folds
 from kdlib.teachers.smoothing import smoothed_log_probabilities
@@ -71,7 +71,7 @@ def test_the_pipelines_bytes(tmp_path, monkeypatch, changes, options):
     params = quick_params(**{"seed": 3, "teacher": {"members": options.get("members", 1)}} | changes)
     for stage in ("prepare", "train_teacher", "distill"):
         MAINS[stage](params)
-    dataset, expected = Dataset.load(DATASET), read_npz(STUDENT)
+    dataset, expected = Dataset.load(PATHS.dataset), read_npz(PATHS.student)
     rows = dataset.rows("train")
     options = {"scaling": "minmax", "members": 1, "unlabeled": -1, "random_state": 3} | options
     student = {"hidden": (8,), "epochs": 3, "batch_size": 32, "learning_rate": 0.15, "optimizer": "sgd", "alpha": 0.7}

@@ -17,16 +17,7 @@ from kdlib.pipeline.new_project import check_code_file
 from kdlib.pipeline.params import load_params
 from kdlib.pipeline.schema import Params
 
-DATASET = "data/dataset.npz"
-ANSWERS = "data/answers.sha256"
-TEACHER = "models/teacher.npz"
-BASELINE = "models/baseline.npz"
-STUDENT = "models/student.npz"
-DEPLOYED = "models/deployed"
 DEPLOYED_FILES = ("float.npz", "int.npz", "stack.npz", "student.onnx", "student_int.onnx", "student.h")
-PREDICTIONS = "data/predictions.npz"
-METRICS = "metrics"
-PAGE = "metrics/page.html"
 MPI_RANK_VARIABLES = {"PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK"}  # mpiexec sets one of them to the rank
 OPTIONAL_PATHS = ("deployed",)  # `evaluate --deployed=` without a path leaves out the column of the integers
 
@@ -38,15 +29,15 @@ class Paths:
     `deployed` is a folder with DEPLOYED_FILES, `metrics` one with all that is measured.
     """
 
-    dataset: str = DATASET
-    answers: str = ANSWERS
-    teacher: str = TEACHER
-    baseline: str = BASELINE
-    student: str = STUDENT
-    deployed: str = DEPLOYED
-    predictions: str = PREDICTIONS
-    metrics: str = METRICS
-    page: str = PAGE
+    dataset: str = "data/dataset.npz"
+    answers: str = "data/answers.sha256"
+    teacher: str = "models/teacher.npz"
+    baseline: str = "models/baseline.npz"
+    student: str = "models/student.npz"
+    deployed: str = "models/deployed"
+    predictions: str = "data/predictions.npz"
+    metrics: str = "metrics"
+    page: str = "metrics/page.html"
 
     def check(self, config: str) -> None:
         """Refuse paths that cannot be meant.

@@ -12,7 +12,7 @@ import numpy as np
 from kdlib.io.artifacts import array_digest
 from tests.fuzz import mutations
 from tests.fuzz.forks import Fork
-from tests.fuzz.ground import OUTPUTS, arrays_of, copy, files, stage
+from tests.fuzz.ground import OUTPUTS, arrays_of, copy, files, readers, stage
 from tests.fuzz.passing import fault_of_attack
 
 
@@ -204,15 +204,10 @@ def written(folder, ground, random):
     return *ROWS[:2], "--output", path
 
 
-ARCHIVES = {
-    "data/dataset.npz": ("train_baseline", "deploy", "evaluate"),
-    "models/teacher.npz": ("distill", "evaluate"),
-    "models/baseline.npz": ("evaluate",),
-    "models/student.npz": ("deploy", "evaluate"),
-    "models/deployed/stack.npz": ("evaluate",),
-    "models/deployed/float.npz": ("evaluate",),
-    "models/deployed/int.npz": ("evaluate",),
+ARCHIVES = {  # by path the stages that read it; page has entries of its own below
+    path: [stage for stage in readers(path) if stage != "page"] for path in OUTPUTS["stages"] if path.endswith(".npz")
 }
+ARCHIVES["data/dataset.npz"] = ["train_baseline", "deploy", "evaluate"]  # one of the three that train is enough
 WAYS = {"damaged": mutations.damaged, "crafted": crafted, "headers that lie": mutations.headed}
 SEALED = ("data/dataset.npz",)  # a crafted one is refused, or it is as it was
 

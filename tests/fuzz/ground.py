@@ -18,17 +18,24 @@ from kdlib.teachers import classifiers
 from tests.fuzz.forks import Fork
 
 ROOT = Path(__file__).parents[2]
-DEPLOYED = [f"{command_line.DEPLOYED}/{name}" for name in command_line.DEPLOYED_FILES]
+DEPLOYED = [f"{command_line.PATHS.deployed}/{name}" for name in command_line.DEPLOYED_FILES]
+DVC_YAML = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))
 STAGES = {
     name: [
         file
         for kind in ("outs", "metrics", "plots")
         for path in of.get(kind, ())
-        for file in (path if isinstance(path, dict) else DEPLOYED if path == command_line.DEPLOYED else [path])
+        for file in (path if isinstance(path, dict) else DEPLOYED if path == command_line.PATHS.deployed else [path])
     ]
-    for name, of in yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"].items()
+    for name, of in DVC_YAML["stages"].items()
 }
 OUTPUTS = STAGES | {"stages": [path for outputs in STAGES.values() for path in outputs], "predict": ["predictions.csv"]}
+
+
+def readers(path):
+    """The stages that depend on the file or on its folder, in order."""
+    covers = {path, Path(path).parent.as_posix()}
+    return [name for name, of in DVC_YAML["stages"].items() if covers.intersection(of["deps"])]
 
 
 def params():

@@ -16,7 +16,7 @@ from kdlib.learning.model_file import ensemble_logits, load_model, split_logits
 from kdlib.learning.stack import network_slices
 from kdlib.learning.warping import UNITS_PER_PIXEL, warp_bilinear
 from kdlib.numerics.streams import stream
-from kdlib.pipeline.command_line import BASELINE, DATASET, STUDENT, TEACHER
+from kdlib.pipeline.command_line import PATHS
 from stages import distill, prepare, train_baseline, train_teacher
 from tests.conftest import quick_params
 
@@ -254,11 +254,11 @@ def test_the_student_hears_what_the_teacher_says_of_the_views_that_it_sees(run, 
 
     monkeypatch.setattr(distill, "split_logits", watched)
     run(student={"augment": BENT})
-    shown = with_views(Dataset.load(DATASET), Views(1, 3, 0.1, 1.0), 0)
+    shown = with_views(Dataset.load(PATHS.dataset), Views(1, 3, 0.1, 1.0), 0)
     ((rows, logits),) = asked
     assert rows == len(shown.y)
     assert sum(told) == len(shown.present(0)) + len(shown.present(1))
-    teacher = load_model(TEACHER, Dataset.load(DATASET)).network
+    teacher = load_model(PATHS.teacher, Dataset.load(PATHS.dataset)).network
     for split, own in enumerate(network_slices(2, teacher.replicas)):
         of = shown.present(split)
         expected = ensemble_logits(teacher.select(own).logits(shown.inputs(of, split)))
@@ -267,7 +267,7 @@ def test_the_student_hears_what_the_teacher_says_of_the_views_that_it_sees(run, 
 
 def test_views_change_the_networks_that_see_them_and_no_others(run):
     def trained():
-        return {path: read_npz(path)["weights_0"] for path in (TEACHER, BASELINE, STUDENT)}
+        return {path: read_npz(path)["weights_0"] for path in (PATHS.teacher, PATHS.baseline, PATHS.student)}
 
     run()
     plain = trained()
@@ -276,9 +276,9 @@ def test_views_change_the_networks_that_see_them_and_no_others(run):
     run(student={"augment": {"shift": 1}})
     of_student = trained()
     same = {path: np.array_equal(plain[path], of_teacher[path]) for path in plain}
-    assert same == {TEACHER: False, BASELINE: True, STUDENT: False}
+    assert same == {PATHS.teacher: False, PATHS.baseline: True, PATHS.student: False}
     same = {path: np.array_equal(plain[path], of_student[path]) for path in plain}
-    assert same == {TEACHER: True, BASELINE: False, STUDENT: False}
+    assert same == {PATHS.teacher: True, PATHS.baseline: False, PATHS.student: False}
 
 
 def test_a_teacher_that_cannot_be_asked_about_views_is_refused(run):
@@ -288,6 +288,6 @@ def test_a_teacher_that_cannot_be_asked_about_views_is_refused(run):
 
 def test_parts_on_other_processes_have_the_same_bytes(run):
     run(student={"augment": BENT})
-    alone = Path(STUDENT).read_bytes(), Path(BASELINE).read_bytes()
+    alone = Path(PATHS.student).read_bytes(), Path(PATHS.baseline).read_bytes()
     run(student={"augment": BENT}, execution={"workers": 2})
-    assert (Path(STUDENT).read_bytes(), Path(BASELINE).read_bytes()) == alone
+    assert (Path(PATHS.student).read_bytes(), Path(PATHS.baseline).read_bytes()) == alone

@@ -24,14 +24,13 @@ from kdlib.learning.schedules import SCHEDULES
 from kdlib.learning.stack import network_slices
 from kdlib.page import browser_training, page_data
 from kdlib.page.build import PAGE_MODULES, WEB_FOLDER, WORKER_MODULES, build_page
-from kdlib.pipeline.command_line import BASELINE, DATASET, DEPLOYED, PREDICTIONS, STUDENT, TEACHER
-from kdlib.pipeline.command_line import PAGE as PATH
+from kdlib.pipeline.command_line import PATHS
 from kdlib.reporting.svg_axes import COLORS
 from kdlib.reporting.table import format_report
 from tests.clients.firefox import FIREFOX, Firefox
 from tests.conftest import MAINS, quick_params
 
-INTEGERS = f"{DEPLOYED}/int.npz"
+INTEGERS = f"{PATHS.deployed}/int.npz"
 DIGITS = {
     "prepare": {"dataset": "digits", "splits": 2, "max_samples": 700, "scaling": "auto"},
     "teacher": {"hidden": [24], "members": 2, "epochs": 10},
@@ -61,14 +60,14 @@ READY = "document.querySelector('#train-digest code')"
 
 @pytest.fixture
 def opened(browser, digits):
-    browser.open(digits / PATH)
+    browser.open(digits / PATHS.page)
     browser.until(f"{READY} !== null")
     return browser
 
 
 def told(folder):
     """What the page was made of."""
-    text = (folder / PATH).read_text("utf-8")
+    text = (folder / PATHS.page).read_text("utf-8")
     return json.loads(re.search(r'id="content">(.*?)</script>', text, re.DOTALL).group(1))
 
 
@@ -105,8 +104,8 @@ def trained_to_the_end(browser):
 
 
 def test_it_is_the_same_wherever_it_is_made_and_names_no_place_and_no_day(digits, tmp_path):
-    written = (digits / PATH).read_bytes()
-    assert (made(tmp_path, **DIGITS) / PATH).read_bytes() == written
+    written = (digits / PATHS.page).read_bytes()
+    assert (made(tmp_path, **DIGITS) / PATHS.page).read_bytes() == written
     assert str(digits).encode() not in written
     assert not re.search(rb"20[2-9]\d-\d\d-\d\d", written)
 
@@ -155,18 +154,18 @@ def test_its_texts_stand_out_in_the_light_and_in_the_dark():
 @pytest.mark.parametrize(
     ("path", "found"),
     [("metrics/details.json", b"{}"), ("metrics/details.json", b"\xff"), ("metrics/summary.svg", None),
-     (PREDICTIONS, b""), (INTEGERS, None), (PREDICTIONS, "other")],
+     (PATHS.predictions, b""), (INTEGERS, None), (PATHS.predictions, "other")],
 )  # fmt: skip
 def test_what_is_missing_or_of_another_run_is_named(trained, digits, tmp_path, monkeypatch, path, found):
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / PATH).unlink()
+    (tmp_path / PATHS.page).unlink()
     (tmp_path / path).unlink()
     if found is not None:
         (tmp_path / path).write_bytes((digits / path).read_bytes() if found == "other" else found)
-    with pytest.raises(UserError, match="predictions" if path == PREDICTIONS else re.escape(path)):
+    with pytest.raises(UserError, match="predictions" if path == PATHS.predictions else re.escape(path)):
         MAINS["page"](quick_params())
-    assert not (tmp_path / PATH).exists()
+    assert not (tmp_path / PATHS.page).exists()
 
 
 # What it shows
@@ -186,14 +185,16 @@ def test_its_table_and_its_sentences_are_the_reports_of_the_test_examples(traine
 
 def test_it_asks_for_nothing_and_says_nothing(opened, digits):
     trained_to_the_end(opened)
-    assert [url for url in opened.requests if not url.startswith(("blob:", "data:"))] == [(digits / PATH).as_uri()]
+    assert [url for url in opened.requests if not url.startswith(("blob:", "data:"))] == [
+        (digits / PATHS.page).as_uri()
+    ]
     assert opened.console == []
 
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [400, 1400])
 def test_nothing_is_wider_than_the_window(browser, digits, width, dark):
-    browser.open(digits / PATH, width=width, dark=dark)
+    browser.open(digits / PATHS.page, width=width, dark=dark)
     browser.until(f"{READY} !== null")
     assert browser.value("document.documentElement.scrollWidth") == width
     assert browser.console == []
@@ -209,7 +210,7 @@ def test_everything_that_can_be_used_has_a_name(opened):
 
 @pytest.mark.parametrize(("temperature", "alpha"), [(1, 0), (4, 0.9), (7.5, 0.35), (20, 1)])
 def test_the_sliders_show_what_python_finds_to_the_last_digit(opened, digits, temperature, alpha):
-    dataset, predictions = Dataset.load(digits / DATASET), read_npz(digits / PREDICTIONS)
+    dataset, predictions = Dataset.load(digits / PATHS.dataset), read_npz(digits / PATHS.predictions)
     opened.value("document.querySelector('.thumbnails button:nth-child(2)').click()")
     example = int(re.match(r"Example (\d+)", text(opened, ".large p")).group(1))
     of_splits = [dataset.rows("test", split) for split in range(2)]
@@ -283,8 +284,8 @@ def on_the_pad(browser):
 
 def by_python(folder, row):
     """The cells of this image."""
-    dataset, deployed = Dataset.load(folder / DATASET), load(folder / INTEGERS)
-    split, model = deployed.card.split, load_model(folder / TEACHER, dataset)
+    dataset, deployed = Dataset.load(folder / PATHS.dataset), load(folder / INTEGERS)
+    split, model = deployed.card.split, load_model(folder / PATHS.teacher, dataset)
     sums = np.ldexp(deployed.logits(row[None]), deployed.network.logit_exponent)[0]
     members = model.network.select(network_slices(2, model.network.replicas)[split])
     logits = ensemble_logits(members.logits((row[None] - dataset.offset[split]) * dataset.scale[split]))
@@ -318,7 +319,7 @@ def test_the_keyboard_draws_too(opened, digits):
 def test_an_example_of_the_test_set_gives_the_integers_of_python(opened, digits):
     press(opened, "pad-copy")
     row, cells = on_the_pad(opened)
-    dataset = Dataset.load(digits / DATASET)
+    dataset = Dataset.load(digits / PATHS.dataset)
     example = int(re.match(r"Example (\d+)", text(opened, ".large p")).group(1))
     tested = np.sort(np.concatenate([dataset.rows("test", split) for split in range(2)]))
     assert row.tolist() == dataset.x[tested[example]].tolist()
@@ -333,7 +334,7 @@ def test_an_example_of_the_test_set_gives_the_integers_of_python(opened, digits)
 
 
 def deployed_digest(folder):
-    return hashlib.sha256(read_npz(folder / STUDENT)["deployed"].astype("<f4").tobytes()).hexdigest()
+    return hashlib.sha256(read_npz(folder / PATHS.student)["deployed"].astype("<f4").tobytes()).hexdigest()
 
 
 def test_the_student_is_trained_to_the_bytes_of_python(opened, digits):
@@ -348,7 +349,7 @@ def test_the_student_is_trained_to_the_bytes_of_python(opened, digits):
 def test_the_baseline_is_trained_to_the_bytes_of_python(opened, digits):
     """Those of models/baseline.npz, as the page's baseline has the learning rate that its split has chosen."""
     put(opened, WHO, "baseline")
-    digest, lesson, stored = trained_to_the_end(opened), told(digits)["lesson"], read_npz(digits / BASELINE)
+    digest, lesson, stored = trained_to_the_end(opened), told(digits)["lesson"], read_npz(digits / PATHS.baseline)
     network = lesson["split"] * 2 + lesson["replica"]
     layers = [np.ravel(stored[f"{kind}_{k}"][network]) for k in (0, 1) for kind in ("weights", "biases")]
     assert digest == hashlib.sha256(np.concatenate(layers).astype("<f4").tobytes()).hexdigest()
@@ -373,7 +374,7 @@ def test_rewinding_leads_to_the_same_weights_and_the_address_to_the_same_step(op
     assert "heat=9" in address
     press(opened, "train-rewind")
     assert at_step(opened, 0) == first != third
-    opened.open(digits / PATH, address)
+    opened.open(digits / PATHS.page, address)
     assert at_step(opened, 3) == third
     assert opened.console == []
 
@@ -388,7 +389,9 @@ def test_a_pause_holds_it_and_leads_on_to_the_same_bytes(opened, digits):
 
 
 def test_an_address_that_asks_for_too_much_is_brought_within_bounds(browser, digits):
-    browser.open(digits / PATH, "#T=1e9&alpha=-3&example=99999&network=12&label=x&who=%3Cb%3E&from=&rate=-1&step=-4")
+    browser.open(
+        digits / PATHS.page, "#T=1e9&alpha=-3&example=99999&network=12&label=x&who=%3Cb%3E&from=&rate=-1&step=-4"
+    )
     browser.until(f"{READY} !== null")
     assert texts(browser, "#soften-controls output") == ["20.0", "0.00"]
     assert browser.console == []
@@ -399,7 +402,7 @@ def test_an_address_that_asks_for_too_much_is_brought_within_bounds(browser, dig
 def test_firefox_gives_the_same_bytes(digits, tmp_path):
     firefox = Firefox(tmp_path)
     try:
-        firefox.open(digits / PATH)
+        firefox.open(digits / PATHS.page)
         firefox.until(f"{READY} !== null")
         assert trained_to_the_end(firefox) == deployed_digest(digits)
         press(firefox, "pad-copy")
@@ -428,12 +431,12 @@ def test_names_from_data_are_inert(browser, digits, tmp_path):
 
 
 def test_tables_have_no_pad_and_train_alike(browser, trained):
-    browser.open(trained / PATH, width=400)
+    browser.open(trained / PATHS.page, width=400)
     browser.until(f"{READY} !== null")
     assert browser.value("document.getElementById('draw').offsetHeight") == 0
     assert browser.value("document.documentElement.scrollWidth") == 400
     assert trained_to_the_end(browser) == deployed_digest(trained)
-    dataset = Dataset.load(trained / DATASET)
+    dataset = Dataset.load(trained / PATHS.dataset)
     assert texts(browser, ".features dt") == dataset.feature_names
     example = int(re.match(r"Example (\d+)", text(browser, ".large p")).group(1))
     row = dataset.x[np.sort(dataset.rows("test"))[example]]
@@ -444,7 +447,7 @@ def test_tables_have_no_pad_and_train_alike(browser, trained):
 @pytest.mark.parametrize(("temperature", "shown"), [(0.25, "0.25"), (48.0, "48.0")])
 def test_a_student_of_any_temperature_is_trained_at_it(browser, tmp_path, temperature, shown):
     folder = made(tmp_path, distill={"temperature": temperature}, student={"warmup": 0.5, "learning_rate": 0.01})
-    browser.open(folder / PATH)
+    browser.open(folder / PATHS.page)
     browser.until(f"{READY} !== null")
     assert texts(browser, "#train-controls output")[0] == shown
     assert "Python has not trained" not in text(browser, "#train-digest")
@@ -452,7 +455,7 @@ def test_a_student_of_any_temperature_is_trained_at_it(browser, tmp_path, temper
     put(browser, HEAT, 9)
     browser.until("!document.getElementById('train-run').disabled")
     assert "Python has not trained" in text(browser, "#train-digest")
-    browser.open(folder / PATH, "#heat=1e9")
+    browser.open(folder / PATHS.page, "#heat=1e9")
     browser.until(f"{READY} !== null")
     assert texts(browser, "#train-controls output")[0] == ("48.0" if temperature > 20 else "20.0")
     assert browser.console == []
@@ -461,7 +464,7 @@ def test_a_student_of_any_temperature_is_trained_at_it(browser, tmp_path, temper
 def test_a_student_that_the_page_does_not_implement_is_not_trained_and_that_is_said(browser, tmp_path):
     student = {"optimizer": "adam", "dropout": 0.1, "hidden": [9], "learning_rate": 0.01}
     folder = made(tmp_path, student=student, distill={"loss": "mse"})
-    browser.open(folder / PATH)
+    browser.open(folder / PATHS.page)
     lacking = "distill.loss: mse, student.dropout: 0.1, student.optimizer: adam"
     browser.until("document.getElementById('train-lead').textContent !== ''")
     assert text(browser, "#train-lead") == (
@@ -473,8 +476,11 @@ def test_a_student_that_the_page_does_not_implement_is_not_trained_and_that_is_s
 
 
 def why_untrained(folder, distill=(), limit=100, **student):
-    dataset = Dataset.load(folder / DATASET)
-    models = {name: load_model(folder / path, dataset) for name, path in (("student", STUDENT), ("baseline", BASELINE))}
+    dataset = Dataset.load(folder / PATHS.dataset)
+    models = {
+        name: load_model(folder / path, dataset)
+        for name, path in (("student", PATHS.student), ("baseline", PATHS.baseline))
+    }
     params = quick_params(student=student)
     own = params.distill.model_dump() | params.distill.values_to_try() | dict(distill)
     return browser_training.why_untrained(dataset, models, params.student.recipe(), own, limit)
@@ -505,8 +511,8 @@ def test_what_is_new_is_not_trained_until_the_page_implements_it(trained, monkey
     """A new key, and a new schedule of the library."""
     assert why_untrained(trained, {"gamma": 1.0}).endswith("does not implement distill.gamma: 1.0.")
     monkeypatch.setitem(SCHEDULES, "cosine", SCHEDULES["linear"])
-    dataset, models = Dataset.load(trained / DATASET), {}
-    models["student"] = load_model(trained / STUDENT, dataset)
+    dataset, models = Dataset.load(trained / PATHS.dataset), {}
+    models["student"] = load_model(trained / PATHS.student, dataset)
     found = browser_training.why_untrained(dataset, models, Recipe(schedule="cosine"), {}, 100)
     assert found.endswith("does not implement student.schedule: cosine.")
 

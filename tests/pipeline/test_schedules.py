@@ -12,7 +12,7 @@ from kdlib.io.artifacts import read_npz
 from kdlib.learning.model_file import load_model
 from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.sweeps import Sweep
-from kdlib.pipeline.command_line import DATASET, DEPLOYED, PAGE, STUDENT
+from kdlib.pipeline.command_line import PATHS
 from kdlib.reporting import plots
 from tests.conftest import MAINS, files, quick_params
 
@@ -32,7 +32,7 @@ def scheduled(tmp_path_factory):
 
 
 def test_the_file_of_the_student_has_its_settings(scheduled):
-    sweep = load_model(scheduled / STUDENT, Dataset.load(scheduled / DATASET)).sweep
+    sweep = load_model(scheduled / PATHS.student, Dataset.load(scheduled / PATHS.dataset)).sweep
     assert sweep.settings == {
         "temperature": (2.0, SCHEDULES[0]),
         "alpha": SCHEDULES[1:] * 2,
@@ -42,13 +42,13 @@ def test_the_file_of_the_student_has_its_settings(scheduled):
 
 def test_each_setting_has_the_bytes_that_it_has_alone(scheduled, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    together = read_npz(scheduled / STUDENT)
+    together = read_npz(scheduled / PATHS.student)
     for name in ("prepare", "train_teacher"):
         MAINS[name](quick_params())
     losses = []
     for temperature in SETTINGS["temperature"]:
         MAINS["distill"](quick_params(distill=SETTINGS | {"temperature": temperature}))
-        losses.append(read_npz(STUDENT)["sweep_loss"])
+        losses.append(read_npz(PATHS.student)["sweep_loss"])
     assert np.array_equal(np.concatenate(losses, axis=1), together["sweep_loss"])
     assert losses[0].tolist() != losses[1].tolist()
 
@@ -59,7 +59,7 @@ def test_workers_give_the_same_bytes(scheduled, tmp_path, monkeypatch):
     params = quick_params(distill=SETTINGS, execution={"workers": 2})
     for name in ("prepare", "train_teacher", "distill"):
         MAINS[name](params)
-    assert files(tmp_path)[STUDENT] == (scheduled / STUDENT).read_bytes()
+    assert files(tmp_path)[PATHS.student] == (scheduled / PATHS.student).read_bytes()
 
 
 def test_what_comes_out_names_the_schedule(scheduled, tmp_path, monkeypatch):
@@ -68,12 +68,12 @@ def test_what_comes_out_names_the_schedule(scheduled, tmp_path, monkeypatch):
     assert [(row["temperature"], row["alpha"]) for row in rows] == [("2.0", "1.0 to 0.5"), ("1.0 to 4.0", "1.0 to 0.5")]
     svg = (scheduled / "metrics/sweep.svg").read_text("utf-8")
     assert "alpha 1.0 to 0.5, T 1.0 to 4.0" in svg
-    setting = load(scheduled / DEPLOYED / "float.npz").card.setting
+    setting = load(scheduled / PATHS.deployed / "float.npz").card.setting
     assert setting["alpha"] == {"start": 1.0, "end": 0.5}
 
 
 def test_the_page_trains_no_student_of_a_schedule_and_says_so(scheduled):
-    text = (scheduled / PAGE).read_text("utf-8")
+    text = (scheduled / PATHS.page).read_text("utf-8")
     start = text.index('id="content">') + len('id="content">')
     data = json.loads(text[start : text.index("</script>", start)])
     assert data["lesson"] is None

@@ -15,20 +15,11 @@ from kdlib.deployment.model_file import load
 from kdlib.deployment.onnx_export import onnx_file
 from kdlib.evaluation.metrics import bias_shift
 from kdlib.io.artifacts import read_npz, write_npz
-from kdlib.pipeline.command_line import (
-    BASELINE,
-    DATASET,
-    DEPLOYED,
-    DEPLOYED_FILES,
-    PREDICTIONS,
-    STUDENT,
-    TEACHER,
-    Paths,
-)
+from kdlib.pipeline.command_line import DEPLOYED_FILES, PATHS, Paths
 from kdlib.pipeline.params import load_params
 from kdlib.reporting.table import format_report
-from stages import distill, evaluate, prepare, train_baseline, train_teacher
-from tests.conftest import MAINS, ROOT, files, quick, quick_params
+from stages import STAGES, distill, evaluate, prepare, train_baseline, train_teacher
+from tests.conftest import DVC_YAML, MAINS, ROOT, files, inputs, outputs, quick, quick_params
 
 
 @pytest.mark.parametrize("labeled", [1437, 719, 144, 32, 7])
@@ -52,7 +43,7 @@ def test_the_control_without_a_teacher_is_as_long_as_the_baseline(tmp_path, monk
     params = quick_params(prepare={"labeled_fraction": 0.5}, distill={"loss": "ls", "smoothing": 0.0})
     for stage in (prepare, train_teacher, train_baseline, distill):
         stage.main(params)
-    baseline, student = read_npz(BASELINE), read_npz(STUDENT)
+    baseline, student = read_npz(PATHS.baseline), read_npz(PATHS.student)
     assert baseline["training_loss"].shape == (2, 6)
     for name, array in baseline.items():
         assert np.array_equal(array, student[name]), name
@@ -102,7 +93,7 @@ def without_ones(tmp_path_factory):
             main(params)
     finally:
         os.chdir(before)
-    return Dataset.load(folder / DATASET), params, folder
+    return Dataset.load(folder / PATHS.dataset), params, folder
 
 
 def test_student_and_baseline_see_the_transfer_set_alone(without_ones, tmp_path, monkeypatch):
@@ -110,14 +101,14 @@ def test_student_and_baseline_see_the_transfer_set_alone(without_ones, tmp_path,
     dataset, params, folder = without_ones
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    teacher = read_npz(TEACHER)
+    teacher = read_npz(PATHS.teacher)
     train = dataset.rows("train")
     absent = train[dataset.y[train] == 1]
     dataset.x[absent] = 1e6
     teacher["logits"][:, absent] = 1e6
-    dataset.save(DATASET)
-    write_npz(TEACHER, teacher | {"dataset_digest": np.array(Dataset.load(DATASET).digest)})
-    for name, path in (("train_baseline", BASELINE), ("distill", STUDENT)):
+    dataset.save(PATHS.dataset)
+    write_npz(PATHS.teacher, teacher | {"dataset_digest": np.array(Dataset.load(PATHS.dataset).digest)})
+    for name, path in (("train_baseline", PATHS.baseline), ("distill", PATHS.student)):
         MAINS[name](params)
         ours, theirs = read_npz(path), read_npz(folder / path)
         for key in ("weights_0", "training_loss", "validation_accuracy"):
@@ -127,7 +118,7 @@ def test_student_and_baseline_see_the_transfer_set_alone(without_ones, tmp_path,
 def test_the_bias_of_absent_classes_is_chosen_on_validation(without_ones):
     dataset, _, folder = without_ones
     measured = json.loads((folder / "metrics/details.json").read_text("utf-8"))
-    predictions = read_npz(folder / PREDICTIONS)
+    predictions = read_npz(folder / PATHS.predictions)
     absent = np.array([False, True, False])
     labels = {part: dataset.y[dataset.rows(part)] for part in ("validation", "test")}
     shift = bias_shift(predictions["student_validation_0"], labels["validation"], absent)
@@ -156,19 +147,25 @@ def test_what_is_deployed_is_one_folder_that_the_next_run_replaces(trained, tmp_
     """The files for ONNX and C are those of the networks in the `.npz`."""
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    before = files(Path(DEPLOYED))
+    before = files(Path(PATHS.deployed))
     assert sorted(before) == sorted(DEPLOYED_FILES)
     MAINS["deploy"](quick_params(deploy={"bits": 4}))
-    after = files(Path(DEPLOYED))
+    after = files(Path(PATHS.deployed))
     floats = {"float.npz", "student.onnx"}
     assert {name for name in DEPLOYED_FILES if after[name] == before[name]} == floats
-    floats, integers = load(f"{DEPLOYED}/float.npz"), load(f"{DEPLOYED}/int.npz")
+    floats, integers = load(f"{PATHS.deployed}/float.npz"), load(f"{PATHS.deployed}/int.npz")
     assert after["student.onnx"] == onnx_file(floats)
     assert after["student_int.onnx"] == onnx_file(integers)
     assert after["student.h"] == c_source(integers).encode()
-    assert sorted(path.name for path in Path("models").iterdir()) == [
-        "baseline.npz", "deployed", "student.npz", "teacher.npz"
-    ]  # fmt: skip
+    written = {path for stage in STAGES for path in outputs(stage)}
+    assert {path.as_posix() for path in Path("models").iterdir()} == {p for p in written if p.startswith("models/")}
+
+
+def test_the_list_of_stages_has_those_of_dvc_yaml_each_behind_those_that_it_reads():
+    assert list(STAGES) == list(DVC_YAML["stages"])
+    for k, stage in enumerate(STAGES):
+        made = {path for before in STAGES[:k] for path in outputs(before)}
+        assert {path for later in STAGES for path in outputs(later)}.intersection(inputs(stage)) <= made
 
 
 def test_set_takes_the_place_of_the_files_value(tmp_path):

@@ -22,9 +22,9 @@ from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.sweeps import Sweep
 from kdlib.learning.training import train
 from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
-from kdlib.pipeline.command_line import BASELINE, DATASET, STUDENT, TEACHER
+from kdlib.pipeline.command_line import PATHS
 from kdlib.reporting.report import pooled_measures
-from tests.conftest import MAINS, quick_params
+from tests.conftest import MAINS, downstream, quick_params
 
 SPLITS = 3
 
@@ -51,7 +51,7 @@ def here(prepared, monkeypatch):
 
 
 def model(path):
-    return load_model(path, Dataset.load(DATASET))
+    return load_model(path, Dataset.load(PATHS.dataset))
 
 
 def sweep_of(path):
@@ -98,7 +98,7 @@ def test_a_setting_is_the_same_in_a_sweep_and_alone(
     def distill(temperature, alpha, rate):
         distilled = {"temperature": temperature, "alpha": alpha, "loss": loss}
         run("distill", arithmetic=arithmetic, distill=distilled, student=student | {"learning_rate": rate})
-        return sweep_of(STUDENT)
+        return sweep_of(PATHS.student)
 
     sweep, arrays = distill(temperatures, alphas, rates)
     names, chosen = [name for name in arrays if name.startswith(("weights", "biases", "training"))], sweep.chosen()
@@ -116,16 +116,16 @@ def test_a_setting_is_the_same_in_a_sweep_and_alone(
 
 def test_the_baselines_rates_are_swept_and_chosen_as_the_students(here):
     run("train_baseline", student={"learning_rate": [0.001, 0.1]}, distill={"temperature": [1, 2]})
-    sweep, arrays = sweep_of(BASELINE)
+    sweep, arrays = sweep_of(PATHS.baseline)
     assert sweep.settings == {"learning_rate": (0.001, 0.1)}
     assert sweep.chosen().tolist() == sweep.loss.mean(axis=2).argmin(axis=1).tolist() == [1, 1, 1]
     run("train_baseline", student={"learning_rate": 0.1})
-    assert np.array_equal(read_npz(BASELINE)["weights_0"], arrays["weights_0"])
+    assert np.array_equal(read_npz(PATHS.baseline)["weights_0"], arrays["weights_0"])
 
 
 def alone(params, split, k, rows, rate):
     """Replica k of split s of the baseline, trained by itself on copies of these rows."""
-    dataset = Dataset.load(DATASET)
+    dataset = Dataset.load(PATHS.dataset)
     x = (dataset.x - dataset.offset[split]) * dataset.scale[split]
     one_hot, held_out = np.eye(3)[dataset.y], dataset.rows("validation", split)
     recipe, streams = params.student.recipe(), Streams(params.seed, "student", (split * REPLICAS_PER_SPLIT + k,))
@@ -136,7 +136,7 @@ def alone(params, split, k, rows, rate):
 def test_replica_k_of_split_s_is_the_same_when_it_is_trained_alone(here):
     student = {"dropout": 0.1, "patience": 2}
     run("train_baseline", student=student)
-    network, params, dataset = model(BASELINE).network, quick_params(student=student), Dataset.load(DATASET)
+    network, params, dataset = model(PATHS.baseline).network, quick_params(student=student), Dataset.load(PATHS.dataset)
     for split in range(SPLITS):
         for k in range(params.replicas):
             own = alone(params, split, k, dataset.rows("train", split), params.student.learning_rate[0])
@@ -149,8 +149,8 @@ WILD = {"learning_rate": [0.1, 1e30]}
 
 
 def test_a_setting_that_diverges_is_marked_and_the_others_are_as_without_it(here):
-    run("train_baseline", "distill", "deploy", "evaluate", student=WILD)
-    for path in (BASELINE, STUDENT):
+    run(*downstream("train_baseline", "distill"), student=WILD)
+    for path in (PATHS.baseline, PATHS.student):
         sweep, _ = sweep_of(path)
         assert sweep.diverged().tolist() == [False, True]
         assert not sweep.chosen().any()
@@ -161,9 +161,9 @@ def test_a_setting_that_diverges_is_marked_and_the_others_are_as_without_it(here
         ("1e+30", "1", "0"),
     ]
     assert rows[1]["validation_loss"] == rows[1]["validation_accuracy"] == ""
-    wild = read_npz(STUDENT)["weights_0"]
+    wild = read_npz(PATHS.student)["weights_0"]
     run("distill", student={"learning_rate": 0.1})
-    assert np.array_equal(read_npz(STUDENT)["weights_0"], wild)
+    assert np.array_equal(read_npz(PATHS.student)["weights_0"], wild)
 
 
 @pytest.mark.parametrize("rates", [1e30, [1e30], [1e30, 1e31]])
@@ -199,7 +199,7 @@ def test_a_setting_far_off_does_not_blur_the_others():
 
 def test_of_equal_settings_the_first_is_chosen(here):
     run("distill", distill={"temperature": [4.0, 4.0]})
-    assert sweep_of(STUDENT)[0].chosen().tolist() == [0, 0, 0]
+    assert sweep_of(PATHS.student)[0].chosen().tolist() == [0, 0, 0]
 
 
 # Splits of unequal length
@@ -216,13 +216,13 @@ def unequal(tmp_path, monkeypatch):
     params = quick_params(prepare=source, checkpoint=1, student={"epochs": 6, "learning_rate": [0.002, 0.1]})
     for stage in ("prepare", "train_teacher", "train_baseline", "distill"):
         MAINS[stage](params)
-    dataset = Dataset.load(DATASET)
+    dataset = Dataset.load(PATHS.dataset)
     assert [len(dataset.transfer_set(["1"], split)) for split in range(4)] == [21, 22, 22, 21]
     return params
 
 
 def test_splits_of_unequal_length_are_each_as_if_they_were_alone(unequal):
-    dataset, baseline = Dataset.load(DATASET), model(BASELINE)
+    dataset, baseline = Dataset.load(PATHS.dataset), model(PATHS.baseline)
     for split, setting in enumerate(baseline.sweep.chosen()):
         rate = baseline.sweep.settings["learning_rate"][setting]
         own = alone(unequal, split, 1, dataset.transfer_set(["1"], split), rate)
@@ -236,8 +236,8 @@ class KilledError(Exception):
 @pytest.mark.parametrize("last", [0, 4, 5, 7, 10])
 def test_a_kill_in_any_group_of_splits_is_made_good(unequal, monkeypatch, last):
     """Two groups of 6 epochs: the epochs from 6 on are the second one's."""
-    before, calls = Path(STUDENT).read_bytes(), []
-    Path(STUDENT).unlink()
+    before, calls = Path(PATHS.student).read_bytes(), []
+    Path(PATHS.student).unlink()
     call = kdlib.pipeline.jobs.Progress.__call__
 
     def counted(self, *arguments):
@@ -251,7 +251,7 @@ def test_a_kill_in_any_group_of_splits_is_made_good(unequal, monkeypatch, last):
         MAINS["distill"](unequal)
     MAINS["distill"](unequal)
     assert len(calls) <= 12 + 2  # what a checkpoint had not seen is trained again, no more
-    assert Path(STUDENT).read_bytes() == before
+    assert Path(PATHS.student).read_bytes() == before
     assert sorted(path.name for path in Path("models").iterdir()) == ["baseline.npz", "student.npz", "teacher.npz"]
 
 
@@ -281,18 +281,18 @@ def test_a_test_example_counts_once_however_many_splits_test_on_it(tmp_path, mon
 
 def test_each_example_is_answered_by_the_first_split_that_tests_on_it(here):
     run("train_baseline", "distill")
-    dataset = Dataset.load(DATASET)
+    dataset = Dataset.load(PATHS.dataset)
     said = predict_heldout(dataset, {name: model(path) for name, path in zip(
-        NETWORKS, (TEACHER, BASELINE, STUDENT), strict=True)})  # fmt: skip
+        NETWORKS, (PATHS.teacher, PATHS.baseline, PATHS.student), strict=True)})  # fmt: skip
     logits, labels = said.pooled("teacher")
     rows = np.concatenate([dataset.rows("test", split) for split in range(SPLITS)])
     assert said.test_examples == len(rows) == len(set(rows.tolist()))  # three tenths are disjoint
     assert np.array_equal(labels, dataset.y[rows])
-    teacher = read_npz(TEACHER)["logits"]
+    teacher = read_npz(PATHS.teacher)["logits"]
     expected = [teacher[split, dataset.rows("test", split)] for split in range(SPLITS)]
     assert np.array_equal(logits[0], np.concatenate(expected))
     assert pooled_measures(said)["teacher"]["accuracy"] == (logits[0].argmax(axis=-1) == labels).mean()
-    student = model(STUDENT).network
+    student = model(PATHS.student).network
     firsts = [student.select([2 * split]) for split in range(SPLITS)]
     expected = [first.logits(dataset.inputs(dataset.rows("test", split), split)) for split, first in enumerate(firsts)]
     assert np.array_equal(said.pooled("student")[0], np.concatenate(expected, axis=1))
@@ -309,7 +309,7 @@ def test_a_sweep_of_all_three_values_over_one_split_and_over_two(tmp_path, monke
         distilled = {"temperature": temperature, "alpha": alpha, "loss": loss}
         rated = student | {"learning_rate": learning_rate}
         run("distill", prepare=prepared, distill=distilled, student=rated)
-        return sweep_of(STUDENT)[0]
+        return sweep_of(PATHS.student)[0]
 
     sweep = distill([1.0, 3.0, 8.0], [0.4, 0.9], [0.05, 0.1])
     assert sweep.loss.shape == (splits, 12, 2)

@@ -22,12 +22,12 @@ from kdlib.io import chunks
 from kdlib.io.errors import UserError
 from kdlib.learning.stack import expand_to_networks
 from kdlib.pipeline import cluster, plan, work_units, workers
-from kdlib.pipeline.command_line import BASELINE, STUDENT, TEACHER
+from kdlib.pipeline.command_line import PATHS
 from kdlib.pipeline.objective_specs import one_per_run
 from kdlib.pipeline.work_units import WorkUnit
 from tests.conftest import MAINS, ROOT, quick, quick_params
 
-TRAINED = {"train_teacher": TEACHER, "train_baseline": BASELINE, "distill": STUDENT}
+TRAINED = {"train_teacher": PATHS.teacher, "train_baseline": PATHS.baseline, "distill": PATHS.student}
 SMALL = {
     "prepare": {"splits": 2, "labeled_fraction": 0.6},
     "teacher": {"members": 3, "dropout": 0.2},
@@ -67,7 +67,7 @@ def experiment(whole, tmp_path, monkeypatch):
     shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     for path in TRAINED.values():
-        if path != TEACHER:
+        if path != PATHS.teacher:
             Path(path).unlink()
     return tmp_path
 
@@ -158,7 +158,7 @@ def test_a_teacher_that_is_no_network_is_asked_as_before(model, experiment):
     if model.endswith("npz"):
         from kdlib.io.artifacts import read_npz, write_npz
 
-        write_npz(model, {"logits": read_npz(TEACHER)["logits"]})
+        write_npz(model, {"logits": read_npz(PATHS.teacher)["logits"]})
     changes = SMALL | {"teacher": {"model": model}}
     first = [(main("train_teacher", **changes), main("distill", **changes))]
     changes |= {"execution": {"workers": 2}}
@@ -316,8 +316,8 @@ def long_run(tmp_path_factory):
         (folder / "params.yaml").write_text(yaml.safe_dump(quick(**LONG)), "utf-8")
         for name in ("prepare", "train_teacher", "distill"):
             MAINS[name](quick_params(**LONG))
-        content = Path(STUDENT).read_bytes()
-        Path(STUDENT).unlink()
+        content = Path(PATHS.student).read_bytes()
+        Path(PATHS.student).unlink()
     return folder, content
 
 
@@ -386,7 +386,7 @@ def test_a_killed_worker_is_replaced(long_run, killable, start):
     error = process.communicate(timeout=120)[1]
     assert process.returncode == 0, error
     assert "a worker was killed; what it trained is trained again" in error
-    assert (killable / STUDENT).read_bytes() == long_run[1]
+    assert (killable / PATHS.student).read_bytes() == long_run[1]
     assert checkpoints(killable) == []
 
 
@@ -413,12 +413,12 @@ def test_what_is_killed_leaves_checkpoints_and_no_process(how, interruptible, lo
     while any(map(alive, started)) and time.monotonic() < end:
         time.sleep(0.05)
     assert not any(map(alive, started))
-    assert not (killable / STUDENT).exists()
+    assert not (killable / PATHS.student).exists()
     again = start(killable, f"execution.workers={1 if how == 'SIGTERM' else 3}", "logging.level=INFO")
     error = again.communicate(timeout=120)[1]
     assert again.returncode == 0, error
     assert "resumed after epoch 25 from" in error
-    assert (killable / STUDENT).read_bytes() == long_run[1]
+    assert (killable / PATHS.student).read_bytes() == long_run[1]
     assert sorted(path.name for path in (killable / "models").iterdir()) == ["student.npz", "teacher.npz"]
     assert sorted(path.name for path in killable.iterdir()) == ["data", "models", "params.yaml"]
 
@@ -506,7 +506,7 @@ def test_a_cluster_of_three_of_which_one_is_killed(dask_cluster, long_run, killa
     dask_cluster.kill(dask_cluster.workers[0])
     error = process.communicate(timeout=120)[1]
     assert process.returncode == 0, error
-    assert (killable / STUDENT).read_bytes() == long_run[1]
+    assert (killable / PATHS.student).read_bytes() == long_run[1]
     assert checkpoints(killable) == []
 
 
@@ -520,7 +520,7 @@ def test_a_cluster_whose_workers_are_all_killed_goes_on_with_new_ones(dask_clust
     dask_cluster.start(2)
     error = process.communicate(timeout=120)[1]
     assert process.returncode == 0, error
-    assert (killable / STUDENT).read_bytes() == long_run[1]
+    assert (killable / PATHS.student).read_bytes() == long_run[1]
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from kdlib.data.encoding import Encoding
 from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import load_model
-from kdlib.pipeline.command_line import BASELINE, DATASET, STUDENT, TEACHER
+from kdlib.pipeline.command_line import PATHS
 from kdlib.preparation.synthesis import SYNTHESES, mixup, munge, nearest_rows
 from kdlib.preparation.transfer import with_transfer_rows
 from tests.conftest import MAINS, quick_params
@@ -28,7 +28,7 @@ def _here(tmp_path, monkeypatch):
 
 def prepared(transfer=None, **prepare):
     MAINS["prepare"](quick_params(prepare={"splits": 2, "transfer": transfer} | prepare))
-    return Dataset.load(DATASET)
+    return Dataset.load(PATHS.dataset)
 
 
 def tables():
@@ -213,9 +213,9 @@ def test_every_teacher_labels_them_and_only_the_student_hears_of_them(teacher):
         params = quick_params(teacher=teacher, prepare={"splits": 2, "transfer": transfer})
         for main in MAINS.values():
             main(params)
-        models[transfer is None] = [read_npz(path) for path in (TEACHER, BASELINE, STUDENT)]
+        models[transfer is None] = [read_npz(path) for path in (PATHS.teacher, PATHS.baseline, PATHS.student)]
     (teacher, baseline, student), (plain, control, other) = models[False], models[True]
-    dataset, n = Dataset.load(DATASET), plain["logits"].shape[1]
+    dataset, n = Dataset.load(PATHS.dataset), plain["logits"].shape[1]
     assert np.array_equal(teacher["logits"][:, :n], plain["logits"])
     for split in range(2):
         own = dataset.assignment[split] == UNLABELED
@@ -233,13 +233,13 @@ def test_without_alpha_the_teacher_still_speaks_where_there_is_no_label():
     params = quick_params(prepare={"transfer": {"synthesis": "mixup", "times": 1}}, distill={"alpha": 0.0})
     for stage in ("prepare", "train_teacher", "distill"):
         MAINS[stage](params)
-    dataset, found = Dataset.load(DATASET), []
-    model, weights = load_model(TEACHER, dataset), read_npz(STUDENT)["weights_0"]
+    dataset, found = Dataset.load(PATHS.dataset), []
+    model, weights = load_model(PATHS.teacher, dataset), read_npz(PATHS.student)["weights_0"]
     for rows in (dataset.labeled(), np.flatnonzero(dataset.assignment[0] == UNLABELED)):
-        arrays = read_npz(TEACHER)
+        arrays = read_npz(PATHS.teacher)
         arrays["logits"][0, rows] = -model.logits[0, rows]
-        np.savez(TEACHER, **arrays)
+        np.savez(PATHS.teacher, **arrays)
         MAINS["distill"](params)
-        found.append(np.array_equal(read_npz(STUDENT)["weights_0"], weights))
+        found.append(np.array_equal(read_npz(PATHS.student)["weights_0"], weights))
         MAINS["train_teacher"](params)
     assert found == [True, False]

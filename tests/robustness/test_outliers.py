@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 from kdlib.io.artifacts import read_npz, write_npz
-from kdlib.pipeline.command_line import PREDICTIONS
+from kdlib.pipeline.command_line import PATHS
 from stages import prepare, train_baseline
 from tests.conftest import MAINS, quick_params
 
@@ -34,7 +34,7 @@ def test_a_spoilt_row_of_the_test_set_changes_no_other_rows_logits(examples, ari
         write_npz(SOURCE, examples)
         for main in MAINS.values():
             main(params)
-        predictions.append(read_npz(PREDICTIONS))
+        predictions.append(read_npz(PATHS.predictions))
     clean, spoilt = predictions
     others = np.arange(30) != 7
     for name in ("baseline_test_0", "student_test_0", "teacher_test_0"):

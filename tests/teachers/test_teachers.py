@@ -20,7 +20,7 @@ from kdlib.backends.threads import Threads
 from kdlib.data.dataset import Dataset
 from kdlib.io.artifacts import read_npz, write_npz
 from kdlib.io.errors import UserError
-from kdlib.pipeline.command_line import ANSWERS, DATASET, TEACHER
+from kdlib.pipeline.command_line import PATHS
 from kdlib.teachers import external
 from kdlib.teachers.calibration import TEMPERATURES, fit_temperature
 from kdlib.teachers.classifiers import (
@@ -47,7 +47,7 @@ def here(tmp_path, monkeypatch):
 
 def prepared(**prepare):
     MAINS["prepare"](quick_params(prepare={"splits": 2} | prepare))
-    return Dataset.load(DATASET)
+    return Dataset.load(PATHS.dataset)
 
 
 def run(params, *stages):
@@ -243,8 +243,8 @@ class TestClassifier:
         with pytest.raises(UserError, match="class_weight: unknown; GaussianNB has priors"):
             run(quick_params(teacher=teacher), "train_teacher")
         run(quick_params(teacher=teacher | {"model": "LogisticRegression"}), "train_teacher")
-        tools.latency(TEACHER, 8, DATASET)
-        assert capsys.readouterr().out.startswith(f"{TEACHER}: LogisticRegression, ")
+        tools.latency(PATHS.teacher, 8, PATHS.dataset)
+        assert capsys.readouterr().out.startswith(f"{PATHS.teacher}: LogisticRegression, ")
 
     def test_random_state_follows_from_the_seed_unless_it_is_given(self):
         x, y = np.random.default_rng(0).random((60, 4)), np.arange(60) % 3
@@ -332,7 +332,7 @@ class TestClassifier:
         message = str(refused.value)
         assert "\n" not in message
         assert [word for word in words if word not in message] == []
-        assert not Path(TEACHER).exists()
+        assert not Path(PATHS.teacher).exists()
 
     def test_what_scikit_learn_warns_of_is_logged_once(self, here, caplog, recwarn):
         prepared()
@@ -356,8 +356,8 @@ class TestClassifier:
     def test_is_timed_by_fitting_it_again(self, here, capsys):
         prepared()
         run(quick_params(teacher=FOREST), "train_teacher")
-        tools.latency(TEACHER, 8, DATASET)
-        assert capsys.readouterr().out.startswith(f"{TEACHER}: RandomForestClassifier, ")
+        tools.latency(PATHS.teacher, 8, PATHS.dataset)
+        assert capsys.readouterr().out.startswith(f"{PATHS.teacher}: RandomForestClassifier, ")
 
 
 def loop(rows, classifier):
@@ -393,7 +393,7 @@ def test_prepare_writes_the_hash_of_the_file_of_answers_and_of_no_other(here):
     for model, content in (("mlp", b"a"), (PATH, b"a"), (PATH, b"b"), ("GaussianNB", b"b"), (absent, b"b")):
         Path(PATH).write_bytes(content)
         run(quick_params(teacher={"model": model}), "prepare")
-        written.append(Path(ANSWERS).read_text("utf-8"))
+        written.append(Path(PATHS.answers).read_text("utf-8"))
     assert written == ["\n", *(f"{hashlib.sha256(content).hexdigest()}\n" for content in (b"a", b"b")), "\n", "\n"]
 
 
@@ -518,7 +518,7 @@ class TestExternal:
         assert "note: one teacher's answers for all splits" in printed
         assert "compression" not in printed
         with pytest.raises(UserError, match="time it where it runs"):
-            tools.latency(TEACHER, 8, DATASET)
+            tools.latency(PATHS.teacher, 8, PATHS.dataset)
 
     def test_answers_in_sample_are_warned_of(self, here, caplog):
         dataset = prepared(dataset="digits", splits=1)
@@ -542,13 +542,13 @@ class TestExternal:
 def test_a_teacher_that_was_put_there_by_hand_is_not_replaced(asked):
     dataset, _, p = asked
     by_hand = {"logits": smoothed_log_probabilities(p, 60), "dataset_digest": np.array(dataset.digest)}
-    write_npz(TEACHER, by_hand)
+    write_npz(PATHS.teacher, by_hand)
     with pytest.raises(UserError, match="move it to data/raw/ and name it in teacher"):
         run(quick_params(), "train_teacher")
     os.makedirs("data/raw", exist_ok=True)
-    Path(TEACHER).rename(PATH)
+    Path(PATHS.teacher).rename(PATH)
     run(quick_params(teacher={"model": PATH}), "train_teacher")
-    assert np.array_equal(read_npz(TEACHER)["logits"], by_hand["logits"])
+    assert np.array_equal(read_npz(PATHS.teacher)["logits"], by_hand["logits"])
     run(quick_params(teacher={"model": PATH}), "train_teacher")
 
 
@@ -566,13 +566,13 @@ def test_a_file_outside_of_data_raw_is_refused():
 @pytest.mark.slow
 def test_dvc_sees_another_file_and_puts_nothing_in_its_place(project, tmp_path):
     clone = project.copy(tmp_path / "clone")
-    dataset = Dataset.load(clone.folder / DATASET)
+    dataset = Dataset.load(clone.folder / PATHS.dataset)
     clone.configure(teacher={"model": PATH})
     for seed in (0, 1):
         logits = np.random.default_rng(seed).random((1, len(dataset.y), 3)).astype(np.float32)
         write_npz(clone.folder / PATH, {"logits": logits})
         assert set(clone.ran("repro")) >= {"train_teacher", "distill", "deploy", "evaluate", "page"}
-        assert np.array_equal(read_npz(clone.folder / TEACHER)["logits"], logits)
+        assert np.array_equal(read_npz(clone.folder / PATHS.teacher)["logits"], logits)
     assert clone.ran("repro") == []
     changes = ("teacher.model=RandomForestClassifier", "teacher.options={n_estimators: 5}")
     clone.dvc("exp", "run", *(word for change in changes for word in ("--set-param", change)))
