@@ -164,13 +164,21 @@ def _with_categories(column, table, present, texts):
 def _with_fill(column, table, present, texts):
     """Return the column of numbers or dates with its median; None if no cell has a value. As `_with_categories`."""
     counted_values = _count_values(column, table, present)
-    if not counted_values:
-        return None
+    return _filled(column, table, counted_values) if counted_values else None
+
+
+def _filled(column, table, counted_values):
+    """Return the column with the median of its values, [(value, rows)]."""
     known = sum(count for _, count in counted_values)  # lint: integer sum
     return replace(column, fill=_lower_median(counted_values), missing=known < len(table))
 
 
-FITS = {"number": _with_fill, "date": _with_fill, "boolean": _with_fill, "category": _with_categories}
+FITS = {
+    "number": _with_fill,
+    "date": _with_fill,
+    "boolean": _with_fill,
+    "category": _with_categories,
+}
 
 
 def _count_values(column, table, present):
