@@ -32,11 +32,7 @@ _CODE = re.compile(r"[-+]?0\d")  # beginning of a code such as 007
 log = logging.getLogger("prepare")
 
 
-def fit_encoding(
-    table: Table,
-    target: str,
-    options: ColumnOptions = ColumnOptions(),
-) -> Encoding:
+def fit_encoding(table: Table, target: str, options: ColumnOptions = ColumnOptions()) -> Encoding:
     """Fit the `Encoding` of all columns but `target` and `options.drop`.
 
     It reads the features of all rows, and no label. So a row of a test subset takes part in three decisions: what kind
