@@ -149,7 +149,8 @@ class Column:
         out[:, : out.shape[1] - self.missing] = kind.features(self, values)
         if self.missing:
             out[:, -1] = missing
-        return kind.count_unseen(values), np.count_nonzero(missing)
+        unseen = 0 if kind.cells else np.count_nonzero(values == -1)
+        return unseen, np.count_nonzero(missing)
 
 
 def _reason(kind, text, value, notation):
@@ -169,7 +170,8 @@ class Kind:
     Attributes
     ----------
     cells : str or None
-        What each cell has to be: key of `kdlib.data.parsing.PARSERS`. None if it may be any text.
+        What each cell has to be: key of `kdlib.data.parsing.PARSERS`. None if it may be any text;
+        then -1 is the value of a text that training has not seen.
     is_numeric : bool
         Whether the cells may be numbers, not only texts.
     may_count_rows : bool
@@ -207,10 +209,6 @@ class Kind:
     def features(self, column: Column, values: np.ndarray) -> np.ndarray:
         """Return the features of n parsed cells, shape (n, features), without the one that marks missing values."""
         return np.where(np.isnan(values), column.fill, values)[:, None]
-
-    def count_unseen(self, values: np.ndarray) -> int:
-        """Count the cells with a category that has no feature."""
-        return 0
 
     def is_valid(self, column: Column) -> bool:
         """Return whether the lists named in `fields`, which may be of any content, are what they have to be."""
@@ -268,16 +266,18 @@ class Category(Kind):
     def features(self, column: Column, values: np.ndarray) -> np.ndarray:
         return values[:, None] == np.arange(len(self.value_names(column)))
 
-    def count_unseen(self, values: np.ndarray) -> int:
-        return np.count_nonzero(values == -1)
-
     def is_valid(self, column: Column) -> bool:
         values = {*column.categories, *column.rare}
         distinct = len(values) == len(column.categories) + len(column.rare)
         return distinct and not values.intersection(column.missing_texts)
 
 
-KINDS: dict[str, Kind] = {"number": Number(), "date": Date(), "boolean": Boolean(), "category": Category()}
+KINDS: dict[str, Kind] = {
+    "number": Number(),
+    "date": Date(),
+    "boolean": Boolean(),
+    "category": Category(),
+}
 ENCODINGS = ("category", "number")  # the kinds that a user may ask for, in `prepare.encodings`
 
 

@@ -1,6 +1,5 @@
 """What a user says about the columns of a table."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kdlib.data.encoding import ENCODINGS
@@ -32,7 +31,7 @@ class ColumnOptions:
     drop: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    encodings: Mapping[str, str] = field(default_factory=dict)
+    encodings: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         for key in ("drop", "categories", "missing"):

@@ -32,11 +32,7 @@ _CODE = re.compile(r"[-+]?0\d")  # beginning of a code such as 007
 log = logging.getLogger("prepare")
 
 
-def fit_encoding(
-    table: Table,
-    target: str,
-    options: ColumnOptions = ColumnOptions(),
-) -> Encoding:
+def fit_encoding(table: Table, target: str, options: ColumnOptions = ColumnOptions()) -> Encoding:
     """Fit the `Encoding` of all columns but `target` and `options.drop`.
 
     It reads the features of all rows, and no label. So a row of a test subset takes part in three decisions: what kind
@@ -164,13 +160,21 @@ def _with_categories(column, table, present, texts):
 def _with_fill(column, table, present, texts):
     """Return the column of numbers or dates with its median; None if no cell has a value. As `_with_categories`."""
     counted_values = _count_values(column, table, present)
-    if not counted_values:
-        return None
+    return _filled(column, table, counted_values) if counted_values else None
+
+
+def _filled(column, table, counted_values):
+    """Return the column with the median of its values, [(value, rows)]."""
     known = sum(count for _, count in counted_values)  # lint: integer sum
     return replace(column, fill=_lower_median(counted_values), missing=known < len(table))
 
 
-FITS = {"number": _with_fill, "date": _with_fill, "boolean": _with_fill, "category": _with_categories}
+FITS = {
+    "number": _with_fill,
+    "date": _with_fill,
+    "boolean": _with_fill,
+    "category": _with_categories,
+}
 
 
 def _count_values(column, table, present):

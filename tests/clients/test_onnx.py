@@ -10,10 +10,12 @@ from kdlib.data.encoding import Column, Encoding
 from kdlib.data.readers import read_table
 from kdlib.deployment.float_network import FloatNetwork
 from kdlib.deployment.model_file import DeployedModel
-from kdlib.deployment.onnx_export import onnx_file
+from kdlib.deployment.onnx_export import EXPORTERS, onnx_file
 from kdlib.deployment.protobuf import message
+from kdlib.io.errors import UserError
 from kdlib.learning.network import Network
 from tests.clients.integer_students import student, trained
+from tests.data.column_examples import EXAMPLES
 
 onnx = pytest.importorskip("onnx", reason="no onnx (pip install onnx)")
 onnxruntime = pytest.importorskip("onnxruntime", reason="no onnxruntime (pip install onnxruntime)")
@@ -141,6 +143,32 @@ def test_a_tables_columns_are_its_inputs(tmp_path, kind):
     if kind:
         assert logits.tobytes() == made.logits(table).tobytes()
     np.testing.assert_allclose(logits, made.logits(table), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:column")
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+def test_a_column_of_each_kind_is_exported_or_refused(tmp_path, example):
+    (tmp_path / "rows.csv").write_text(example.csv, "utf-8")
+    column, table = example.column, read_table(tmp_path / "rows.csv")
+    made = of_table(Encoding((column,)), np.array(example.features, dtype=float))[1]
+    if column.kind not in EXPORTERS:
+        with pytest.raises(UserError, match=f"^ONNX: column {column.name}: no export of its encoding {column.kind}; "):
+            onnx_file(made)
+        return
+    content = onnx_file(made)
+    (value,) = onnx.load_from_string(content).graph.input
+    texts = value.type.tensor_type.elem_type == onnx.TensorProto.STRING
+    cells = np.array(table.cells(column.name), dtype=object) if texts else column.values(table)
+    assert run(content, {value.name: cells[:, None]})[2].tobytes() == made.logits(table).tobytes()
+
+
+@pytest.mark.parametrize("kind", EXPORTERS)
+def test_a_kind_without_an_exporter_is_refused_in_one_line(monkeypatch, kind):
+    example = EXAMPLES[kind]
+    made = of_table(Encoding((example.column,)), np.array(example.features, dtype=float))[1]
+    monkeypatch.delitem(EXPORTERS, kind)
+    with pytest.raises(UserError, match=f"^ONNX: column {example.column.name}: no export of its encoding {kind}; "):
+        onnx_file(made)
 
 
 def test_no_two_ends_have_one_name():

@@ -7,15 +7,12 @@ import numpy as np
 import pytest
 
 from kdlib.__main__ import main
-from kdlib.backends.arithmetic import EXACT
 from kdlib.data.dataframes import to_table
-from kdlib.data.encoding import Column, Encoding
+from kdlib.data.encoding import Column
 from kdlib.data.readers import read_table
-from kdlib.deployment.float_network import FloatNetwork
-from kdlib.deployment.model_file import DeployedModel, ModelCard
 from kdlib.deployment.predict import predict
 from kdlib.io.errors import UserError
-from kdlib.learning.network import Network
+from tests.data.column_examples import deployed
 
 COLUMNS = (
     Column("weight", "number", fill=2.0, missing=True),
@@ -62,16 +59,6 @@ class Frame:
 
     def __getitem__(self, name):
         return np.array(self.content[name])
-
-
-def deployed(columns=(), features=()):
-    """A `DeployedModel` with random weights, of a table with an encoding, or of numbers."""
-    encoding = Encoding(columns)
-    features = encoding.feature_names or list(features)
-    network = Network((len(features), 5, 3), 1, EXACT)
-    network.parameters[:] = np.random.default_rng(0).normal(size=network.parameters.shape)
-    card = ModelCard(["a", "b", "c"], features, [], encoding.to_json() if columns else "", "", "", {}, {}, 0, 0)
-    return DeployedModel(FloatNetwork(network), card, np.zeros(1), np.ones(1))
 
 
 @pytest.fixture

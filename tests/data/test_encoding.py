@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from kdlib.data.encoding import Encoding
+from kdlib.data.encoding import ENCODINGS, KINDS, Encoding
 from kdlib.data.readers import read_table
 from kdlib.io.errors import UserError
 from kdlib.preparation import columns
+from tests.data.column_examples import EXAMPLES
 from tests.data.own_tables import rows
 
 
@@ -32,6 +33,35 @@ def test_the_json_comes_back_bit_for_bit(table):
     assert text.isascii()
     assert (again, again.to_json()) == (encoding, text)
     assert again.encode(read_table(path)).tobytes() == encoding.encode(read_table(path)).tobytes()
+
+
+def test_every_kind_has_an_example():
+    assert EXAMPLES.keys() == KINDS.keys()
+    assert all(kind == example.column.kind for kind, example in EXAMPLES.items())
+    assert KINDS.keys() >= set(ENCODINGS)
+
+
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+def test_cells_become_the_features_of_their_kind(table, example):
+    encoding = Encoding((example.column,))
+    again = Encoding.from_json(encoding.to_json())
+    assert (again, again.to_json()) == (encoding, encoding.to_json())
+    assert len(encoding.feature_names) == len(set(encoding.feature_names))
+    for one in (encoding, again):
+        assert one.encode(read_table(table(example.csv))).tolist() == example.features
+
+
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+def test_a_column_without_the_fields_of_its_kind_or_with_others_is_refused(example):
+    (entry,) = json.loads(Encoding((example.column,)).to_json())
+    own = KINDS[example.column.kind].fields
+    changes = [{key: [] for key in own}] if own else []
+    for kind in KINDS:
+        changes += [{key: getattr(EXAMPLES[kind].column, key)} for key in KINDS[kind].fields if key not in own]
+    assert changes
+    for change in changes:
+        with pytest.raises(UserError, match="is not what it has to be"):
+            Encoding.from_json(json.dumps([entry | change]))
 
 
 @pytest.mark.parametrize(

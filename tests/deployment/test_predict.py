@@ -22,6 +22,7 @@ from kdlib.learning.model_file import load_model
 from kdlib.learning.network import Network
 from kdlib.pipeline.command_line import PATHS
 from tests.conftest import MAINS, between, quick_params
+from tests.data.column_examples import EXAMPLES, deployed
 
 FLOAT = f"{PATHS.deployed}/float.npz"
 INTEGERS = f"{PATHS.deployed}/int.npz"
@@ -263,6 +264,21 @@ class TestPredict:
         np.savez("rows.npz", x=x)
         with pytest.raises(UserError, match=f"^rows.npz: .*{words}"):
             predict(FLOAT, "rows.npz", "out.csv")
+
+
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+@pytest.mark.filterwarnings("ignore:column")
+def test_a_column_of_each_kind_is_encoded_as_in_training(tmp_path, example):
+    deployed((example.column,)).save(tmp_path / "model.npz")
+    (tmp_path / "rows.csv").write_text(example.csv, "utf-8")
+    predict(tmp_path / "model.npz", tmp_path / "rows.csv", tmp_path / "new.csv")
+    model = kdlib.load(tmp_path / "model.npz")
+    expected = model.predict_proba(np.array(example.features))
+    assert model.predict_proba({example.column.name: example.cells}).tobytes() == expected.tobytes()
+    with open(tmp_path / "new.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    found = [[float(row[f"probability of {name}"]) for name in "abc"] for row in rows]
+    assert np.abs(found - expected).max() <= 5e-7
 
 
 def restate(path, **changes):
