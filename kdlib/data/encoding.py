@@ -173,11 +173,11 @@ class Kind:
         What each cell has to be: key of `kdlib.data.parsing.PARSERS`. None if it may be any text;
         then -1 is the value of a text that training has not seen.
     is_numeric : bool
-        Whether the cells may be numbers, not only texts.
+        Whether the source may hold the cells as numbers, which are then read without their texts.
     may_count_rows : bool
         Whether a column that rises or falls with every row is worth a warning.
     fields : tuple of str
-        Fields of `Column` that only columns of such kinds have. They are lists in JSON, and not all are empty.
+        Lists of `Column` that only this kind has; at least one is not empty.
     hint : str
         How to write a cell that was refused: the end of a message.
     """
@@ -194,7 +194,7 @@ class Kind:
 
     @staticmethod
     def number_of(text: str) -> object:
-        """Return the number that a text for a missing value denotes, of which other texts are spellings, or None."""
+        """Return the number that a text for a missing value denotes, or None; its other spellings are missing too."""
         return None
 
     def parser(self, column: Column, plain: bool) -> Callable[[str], float | None]:
@@ -211,7 +211,7 @@ class Kind:
         return np.where(np.isnan(values), column.fill, values)[:, None]
 
     def is_valid(self, column: Column) -> bool:
-        """Return whether the lists named in `fields`, which may be of any content, are what they have to be."""
+        """Return whether the lists named in `fields` are valid; they come from a file and may hold anything."""
         return True
 
     def remedy(self, text: str) -> str:

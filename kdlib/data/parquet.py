@@ -1,4 +1,4 @@
-"""Read Parquet tables with pyarrow. Parsing the text of a number gives the number, bit for bit."""
+"""Read Parquet tables with pyarrow. Numbers become texts that give back the same bits."""
 
 from functools import partial
 from pathlib import Path

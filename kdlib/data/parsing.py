@@ -288,7 +288,8 @@ def category_parser(
     Parameters
     ----------
     frequent : sequence of str
-        Categories, each with its own feature. If two of all categories are the same number, the shorter text has it.
+        Categories, each with its own feature. If two categories are
+        the same number, a cell with this number belongs to the one with the shorter text.
     rare : collection of str
         Categories that share the next feature.
     missing_texts : collection of str

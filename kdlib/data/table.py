@@ -38,8 +38,8 @@ class Table:
         If the table is larger than memory: a function of column names that returns tables of some rows each, in the
         order of the rows.
     numeric_columns : frozenset of str
-        Columns whose cells are numbers of the source's own type, or missing. Their texts are in plain notation, even if
-        the table that the encoding was fitted on had texts in another notation here.
+        Columns whose cells are numbers of the source's own type, or missing. Their texts are plain
+        numbers; the notation of the column's encoding does not apply to them.
     mixed_columns : frozenset of str
         Columns that hold both numbers of the source's own type, and texts.
     decimal_mark : str
@@ -113,7 +113,7 @@ class Table:
         raise ValueError(f"no cell of {name} is {text!r}")
 
     def where(self, index: int, name: str) -> str:
-        """Return the beginning of a message about the cell in the row of this index, counted from 0."""
+        """Return "path: row N, column NAME" for a message; the index counts from 0."""
         return f"{self.path}: row {self.row_numbers[index]}, column {name}"
 
 

@@ -64,9 +64,9 @@ def _row_reader(x):
 class Inputs:
     """Make batches of the training examples: scaled, with dropout, and snapped to the grid of the first layer.
 
-    With one split, all examples are snapped once and kept, except `ScaledRows` with more than `NumpyBackend.max_held`
-    elements. Otherwise each batch is made when it is needed; for a split so large the compiled loops lose no time by
-    that.
+    With one split, all examples are snapped once and kept. With several splits, with input dropout, or with
+    `ScaledRows` of more than `NumpyBackend.max_held` elements, each batch is made when it is needed. For so many
+    elements this costs the compiled loops no time.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Targets that are computed for the requested rows only, where an array of all of them would not fit into memory.
 
-One meets such an object where labels or a teacher's logits have more than MAX_ARRAY_ELEMENTS elements in a training.
+Labels or a teacher's logits with more than MAX_ARRAY_ELEMENTS elements are such an object in a training.
 A `LazyTargets` object takes the place of an array (G, n, classes). `select_rows` behaves like
 `kdlib.learning.stack.select_rows` on the full array. `LazyRows` slices the rows of one entry. `identity` is hashed into
 the fingerprint of a checkpoint.
@@ -124,7 +124,7 @@ def map_rows(
     targets : array (G, n, classes) or LazyTargets
         The targets.
     function : callable
-        It takes (m, classes) and returns (m, k), and computes each row from that row only.
+        It takes (..., classes) and returns (..., k), and computes each row from that row only.
     identity : object
         What the function depends on.
 

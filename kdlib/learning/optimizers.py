@@ -38,7 +38,7 @@ class Optimizer:
     Attributes
     ----------
     rule : callable
-        The update rule: a function of single numbers and of arrays, see the head of this module.
+        The update rule: written once: it takes single numbers (numba) and whole arrays (NumPy), see `sgd_rule`.
     moment_names : tuple of str
         Names of the moments, in the order of the rule's arguments.
     options : tuple of str

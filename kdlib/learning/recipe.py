@@ -157,9 +157,9 @@ class Recipe:
         Parameters
         ----------
         examples : int
-            Number of all training examples.
+            Rows of all training examples, with all views.
         labeled : int
-            Number of those with a label.
+            Rows of those with a label, with all views.
         """
         steps = self.steps(examples)
         labeled_steps = self.steps(labeled)

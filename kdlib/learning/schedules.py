@@ -25,7 +25,7 @@ SCHEDULES = {"constant": constant, "linear": linear}  # {name: share of the step
 class LinearSchedule:
     """Change a number linearly from the first epoch of a training to the last.
 
-    The last epoch is `Recipe.epochs`, also if early stopping ends the training before it.
+    The last epoch is that of the whole recipe, also if early stopping ends the training before it.
 
     Parameters
     ----------

@@ -79,9 +79,8 @@ class Sweep:
     def deployed_network(self) -> tuple[int, int, int]:
         """Return (setting, split, replica) of the network to deploy.
 
-        It has the least validation loss of all networks with the `deploy_setting`. This loss is a minimum over
-        networks and thus too good, also because some splits have easier validation rows; the estimate of its quality is
-        the mean over the splits.
+        It has the least validation loss of all networks with the `deploy_setting`. Its loss is
+        optimistic: it was chosen as the least, and some splits have easier rows. Expect the mean over the splits.
         """
         setting = self.deploy_setting()
         split, replica = np.unravel_index(np.argmin(self.loss[:, setting]), self.loss[:, setting].shape)

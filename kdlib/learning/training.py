@@ -51,8 +51,7 @@ def train(
     ----------
     x : array (n, features), images (n, height, width), or `ScaledRows`
         The training examples. With V views (`recipe.views`) the array has V n rows: all of view 0, then all of view 1,
-        and so on. A list means several splits: one such array for each, all with the same n. Rows in nested lists are
-        refused.
+        and so on. A list means several splits: one such array for each, all with the same n. A list of lists of numbers is refused: make it an array.
         `kdlib.data.scaled` has rows that are not copied; `kdlib.learning.stack` has the order of the networks.
     objective : Objective
         The loss and its targets, see `kdlib.learning.objectives`. The targets have the rows of x, all views included.
@@ -65,7 +64,7 @@ def train(
     streams : Streams
         The random numbers: one network for each entry of `streams.replicas`.
     progress : callable, optional
-        It is called after each epoch with (epoch, mean training loss, mean validation accuracy).
+        It is called after each epoch with (epoch, mean training loss, mean validation accuracy); epoch 0 is the first.
     checkpoint : Checkpoint, optional
         The state is saved in it. If an earlier call with the same arguments was interrupted, training resumes there.
     allow_divergence : bool
@@ -185,7 +184,7 @@ class TrainingState:
     ranks, threads, backend
         Those of the context, see `kdlib.backends.context.Context`.
     own_rows : slice or array of int
-        The examples of this rank.
+        Positions in an epoch's order that this rank trains on.
     batches : list of (rows, share, batch)
         See `kdlib.backends.ranks.SingleRank.batches`.
     steps : int

@@ -52,6 +52,19 @@ def test_gradient_is_that_of_the_value(name):
     assert np.abs(analytic - numeric).max() < 1e-7, f"analytic\n{analytic}\nnumeric\n{numeric}"
 
 
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_terms_of_compiled_loops_are_the_gradient(name):
+    """A loss that `softens` promises it: compiled steps never call its gradient."""
+    objective = OBJECTIVES[name]
+    terms = objective.as_softmax_terms(len(STUDENT))
+    if terms is None:
+        return
+    found = np.zeros_like(STUDENT)
+    for index, temperature, weight in terms:
+        found += weight * (losses.softmax(STUDENT, EXACT, temperature) - objective.targets[index]) / temperature
+    np.testing.assert_allclose(found, gradient(objective, STUDENT), rtol=1e-12, atol=1e-15)
+
+
 def test_kd_against_torch():
     torch = pytest.importorskip("torch", reason="no PyTorch (pip install torch)")
     functional = torch.nn.functional

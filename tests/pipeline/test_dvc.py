@@ -692,7 +692,7 @@ def keys_of(model):
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             keys |= {f"{name}.{key}": kind for key, kind in keys_of(field.annotation).items()}
-        elif field.is_required() or not field.description:  # a default that the schema describes need not be shown
+        else:
             keys[name] = field.annotation
     return keys
 
