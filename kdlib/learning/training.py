@@ -50,9 +50,10 @@ def train(
     Parameters
     ----------
     x : array (n, features), images (n, height, width), or `ScaledRows`
-        The training examples. With V views (`recipe.views`) the array has V n rows: all of view 0, then all of view 1,
-        and so on. A list means several splits: one such array for each, all with the same n. A list of lists of numbers is refused: make it an array.
-        `kdlib.data.scaled` has rows that are not copied; `kdlib.learning.stack` has the order of the networks.
+        The training examples. With V views the array has V n rows: all of view 0, then all of view 1, and so on. For
+        several splits: a list with one such array for each, all with the same n. A list of lists of numbers is refused:
+        make it an array. `kdlib.data.scaled` has rows that are not copied; `kdlib.learning.stack` has the order of the
+        networks.
     objective : Objective
         The loss and its targets, see `kdlib.learning.objectives`. The targets have the rows of x, all views included.
         The network uses the arithmetic of the objective.
