@@ -19,7 +19,7 @@ from kdlib.backends.context import Context
 from kdlib.io.artifacts import write_text
 from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.objectives import CrossEntropy
-from kdlib.learning.optimizers import Optimizer
+from kdlib.learning.optimizer_base import Optimizer
 from kdlib.learning.steps import CompiledSteps
 from kdlib.learning.training import train
 from kdlib.numerics.streams import Streams

@@ -9,7 +9,8 @@ from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
 from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.losses import log_softmax
 from kdlib.learning.network import Network
-from kdlib.learning.optimizers import constants_of_steps, optimizer
+from kdlib.learning.optimizer_base import constants_of_steps
+from kdlib.learning.optimizers import optimizer
 from kdlib.learning.recipe import Recipe
 from kdlib.numerics.grids import MAX_MAGNITUDE, blas_is_exact
 

@@ -280,24 +280,10 @@ class KD(SoftLoss):
 
     softens = True
 
-    def value(
-        self,
-        logits: np.ndarray,
-        one_hot: np.ndarray,
-        targets: np.ndarray,
-        temperature: np.ndarray,
-        arithmetic: Arithmetic,
-    ) -> np.ndarray:
+    def value(self, logits, one_hot, targets, temperature, arithmetic):
         return kd_divergence(logits, targets, temperature, arithmetic)
 
-    def gradient(
-        self,
-        logits: np.ndarray,
-        one_hot: np.ndarray,
-        targets: np.ndarray,
-        temperature: np.ndarray,
-        arithmetic: Arithmetic,
-    ) -> np.ndarray:
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic):
         return kd_gradient(logits, targets, temperature, arithmetic)
 
 
@@ -315,24 +301,10 @@ class DKD(SoftLoss):
     options = ("beta",)
     needs_labels = True
 
-    def value(
-        self,
-        logits: np.ndarray,
-        one_hot: np.ndarray,
-        targets: np.ndarray,
-        temperature: np.ndarray,
-        arithmetic: Arithmetic,
-    ) -> np.ndarray:
+    def value(self, logits, one_hot, targets, temperature, arithmetic):
         return dkd_divergence(logits, one_hot, targets, temperature, self.beta, arithmetic)
 
-    def gradient(
-        self,
-        logits: np.ndarray,
-        one_hot: np.ndarray,
-        targets: np.ndarray,
-        temperature: np.ndarray,
-        arithmetic: Arithmetic,
-    ) -> np.ndarray:
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic):
         return dkd_gradient(logits, one_hot, targets, temperature, self.beta, arithmetic)
 
 
@@ -341,24 +313,10 @@ class LogitMSE(SoftLoss):
 
     times_t2 = False
 
-    def value(
-        self,
-        logits: np.ndarray,
-        one_hot: np.ndarray,
-        targets: np.ndarray,
-        temperature: np.ndarray,
-        arithmetic: Arithmetic,
-    ) -> np.ndarray:
+    def value(self, logits, one_hot, targets, temperature, arithmetic):
         return logit_mse(logits, targets, arithmetic)
 
-    def gradient(
-        self,
-        logits: np.ndarray,
-        one_hot: np.ndarray,
-        targets: np.ndarray,
-        temperature: np.ndarray,
-        arithmetic: Arithmetic,
-    ) -> np.ndarray:
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic):
         return logit_mse_gradient(logits, targets)
 
 

@@ -12,7 +12,7 @@ from kdlib.backends.threads import MIN_PARALLEL_PRODUCTS
 from kdlib.data.scaled import ScaledRows
 from kdlib.learning.dropout import dropout_masks
 from kdlib.learning.network import multiply_adds
-from kdlib.learning.optimizers import constants_of_steps
+from kdlib.learning.optimizer_base import constants_of_steps
 from kdlib.learning.stack import network_slices
 
 if TYPE_CHECKING:

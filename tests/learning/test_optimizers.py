@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from kdlib.backends import numpy_backend
-from kdlib.learning.optimizers import FLUSH_ANCHOR, OPTIMIZERS, SGD, Adam
+from kdlib.learning.optimizer_base import FLUSH_ANCHOR
+from kdlib.learning.optimizers import OPTIMIZERS, SGD, Adam
 
 
 def run(optimizer, parameters, gradients, learning_rate=0.1):
