@@ -338,7 +338,7 @@ def one_value(project):
     (project.folder / "params.yaml").write_text(text, "utf-8")
     project.commit()
     changed = {}
-    for change in ("distill.temperature=2", "student.hidden=[17]", "teacher.patience=3"):
+    for change in ("distill.temperature=2", "student.hidden=[17]", "+teacher.patience=3"):
         project.dvc("exp", "run", "--set-param", change)
         diff = project.run("git", "diff", "--unified=0", "--", "params.yaml").stdout
         changed[change] = re.findall(r"^[-+](?![-+]) *(\S.*?) *(?:#.*)?$", diff, re.MULTILINE)
@@ -350,7 +350,7 @@ def test_setting_one_value_changes_one_line_of_params_yaml(outcome):
     assert outcome(one_value) == {
         "distill.temperature=2": ["temperature: 4.0", "temperature: 2"],
         "student.hidden=[17]": ["- 32", "- 17"],
-        "teacher.patience=3": ["patience:", "patience: 3"],
+        "+teacher.patience=3": ["patience: 3"],
     }
 
 
