@@ -199,7 +199,7 @@ def work_of(**changes):
 
     caught = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "plan_units", lambda work: caught.append((work, plan.plan_units(work))) or 1 / 0)
+        patch.setattr(jobs, "plan_units", lambda *given: caught.append((given[0], plan.plan_units(*given))) or 1 / 0)
         with pytest.raises(ZeroDivisionError):
             MAINS["train_baseline"](quick_params(**changes))
     return caught[0]
