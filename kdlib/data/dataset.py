@@ -35,8 +35,8 @@ class Dataset:
     encoding : str
         JSON of the `Encoding` that made x from a raw table, or "" if x is as in its source.
     digest : str
-        SHA-256 of all other fields, in hex; set by `update_digest`, `validate` and `load`. A dataset with views has
-        one of the original's digest, the views and the seed.
+        SHA-256 of all other fields, in hex; set by `update_digest`, `validate` and `load`. For a dataset with views it
+        is the SHA-256 of the original's digest, the views and the seed.
     """
 
     x: np.ndarray

@@ -177,7 +177,7 @@ class Kind:
     may_count_rows : bool
         Whether a column that rises or falls with every row is worth a warning.
     fields : tuple of str
-        Lists of `Column` that only this kind has; at least one is not empty.
+        Names of the attributes of `Column` that only this kind uses; if there are any, at least one is not empty.
     hint : str
         How to write a cell that was refused: the end of a message.
     """
@@ -194,7 +194,8 @@ class Kind:
 
     @staticmethod
     def number_of(text: str) -> object:
-        """Return the number that a text for a missing value denotes, or None; its other spellings are missing too."""
+        """Return the number in a text that marks a missing value, such as -999, or None; other spellings of it are
+        missing too."""
         return None
 
     def parser(self, column: Column, plain: bool) -> Callable[[str], float | None]:

@@ -1,6 +1,4 @@
-"""Rows that are never all in memory: concatenated memory maps. The range of each column, and equal rows,
-are found in chunks.
-"""
+"""Rows that are never all in memory: memory maps are read in chunks, also to find column ranges and equal rows."""
 
 from collections.abc import Sequence
 from hashlib import blake2b

@@ -47,7 +47,7 @@ def join_names(names: Collection[str]) -> str:
     Returns
     -------
     str
-        Such as ``a, b and 3 more``.
+        Such as ``a, b``; of 13 names the first ten, then ``and 3 more``.
     """
     more = f" and {len(names) - MAX_NAMES_LISTED:,} more" if len(names) > MAX_NAMES_LISTED else ""
     first = list(names)[:MAX_NAMES_LISTED]

@@ -289,7 +289,7 @@ def category_parser(
     ----------
     frequent : sequence of str
         Categories, each with its own feature. If two categories are
-        the same number, a cell with this number belongs to the one with the shorter text.
+        the same number, a cell with this number, whose text is neither, belongs to the one with the shorter text.
     rare : collection of str
         Categories that share the next feature.
     missing_texts : collection of str

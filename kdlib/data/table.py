@@ -38,7 +38,7 @@ class Table:
         If the table is larger than memory: a function of column names that returns tables of some rows each, in the
         order of the rows.
     numeric_columns : frozenset of str
-        Columns whose cells are numbers of the source's own type, or missing. Their texts are plain
+        Columns that the source stores as numbers, not as texts; cells may be missing. Their texts are plain
         numbers; the notation of the column's encoding does not apply to them.
     mixed_columns : frozenset of str
         Columns that hold both numbers of the source's own type, and texts.

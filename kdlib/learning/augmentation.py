@@ -38,8 +38,8 @@ class Views:
     affine : float
         Largest change of each entry of the linear map about the centre (0.1: about 10 % in size, or 6 degrees).
     elastic : float
-        Largest shift of the corners of a grid of SPLINE_CELLS cells, in pixels; between the corners the displacements
-        are cubic B-splines.
+        Largest shift of the corners of a grid with SPLINE_CELLS cells along the longer side, in pixels; between the
+        corners the displacements are cubic B-splines.
 
     References
     ----------
@@ -139,9 +139,9 @@ def _spline(side, longer):
 def with_views(dataset: Dataset, views: Views, seed: int, threads: Threads = CORES) -> Dataset:
     """Append the views of the training rows to a dataset, one view after another.
 
-    A training subset of n rows becomes one of n len(views) rows, in which row v n + i is view v of row i. Rows that are
-    held out have no views. The background is the smallest offset of the split: with `minmax` the least pixel of its
-    training rows, which scaling maps to zero; with `none` 0. Splits with the same background share their views.
+    A training subset of n rows becomes one of `n * len(views)` rows, in which row `v * n + i` is view v of row i. Rows
+    that are held out have no views. The background is the smallest offset of the split: with `minmax` the least pixel
+    of its training rows, which scaling maps to zero; with `none` 0. Splits with the same background share their views.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def with_views(dataset: Dataset, views: Views, seed: int, threads: Threads = COR
         Its rows are images.
     views : Views
     seed : int
-        Random views depend only on it.
+        Seed of the random views; shifts by whole pixels do not use it.
     threads : Threads
         They share the images.
 

@@ -74,8 +74,8 @@ def memory_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples:
 def time_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples: int) -> float:
     """Compute the seconds that a training takes at least; the parameters are those of `memory_needed`.
 
-    Counted are the forward pass and the backward pass, which goes to the weights of every layer and to the inputs of
-    every layer but the first.
+    It is the larger of two bounds: the multiply-adds (forward, gradients of all weights, gradients of the inputs of all
+    layers but the first), and SECONDS_PER_LAYER for each layer of each step.
     """
     products = networks * examples * recipe.epochs * (3 * multiply_adds(sizes) - sizes[0] * sizes[1])
     overhead = SECONDS_PER_LAYER * recipe.epochs * recipe.steps(examples) * (len(sizes) - 1)
@@ -94,7 +94,7 @@ def _words(value, units):
 def estimate(
     section: str, recipe: Recipe, sizes: Sequence[int], networks: int, examples: int, arithmetic: Arithmetic
 ) -> str:
-    """Describe in words what a training needs at least; for a small one, only the number of its networks.
+    """Describe in words what a training needs at least; for a small one, only the numbers of networks and parameters.
 
     Parameters
     ----------

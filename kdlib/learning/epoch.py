@@ -32,7 +32,7 @@ def draw_orders(
         They draw the view of each example, if there are several views.
     views : int
         Views of each example. View v has the rows `v * n` to `(v + 1) * n - 1`. An epoch shows one view of each
-            example.
+        example.
 
     Returns
     -------

@@ -35,7 +35,8 @@ def find_outlier(x: np.ndarray | ScaledRows) -> tuple[int, float] | None:
     """Find a value so large that exact arithmetic loses the other features of its row.
 
     Take each feature's largest magnitude. A value is too large if it exceeds 128 times the lower median of these: at
-    least half of the features are then smaller than the unit of its row's grid. Other rows are not affected.
+    least half of the features are then smaller than the unit of its row's grid. If this median is zero, no value is too
+    large. Other rows are not affected.
 
     Parameters
     ----------
@@ -65,8 +66,8 @@ class Inputs:
     """Make batches of the training examples: scaled, with dropout, and snapped to the grid of the first layer.
 
     With one split, all examples are snapped once and kept. With several splits, with input dropout, or with
-    `ScaledRows` of more than `NumpyBackend.max_held` elements, each batch is made when it is needed. For so many
-    elements this costs the compiled loops no time.
+    `ScaledRows` of more than `NumpyBackend.max_held` elements, each batch is made when it is needed. With
+    more than `max_held` elements compiled loops make a batch as quickly as they read one that was kept.
 
     Parameters
     ----------

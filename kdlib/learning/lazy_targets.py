@@ -1,9 +1,9 @@
 """Targets that are computed for the requested rows only, where an array of all of them would not fit into memory.
 
-Labels or a teacher's logits with more than MAX_ARRAY_ELEMENTS elements are such an object in a training.
-A `LazyTargets` object takes the place of an array (G, n, classes). `select_rows` behaves like
-`kdlib.learning.stack.select_rows` on the full array. `LazyRows` slices the rows of one entry. `identity` is hashed into
-the fingerprint of a checkpoint.
+In a training, labels or a teacher's logits with more than MAX_ARRAY_ELEMENTS elements are `LazyTargets`, in place of an
+array (G, n, classes). For G and *entry* see `kdlib.learning.stack`. `select_rows(entries, order)` returns what
+`array[entries[:, None], order]` would. `LazyRows` slices the rows of one entry. `identity` is hashed into the
+fingerprint of a checkpoint.
 """
 
 import math
@@ -70,7 +70,8 @@ class LazyTargets:
         Parameters
         ----------
         function : callable
-            It takes the number of an entry and its rows (m, classes), and returns rows.
+            It takes the number of an entry of the result and the rows (m, classes) of the source entry that it uses,
+            and returns rows.
         identity : object
             What the function depends on.
         entries : int, optional

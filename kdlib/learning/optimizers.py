@@ -140,7 +140,7 @@ class Adam(Optimizer):
 
     m <- beta_1 m + (1 - beta_1) g
     v <- beta_2 v + (1 - beta_2) g^2
-    p <- p - learning_rate m^ / (sqrt(v^) + epsilon), m^ = m / (1 - beta_1^t), v^ = v / (1 - beta_2^t)
+    p <- p - learning_rate m_hat / (sqrt(v_hat) + epsilon), m_hat = m / (1 - beta_1^t), v_hat = v / (1 - beta_2^t)
 
     Weight decay adds weight_decay p to g.
 
@@ -180,7 +180,7 @@ class Adam(Optimizer):
 
     def _constants(self, learning_rate, dtype):
         beta_1_power, beta_2_power = self._powers.tolist()
-        # learning_rate m^ / (sqrt(v^) + epsilon) = rate m / (sqrt(v) + scaled_epsilon)
+        # learning_rate m_hat / (sqrt(v_hat) + epsilon) = rate m / (sqrt(v) + scaled_epsilon)
         correction = math.sqrt(1 - beta_2_power)
         return {
             "rate": as_factor(learning_rate * correction / (1 - beta_1_power), dtype),

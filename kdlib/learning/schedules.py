@@ -50,7 +50,7 @@ class LinearSchedule:
         check_arguments({"start": (FINITE,), "end": (FINITE,)}, vars(self))
 
     def at(self, epoch: int, epochs: int) -> float:
-        """Return the number of one of `epochs` epochs; 0 is the first."""
+        """Return the value in this epoch of a training of `epochs` epochs; epoch 0 is the first."""
         share = epoch / max(1, epochs - 1)
         return float(self.end if share == 1 else self.start + (self.end - self.start) * share)
 

@@ -56,7 +56,8 @@ class Sweep:
         """Choose for each split the setting with the least mean validation loss in this split.
 
         A setting that diverged in any split is excluded. Among the others only the validation rows of this split
-        decide. So its test rows do not rank the settings, although other splits may validate on them.
+        decide. A test row of this split may be a validation row of another one, but it does not rank the
+        settings of this one.
 
         Returns
         -------

@@ -46,7 +46,7 @@ def example_losses(objective: "Objective", logits: np.ndarray, targets: Sequence
 
 
 def mean_of_finite(values: np.ndarray) -> float:
-    """Return the mean of the finite values, (R,); NaN if there are none."""
+    """Return the mean of the finite ones among the values (R,), as one number; NaN if there are none."""
     finite = values[np.isfinite(values)]
     return float(exact.mean(finite, axis=0)) if finite.size else math.nan
 
