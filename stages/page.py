@@ -61,7 +61,8 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     for name, model in models.items():
         if model.sweep is None and name != "teacher":
             raise UserError(f"{getattr(paths, name)}: lacks weights_0; train it again")
-    if models["student"].weights_to_deploy is None or integers.card.dataset != dataset.digest:
+    student = models["student"]
+    if student.weights_to_deploy is None or integers.card != model_file.ModelCard.of(dataset, student):
         raise UserError(f"{path}: not of {paths.student}; run the stages distill and deploy again")
     details = read_report(f"{paths.metrics}/details.json")
     pictures = {"summary.svg": read_written_text(f"{paths.metrics}/summary.svg")}
