@@ -78,7 +78,7 @@ def time_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples: i
     layers but the first), and SECONDS_PER_LAYER for each layer of each step.
     """
     products = networks * examples * recipe.epochs * (3 * multiply_adds(sizes) - sizes[0] * sizes[1])
-    overhead = SECONDS_PER_LAYER * recipe.epochs * recipe.steps(examples) * (len(sizes) - 1)
+    overhead = SECONDS_PER_LAYER * recipe.epochs * recipe.steps(examples * recipe.views) * (len(sizes) - 1)
     return max(products / MULTIPLY_ADDS_PER_SECOND, overhead)
 
 

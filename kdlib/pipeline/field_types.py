@@ -71,12 +71,12 @@ class AlphaSchedule(Schedule):
 
 
 # Of the two types of `NumberOrSchedule`; pydantic's errors name them among the keys.
-SCHEDULE_TAGS = "number", "schedule"
+SCHEDULE_TAGS = "<number>", "<schedule>"  # no key has such a name
 
 
 def NumberOrSchedule(number: object, schedule: object) -> object:  # noqa: N802 - a type
     """Return the type of a number, or of the keys and values of a schedule."""
-    one_of = Annotated[number, Tag("number")] | Annotated[schedule, Tag("schedule")]
+    one_of = Annotated[number, Tag(SCHEDULE_TAGS[0])] | Annotated[schedule, Tag(SCHEDULE_TAGS[1])]
     return Annotated[one_of, Discriminator(lambda value: SCHEDULE_TAGS[isinstance(value, dict | Section)])]
 
 

@@ -1,6 +1,7 @@
 """What a training needs is told beforehand; one that cannot fit or cannot end is refused."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,6 +107,13 @@ def test_what_is_short_or_small_is_not_told(monkeypatch, hidden, epochs, network
     recipe = Recipe(hidden, epochs=epochs, batch_size=64)
     told = budget.estimate("student", recipe, (64, *hidden, 10), networks, 6000, EXACT)
     assert told.endswith(f" parameters{words}")
+
+
+def test_views_take_no_further_steps():
+    """An epoch shows one view of each example."""
+    recipe = Recipe((), epochs=10, batch_size=1)
+    times = [budget.time_needed(replace(recipe, views=views), (2, 2), 1, 1000) for views in (1, 5)]
+    assert times[0] == times[1] == 10 * 1000 * budget.SECONDS_PER_LAYER
 
 
 def test_a_limit_of_the_process_counts():

@@ -177,6 +177,7 @@ class TestParams:
         ("change", "words"),
         [
             ("student.epochs=0", ["params.yaml", "student.epochs", "0", "1"]),
+            ("student.schedule=curve", ["params.yaml: student.schedule: got 'curve'", "linear"]),
             ("student.epoch=1", ["params.yaml", "student.epoch", "unknown", "epochs"]),
             ("studnet.epochs=1", ["--set studnet.epochs=1", "KEY=VALUE"]),
             ("seed.epochs=1", ["--set seed.epochs=1", "KEY=VALUE"]),

@@ -30,8 +30,10 @@ def product(a, b, out, max_terms):
         return
     parts = -(-inner // max_terms)
     for k in range(parts):
-        start, end = inner * k // parts, inner * (k + 1) // parts
-        left, right = np.ascontiguousarray(a[:, start:end]), np.ascontiguousarray(b[start:end])
+        start = inner * k // parts
+        end = inner * (k + 1) // parts
+        left = np.ascontiguousarray(a[:, start:end])
+        right = np.ascontiguousarray(b[start:end])
         if k == 0:
             np.dot(left, right, out)
         else:
@@ -50,8 +52,10 @@ def product_of_transposed(a, b, out, max_terms):
         return
     parts = -(-inner // max_terms)
     for k in range(parts):
-        start, end = inner * k // parts, inner * (k + 1) // parts
-        left, right = np.ascontiguousarray(a[:, start:end]), np.ascontiguousarray(b[:, start:end]).T
+        start = inner * k // parts
+        end = inner * (k + 1) // parts
+        left = np.ascontiguousarray(a[:, start:end])
+        right = np.ascontiguousarray(b[:, start:end]).T
         if k == 0:
             np.dot(left, right, out)
         else:
@@ -77,7 +81,8 @@ def forward(sizes, p, w, operands, scales, z, masks, anchors, units, max_terms):
 
     operands, scales: the values and units of each layer's operand. The first one is given; the others are written.
     """
-    start, last = 0, len(z) - 1
+    start = 0
+    last = len(z) - 1
     for k in range(len(z)):
         inner, width = sizes[k], sizes[k + 1]
         bias = start + inner * width
@@ -87,7 +92,8 @@ def forward(sizes, p, w, operands, scales, z, masks, anchors, units, max_terms):
                 add(z[k][r], p[r, bias : bias + width])
             else:
                 mask = masks[k][min(r, len(masks[k]) - 1)]
-                out, scale = operands[k + 1][r], scales[k + 1][min(r, len(scales[k + 1]) - 1)]
+                out = operands[k + 1][r]
+                scale = scales[k + 1][min(r, len(scales[k + 1]) - 1)]
                 hidden_forward(z[k][r], p[r, bias : bias + width], mask, anchors[k + 1], units[k + 1], out, scale)
         start = bias + width
 
@@ -113,7 +119,8 @@ def backward(sizes, w, g, operands, scales, z, masks, deltas, scaled, weight_uni
             if k > 0:
                 if snaps:
                     scale_rows(delta, weight_units[k][r], for_inputs[k], errors)
-                below, mask = deltas[k - 1][r], masks[k - 1][min(r, len(masks[k - 1]) - 1)]
+                below = deltas[k - 1][r]
+                mask = masks[k - 1][min(r, len(masks[k - 1]) - 1)]
                 product_of_transposed(errors, weights_of(w, r, start, inner, width), below, max_terms)
                 relu_backward(below, z[k - 1][r], mask)
         end = start

@@ -22,7 +22,8 @@ def snap_row(x, largest, anchors, units, out, unit, i):
 def snap_rows(x, anchors, units, out, unit, first, last):
     """Snap the rows from `first` to `last`, and store their units."""
     for i in range(first, last):
-        row, largest = x[i], np.int32(0)
+        row = x[i]
+        largest = np.int32(0)
         for j in range(row.size):
             largest = max(largest, magnitude(row[j]))
         snap_row(row, largest, anchors, units, out[i], unit, i)
@@ -36,7 +37,9 @@ def gather_rows(x, rows, offset, scale, anchors, units, out, unit):
     """
     for r in range(len(rows)):
         for i in range(rows.shape[1]):
-            row, result, largest = x[rows[r, i]], out[r, i], np.int32(0)
+            row = x[rows[r, i]]
+            result = out[r, i]
+            largest = np.int32(0)
             for j in range(row.size):
                 result[j] = (row[j] - offset[j]) * scale[j]
                 largest = max(largest, magnitude(result[j]))
@@ -61,7 +64,8 @@ def hidden_forward(z, bias, mask, anchors, units, out, unit):
     """
     zero = np.float32(0)
     for i in range(len(z)):
-        row, largest = z[i], np.int32(0)
+        row = z[i]
+        largest = np.int32(0)
         if mask.size:
             for j in range(row.size):
                 row[j] = np.maximum(row[j] + bias[j], zero) * mask[i, j]
@@ -90,11 +94,14 @@ def relu_backward(delta, z, mask):
 @jit
 def scale_rows(x, unit, anchors, out):
     """Store snap(x * unit) / unit in `out`, with one grid for each row. unit: (m,)."""
-    one, inverse = np.float32(1), np.empty_like(unit)
+    one = np.float32(1)
+    inverse = np.empty_like(unit)
     for j in range(unit.size):
         inverse[j] = one / unit[j]
     for i in range(len(x)):
-        row, result, largest = x[i], out[i], np.int32(0)
+        row = x[i]
+        result = out[i]
+        largest = np.int32(0)
         for j in range(row.size):
             result[j] = row[j] * unit[j]
             largest = max(largest, magnitude(result[j]))
@@ -115,7 +122,8 @@ def anchors_of(largest, anchors):
 @jit
 def scale_columns(x, unit, anchors, out):
     """Store snap(x * unit) / unit in `out`, with one grid for each column. unit: (n,)."""
-    largest, one = np.zeros(x.shape[1], np.int32), np.float32(1)
+    largest = np.zeros(x.shape[1], np.int32)
+    one = np.float32(1)
     for i in range(len(x)):
         row, result, by = x[i], out[i], unit[i]
         for j in range(row.size):
@@ -134,7 +142,9 @@ def sum_columns(x, anchors, max_terms, out):
 
     Sums of at most `max_terms` rows do not depend on the order. These sums are added in their order.
     """
-    largest, anchor, terms = np.zeros(out.size, np.int32), np.zeros_like(out), np.zeros_like(out)
+    largest = np.zeros(out.size, np.int32)
+    anchor = np.zeros_like(out)
+    terms = np.zeros_like(out)
     out[:] = 0
     if anchors.size:
         for i in range(len(x)):

@@ -45,7 +45,10 @@ def make_softmax_gradient_loop(exponential: Callable) -> Callable:
     def soften(z, targets, temperature, anchor, out, first, last):
         rows_per_temperature = len(z) // len(temperature)
         for i in range(first, last):
-            result, target, t, total = out[i], targets[i], temperature[i // rows_per_temperature], z.dtype.type(0)
+            result = out[i]
+            target = targets[i]
+            t = temperature[i // rows_per_temperature]
+            total = z.dtype.type(0)
             shift_row(z[i], t, result)
             for j in range(result.size):
                 result[j] = exponential(result[j])

@@ -55,10 +55,13 @@ def make_update_loop(rule: Callable, moments: int) -> Callable:
         start, column = 0, 0
         for layer in range(len(sizes) - 1):
             inner, width = sizes[layer], sizes[layer + 1]
-            step, first, last = max(1, L1_ELEMENTS // width), (inner + 1) * k // count, (inner + 1) * (k + 1) // count
+            step = max(1, L1_ELEMENTS // width)
+            first = (inner + 1) * k // count
+            last = (inner + 1) * (k + 1) // count
             for r in range(len(p)):
                 for row in range(first, last, step):  # the last of all is the biases
-                    a, b = start + row * width, start + min(row + step, last) * width
+                    a = start + row * width
+                    b = start + min(row + step, last) * width
                     change(p, g, moments, factors, r, a, b)
                     if column_maxima.size:
                         weights = min(b, start + inner * width)
@@ -93,7 +96,8 @@ def shrink(p, factors, sizes, w, anchor, column_maxima, k, count):
         for r in range(len(p)):
             own = factors[r, column : column + width]
             for row in range(inner * k // count, inner * (k + 1) // count):
-                a, b = start + row * width, start + (row + 1) * width
+                a = start + row * width
+                b = start + (row + 1) * width
                 weights = p[r, a:b]
                 for j in range(width):
                     weights[j] = weights[j] * own[j]
@@ -120,7 +124,8 @@ def update_grids(p, sizes, w, anchor, unit, anchors, units, column_maxima):
     for layer in range(len(sizes) - 1):
         inner, width = sizes[layer], sizes[layer + 1]
         for r in range(len(p)):
-            moved, count = np.empty(width, np.int64), 0
+            moved = np.empty(width, np.int64)
+            count = 0
             for j in range(width):
                 largest = column_maxima[0, r, column + j]
                 for k in range(1, len(column_maxima)):
