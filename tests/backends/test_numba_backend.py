@@ -13,6 +13,7 @@ from kdlib.backends import context, threads
 from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.backends.context import Context, saved_seconds
 from kdlib.backends.numpy_backend import NUMPY
+from kdlib.backends.ranks import SINGLE_RANK, Ranks
 from kdlib.backends.threads import Threads
 from kdlib.data.scaled import ScaledRows
 from kdlib.learning import epoch, steps
@@ -273,10 +274,12 @@ def test_the_search_finds_a_fused_one(calls):
     assert fused(sums)["arm64"]
 
 
-def used(kernels, steps=1):
+def used(kernels, steps=1, ranks=SINGLE_RANK):
     saved = saved_seconds(steps, 1000, "exact")
     rule = sgd_rule(False, False)
-    backend = Context(kernels).backend(Threads(), rule, False, saved, lambda backend: differences(backend, SGD))
+    backend = Context(kernels, ranks=ranks).backend(
+        Threads(), rule, False, saved, lambda backend: differences(backend, SGD)
+    )
     return type(backend).__name__
 
 
@@ -299,6 +302,10 @@ def test_a_broken_numba_is_not_used(calls, monkeypatch, caplog, broken):
     with caplog.at_level(logging.INFO):
         assert used("numba") == used("numba") == "NumpyBackend"
     assert len(caplog.records) == 1
+
+
+def test_several_ranks_train_with_numpy(calls):
+    assert used("numba", ranks=Ranks(0, 2, None)) == "NumpyBackend"
 
 
 def test_it_is_loaded_where_it_pays(calls):
