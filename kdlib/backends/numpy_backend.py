@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from kdlib.numerics.grids import Grid, magnitude, product, snap
+from kdlib.numerics.rows import row_maxima
 
 CACHE_ELEMENTS = 65536  # elements of a block: its arrays stay in the cache while all passes of an update go over them
 
@@ -100,7 +101,7 @@ def operand(x: np.ndarray, grid: Grid, out: np.ndarray, nonnegative: bool = Fals
     np.ndarray
         The unit of each row, (..., 1).
     """
-    largest = np.maximum.reduce(x, axis=-1, keepdims=True) if nonnegative else magnitude(x, axis=-1)
+    largest = row_maxima(x) if nonnegative else magnitude(x, axis=-1)
     anchor, unit = grid.anchor_and_unit(largest)
     snap(x, anchor, out)
     return unit
@@ -179,7 +180,7 @@ def snap_scaled(
 
 def _shifted_logits(logits, temperature):
     """Return (z - max z) / T."""
-    result = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
+    result = logits - row_maxima(logits)
     if temperature is not None:
         result /= temperature
     return result

@@ -65,9 +65,9 @@ def _row_reader(x):
 class Inputs:
     """Make batches of the training examples: scaled, with dropout, and snapped to the grid of the first layer.
 
-    With one split, all examples are snapped once and kept. With several splits, with input dropout, or with
-    `ScaledRows` of more than `NumpyBackend.max_held` elements, each batch is made when it is needed. With
-    more than `max_held` elements compiled loops make a batch as quickly as they read one that was kept.
+    The operands of all examples are made once and kept if all splits together have at most `NumpyBackend.max_held`
+    elements, or if x is one array. Otherwise, and with input dropout, each batch is made when it is needed. `max_held`
+    is smaller for compiled loops, because they make a batch as quickly as they read one that was kept.
 
     Parameters
     ----------
@@ -106,23 +106,23 @@ class Inputs:
         self._features = math.prod(splits[0].shape[1:])  # lint: integer sum
         scaled_splits = [x for x in splits if isinstance(x, ScaledRows)]
         self._scaled = scaled_splits if len(scaled_splits) == len(splits) else []  # empty if a split is an array
-        small = not self._scaled or len(splits[-1]) * self._features <= backend.max_held
-        self._snap_once = small and len(splits) == 1
+        one_array = len(splits) == 1 and not self._scaled
+        self._snap_once = one_array or len(splits) * len(splits[0]) * self._features <= backend.max_held
         if self._scaled and not self._snap_once:
             advise_access(self._scaled[0].x, random=True)
 
     @functools.cached_property
     def _whole(self) -> "Operand":
-        """The operand of all rows. It is filled block by block, so that no second copy of all rows exists."""
-        (read_rows,) = self._readers
+        """The operand of all rows, split after split. It is filled in blocks: no second copy of all rows exists."""
         n = len(self._splits[0])
-        values = np.empty((n, self._features), self._dtype)
-        units = np.empty((n, 1), self._dtype)
-        for rows in scaled.row_chunks(n):
-            values[rows], unit = self._operand(read_rows(rows).astype(self._dtype))
-            if unit is not None:
-                units[rows] = unit
-        return values, None if self._grid is None else units
+        values = np.empty((len(self._splits), n, self._features), self._dtype)
+        units = np.empty((len(self._splits), n, 1), self._dtype)
+        for split, read_rows in enumerate(self._readers):
+            for rows in scaled.row_chunks(n):
+                values[split, rows], unit = self._operand(read_rows(rows).astype(self._dtype))
+                if unit is not None:
+                    units[split, rows] = unit
+        return values.reshape(-1, self._features), None if self._grid is None else units.reshape(-1, 1)
 
     def __call__(self, indices: np.ndarray, mask: np.ndarray | None = None) -> "Operand":
         """Make the operand of a batch.
@@ -142,6 +142,8 @@ class Inputs:
         """
         if mask is None and self._snap_once:
             values, unit = self._whole
+            first_row = np.repeat(np.arange(len(self._splits)), len(indices) // len(self._splits))[:, None]
+            indices = indices + first_row * len(self._splits[0])
             return values.take(indices, axis=0), None if unit is None else unit.take(indices, axis=0)
         if mask is None and self._scaled:
             return self._gathered(indices)

@@ -49,7 +49,7 @@ def log_softmax(logits: np.ndarray, arithmetic: Arithmetic, temperature: Tempera
     return shifted - arithmetic.log(total)
 
 
-def _log_or_zero(p, arithmetic):
+def log_or_zero(p: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
     """Compute log p, and 0 where p = 0, as p log p has the limit 0."""
     return arithmetic.log(np.where(p > 0, p, 1))
 
@@ -78,7 +78,11 @@ def cross_entropy_gradient(logits: np.ndarray, targets: np.ndarray, arithmetic: 
 
 
 def kd_divergence(
-    logits_student: np.ndarray, soft_targets: np.ndarray, temperature: Temperature, arithmetic: Arithmetic
+    logits_student: np.ndarray,
+    soft_targets: np.ndarray,
+    temperature: Temperature,
+    arithmetic: Arithmetic,
+    log_targets: np.ndarray | None = None,
 ) -> np.ndarray:
     """Compute KL(teacher_T || student_T) of each example.
 
@@ -89,6 +93,8 @@ def kd_divergence(
         The teacher's softmax at this temperature.
     temperature : float or ndarray, shape (R, 1, 1)
     arithmetic : Arithmetic
+    log_targets : ndarray, shape (R, n, classes), optional
+        `log_or_zero` of the soft targets, if it is known.
 
     Returns
     -------
@@ -100,7 +106,9 @@ def kd_divergence(
     Hinton, Vinyals and Dean (2015), section 2; see the head of this module for the difference.
     """
     log_student = log_softmax(logits_student, arithmetic, temperature)
-    return arithmetic.sum(soft_targets * (_log_or_zero(soft_targets, arithmetic) - log_student), axis=-1)
+    if log_targets is None:
+        log_targets = log_or_zero(soft_targets, arithmetic)
+    return arithmetic.sum(soft_targets * (log_targets - log_student), axis=-1)
 
 
 def kd_gradient(
@@ -242,6 +250,7 @@ class SoftLoss:
         targets: np.ndarray,
         temperature: np.ndarray,
         arithmetic: Arithmetic,
+        log_targets: np.ndarray | None = None,
     ) -> np.ndarray:
         """Compute the loss of each example.
 
@@ -255,6 +264,8 @@ class SoftLoss:
             The teacher's logits, or its softmax at T if the loss `softens`.
         temperature : ndarray, shape (R, 1, 1) or (1, 1, 1)
         arithmetic : Arithmetic
+        log_targets : ndarray, shape (R, n, classes), optional
+            `log_or_zero` of the targets. It is given only if the loss `softens` and the targets fit into an array.
 
         Returns
         -------
@@ -280,8 +291,8 @@ class KD(SoftLoss):
 
     softens = True
 
-    def value(self, logits, one_hot, targets, temperature, arithmetic):
-        return kd_divergence(logits, targets, temperature, arithmetic)
+    def value(self, logits, one_hot, targets, temperature, arithmetic, log_targets=None):
+        return kd_divergence(logits, targets, temperature, arithmetic, log_targets)
 
     def gradient(self, logits, one_hot, targets, temperature, arithmetic):
         return kd_gradient(logits, targets, temperature, arithmetic)
@@ -301,7 +312,7 @@ class DKD(SoftLoss):
     options = ("beta",)
     needs_labels = True
 
-    def value(self, logits, one_hot, targets, temperature, arithmetic):
+    def value(self, logits, one_hot, targets, temperature, arithmetic, log_targets=None):
         return dkd_divergence(logits, one_hot, targets, temperature, self.beta, arithmetic)
 
     def gradient(self, logits, one_hot, targets, temperature, arithmetic):
@@ -313,7 +324,7 @@ class LogitMSE(SoftLoss):
 
     times_t2 = False
 
-    def value(self, logits, one_hot, targets, temperature, arithmetic):
+    def value(self, logits, one_hot, targets, temperature, arithmetic, log_targets=None):
         return logit_mse(logits, targets, arithmetic)
 
     def gradient(self, logits, one_hot, targets, temperature, arithmetic):

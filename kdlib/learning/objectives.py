@@ -252,6 +252,7 @@ class Distillation(Objective):
     _temperature: np.ndarray = field(init=False, repr=False)  # (G, 1, 1), as are the next two; without a schedule
     _alpha: np.ndarray = field(init=False, repr=False)
     _scale: np.ndarray = field(init=False, repr=False)
+    _teacher_targets: slice = field(init=False, repr=False)  # those of `targets` that the soft loss takes
 
     def __post_init__(self):
         check_arguments(CONSTRAINTS, vars(self))
@@ -305,9 +306,8 @@ class Distillation(Objective):
         alpha = np.array(self.alpha, np.float64)[:, None, None]
         scale = temperature * temperature if self.scale_by_t2 and self._soft_loss.times_t2 else ONE
         _set(self, _temperature=temperature, _alpha=alpha, _scale=scale)
-        if self._soft_loss.softens:
-            teacher = self._soften(teacher)
-        _set(self, targets=(one_hot, teacher, *unlabeled))
+        found = self._soften(teacher) if self._soft_loss.softens else (teacher,)
+        _set(self, targets=(one_hot, *found, *unlabeled), _teacher_targets=slice(1, 1 + len(found)))
 
     def at(self, epoch: int, epochs: int) -> "Distillation":
         if not self._has_schedule():
@@ -318,17 +318,22 @@ class Distillation(Objective):
         return result
 
     def _soften(self, logits):
-        """Compute the teacher's softmax at each temperature."""
+        """Compute the teacher's softmax at each temperature, and the logarithm of that where it fits into an array."""
         entries = max(len(logits), len(self._temperature))
         temperature = expand_to_networks(self._temperature, entries).astype(self.arithmetic.logits_dtype)
         if isinstance(logits, np.ndarray):
             logits = np.repeat(logits, entries // len(logits), axis=0)
-            return losses.softmax(logits, self.arithmetic, temperature)
+            soft = losses.softmax(logits, self.arithmetic, temperature)
+            return soft, losses.log_or_zero(soft, self.arithmetic)
 
         def softmax(g, values):
             return losses.softmax(values, self.arithmetic, temperature[g % len(temperature)])
 
-        return logits.mapped(softmax, ["softened", self._temperature], entries)
+        return (logits.mapped(softmax, ["softened", self._temperature], entries),)
+
+    def _parts(self, targets):
+        """Return the labels, the targets of the soft loss, and [] or [whether an example has no label]."""
+        return targets[0], targets[self._teacher_targets], targets[self._teacher_targets.stop :]
 
     def _factors(self, networks, unlabeled=None):
         """Return temperature, weight of the soft part and weight of the hard part.
@@ -344,15 +349,16 @@ class Distillation(Objective):
         return [factor.astype(self.arithmetic.logits_dtype) for factor in factors]
 
     def value(self, logits: np.ndarray, *targets: np.ndarray) -> np.ndarray:
-        one_hot, teacher, *unlabeled = targets
+        one_hot, teacher, unlabeled = self._parts(targets)
         temperature, soft_weight, hard_weight = self._factors(len(logits), *unlabeled)
         soft_logits = standardization.standardize(logits, self.arithmetic)[0] if self.standardize_logits else logits
-        soft = self._soft_loss.value(soft_logits, one_hot, teacher, temperature, self.arithmetic)
+        target, *log_target = teacher
+        soft = self._soft_loss.value(soft_logits, one_hot, target, temperature, self.arithmetic, *log_target)
         hard = losses.cross_entropy(logits, one_hot, self.arithmetic)
         return soft_weight[..., 0] * soft + hard_weight[..., 0] * hard
 
     def as_softmax_terms(self, networks: int) -> list[tuple[int, np.ndarray, np.ndarray]] | None:
-        if not self._soft_loss.softens or self.standardize_logits or len(self.targets) > 2:
+        if not self._soft_loss.softens or self.standardize_logits or self._parts(self.targets)[2]:
             return None
         if not self._alpha.any():
             return [(0, ONE, ONE)]
@@ -362,16 +368,16 @@ class Distillation(Objective):
         return [soft, hard] if hard_weight.any() else [soft]
 
     def gradient(self, logits: np.ndarray, *targets: np.ndarray) -> np.ndarray:
-        one_hot, teacher, *unlabeled = targets
+        one_hot, teacher, unlabeled = self._parts(targets)
         if not unlabeled and not self._alpha.any():
             return losses.cross_entropy_gradient(logits, one_hot, self.arithmetic)
         temperature, soft_weight, hard_weight = self._factors(len(logits), *unlabeled)
         if self.standardize_logits:
             standardized, deviation = standardization.standardize(logits, self.arithmetic)
-            result = self._soft_loss.gradient(standardized, one_hot, teacher, temperature, self.arithmetic)
+            result = self._soft_loss.gradient(standardized, one_hot, teacher[0], temperature, self.arithmetic)
             result = standardization.standardize_gradient(result, standardized, deviation, self.arithmetic)
         else:
-            result = self._soft_loss.gradient(logits, one_hot, teacher, temperature, self.arithmetic)
+            result = self._soft_loss.gradient(logits, one_hot, teacher[0], temperature, self.arithmetic)
         result *= soft_weight
         if hard_weight.any():
             hard = losses.cross_entropy_gradient(logits, one_hot, self.arithmetic)

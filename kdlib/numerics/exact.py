@@ -20,6 +20,8 @@ import math
 
 import numpy as np
 
+from kdlib.numerics.rows import row_maxima, row_sums
+
 SIGNIFICAND_BITS = 53
 MINIMUM_BITS = 12
 SAFE_SHIFT = 400  # shifts below it give no subnormal and no infinite number for a product of at most 53 bits
@@ -81,7 +83,11 @@ def scale(x: np.ndarray, shift: int | np.ndarray) -> np.ndarray:
 def _integers(x, bits, axis):
     """Return (q, shift) with x nearly q * 2^shift: q integers of at most 2^bits, ties to even; one shift per `axis`."""
     x = np.asarray(x, dtype=np.float64)
-    largest = np.max(np.abs(x), axis=axis, keepdims=True, initial=0.0)
+    magnitudes = np.abs(x)
+    if axis in (-1, (-1,)) and x.shape[-1]:
+        largest = row_maxima(magnitudes)
+    else:
+        largest = np.max(magnitudes, axis=axis, keepdims=True, initial=0.0)
     shift = np.frexp(largest)[1] - np.int32(bits)
     return np.rint(scale(x, -shift)) + 0.0, shift  # + 0.0 turns -0 into 0
 
@@ -170,7 +176,7 @@ class SnappedMatrix:
         -------
         float64 array, shape (n, m)
         """
-        shift = np.frexp(np.maximum.reduce(np.abs(a), axis=-1, keepdims=True))[1] - self._bits
+        shift = np.frexp(row_maxima(np.abs(a)))[1] - self._bits
         if not self._is_safe or np.abs(shift).max(initial=0) >= SAFE_SHIFT:
             return matmul(a, self._b)
         with np.errstate(all="ignore"):
@@ -192,7 +198,8 @@ def sum(x: np.ndarray, axis: int | tuple[int, ...], keepdims: bool = False) -> n
     """
     axes = axis if isinstance(axis, tuple) else (axis,)
     integers, shift = _integers(x, sum_bits(max(1, math.prod(x.shape[a] for a in axes))), axes)
-    total = scale(np.add.reduce(integers, axis=axes, keepdims=True), shift)
+    total = row_sums(integers) if axes == (-1,) else np.add.reduce(integers, axis=axes, keepdims=True)
+    total = scale(total, shift)
     return total if keepdims else np.squeeze(total, axis=axes)
 
 
@@ -222,4 +229,6 @@ def unit_sum(x: np.ndarray) -> np.ndarray:
     float64 array, shape (..., 1)
     """
     anchor = unit_anchor(x.shape[-1])
-    return np.add.reduce((x + anchor) - anchor, axis=-1, keepdims=True)
+    terms = x + anchor
+    terms -= anchor
+    return row_sums(terms)

@@ -20,6 +20,7 @@ from itertools import pairwise
 import numpy as np
 
 from kdlib.numerics.exact import ceil_log2
+from kdlib.numerics.rows import row_maxima
 
 SIGNIFICAND_BITS = 24
 MAX_TERMS = 1024  # terms of the longest sum that is not cut: 7 bits for each operand
@@ -42,7 +43,8 @@ def remaining_bits(inner_length: int, other: int = 0) -> int:
 
 def magnitude(x: np.ndarray, axis: int) -> np.ndarray:
     """Return the largest |x| along `axis`; the axis is kept, with length 1."""
-    return np.maximum.reduce(np.abs(x), axis=axis, keepdims=True)
+    magnitudes = np.abs(x)
+    return row_maxima(magnitudes) if axis == -1 else np.maximum.reduce(magnitudes, axis=axis, keepdims=True)
 
 
 class Grid:

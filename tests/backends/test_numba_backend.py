@@ -319,14 +319,16 @@ def test_it_is_loaded_where_it_pays(calls):
 def test_batches_made_of_the_data_are_those_that_are_held(numba, monkeypatch, arithmetic, dtype):
     random, network = np.random.default_rng(0), Network((6, 4), 3, arithmetic)
     x = random.integers(0, 256, (20, 6)).astype(dtype)
-    split = ScaledRows(x, random.permutation(20)[:12], random.random(6), random.random(6))
+    splits = [ScaledRows(x, random.permutation(20)[:12], random.random(6), random.random(6)) for _ in range(3)]
     indices, found = random.integers(0, 12, (3, 5)), []
-    for backend, held in ((NUMPY, 100), (NUMPY, 0), (numba, 0)):
+    for backend, held in ((NUMPY, 1000), (NUMPY, 0), (numba, 0)):
         monkeypatch.setattr(type(backend), "max_held", held)
         dense = Backpropagation(network, 5, backend=backend).dense[0]
-        found.append(Inputs([split], network, dense, backend)(indices))
-        found.append(Inputs([split, split[:], split[:]], network, dense, backend)(indices))
-    for values, unit in found:
-        assert same_bits(values, found[0][0])
-        assert (unit is None) == (arithmetic is FAST)
-        assert unit is None or same_bits(unit, found[0][1])
+        found.append([Inputs(own, network, dense, backend)(indices) for own in (splits, splits[:1])])
+    for several, one in found:
+        for (values, unit), (expected, expected_unit) in zip((several, one), found[0], strict=True):
+            assert same_bits(values, expected)
+            assert (unit is None) == (arithmetic is FAST)
+            assert unit is None or same_bits(unit, expected_unit)
+        assert same_bits(several[0][0], one[0][0])
+        assert not same_bits(several[0][1], one[0][1])

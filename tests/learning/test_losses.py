@@ -52,6 +52,14 @@ def test_gradient_is_that_of_the_value(name):
     assert np.abs(analytic - numeric).max() < 1e-7, f"analytic\n{analytic}\nnumeric\n{numeric}"
 
 
+def test_the_logarithm_of_soft_targets_is_computed_once_with_the_same_bits():
+    soft = losses.softmax(TEACHER * [1, 300, 1, 1, 1, 1], EXACT, 1.5)[None]
+    assert (soft == 0).any()
+    known = losses.kd_divergence(STUDENT, soft, 1.5, EXACT, losses.log_or_zero(soft, EXACT))
+    assert (known == losses.kd_divergence(STUDENT, soft, 1.5, EXACT)).all()
+    assert (OBJECTIVES["kd"].targets[2] == losses.log_or_zero(OBJECTIVES["kd"].targets[1], EXACT)).all()
+
+
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_the_terms_of_compiled_loops_are_the_gradient(name):
     """A loss that `softens` promises it: compiled steps never call its gradient."""
