@@ -169,7 +169,7 @@ class ExactDense:
     def backward(self, delta: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Store δ Wᵀ, the gradient with respect to the layer's inputs, in `out` (R, rows, K), and return it."""
         scaled = self._buffer(delta.shape)
-        numpy_backend.snap_scaled(delta, self.product_weights.unit, self._input_gradient_grid, 2, scaled)
+        numpy_backend.snap_scaled(delta, self.product_weights.unit, self._input_gradient_grid, -1, scaled)
         return product(scaled, self.product_weights.values.transpose(0, 2, 1), out=out)
 
     def square_sum(self) -> np.ndarray:

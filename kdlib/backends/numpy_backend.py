@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from kdlib.numerics.grids import Grid, magnitude, product, snap
-from kdlib.numerics.rows import row_maxima
+from kdlib.numerics.reductions import row_maxima
 
 CACHE_ELEMENTS = 65536  # elements of a block: its arrays stay in the cache while all passes of an update go over them
 

@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from kdlib.numerics.rows import row_maxima, row_sums
+from kdlib.numerics.reductions import row_maxima, row_sums
 
 SIGNIFICAND_BITS = 53
 MINIMUM_BITS = 12
@@ -89,7 +89,10 @@ def _integers(x, bits, axis):
     else:
         largest = np.max(magnitudes, axis=axis, keepdims=True, initial=0.0)
     shift = np.frexp(largest)[1] - np.int32(bits)
-    return np.rint(scale(x, -shift)) + 0.0, shift  # + 0.0 turns -0 into 0
+    safe = np.abs(shift).max(initial=0) < SAFE_SHIFT
+    integers = np.rint(x * np.ldexp(1.0, -shift) if safe else scale(x, -shift))
+    integers += 0.0  # turns -0 into 0
+    return integers, shift
 
 
 def snap(x: np.ndarray, bits: int, axis: int | tuple[int, ...] = -1) -> np.ndarray:

@@ -20,7 +20,7 @@ from itertools import pairwise
 import numpy as np
 
 from kdlib.numerics.exact import ceil_log2
-from kdlib.numerics.rows import row_maxima
+from kdlib.numerics.reductions import column_maxima, row_maxima
 
 SIGNIFICAND_BITS = 24
 MAX_TERMS = 1024  # terms of the longest sum that is not cut: 7 bits for each operand
@@ -42,9 +42,8 @@ def remaining_bits(inner_length: int, other: int = 0) -> int:
 
 
 def magnitude(x: np.ndarray, axis: int) -> np.ndarray:
-    """Return the largest |x| along `axis`; the axis is kept, with length 1."""
-    magnitudes = np.abs(x)
-    return row_maxima(magnitudes) if axis == -1 else np.maximum.reduce(magnitudes, axis=axis, keepdims=True)
+    """Return the largest |x| of each row (axis -1) or column (axis 1); the axis is kept, with length 1."""
+    return row_maxima(np.abs(x)) if axis == -1 else column_maxima(np.abs(x))
 
 
 class Grid:

@@ -20,7 +20,7 @@ EXEMPT = {
     "kdlib/backends/arithmetic.py": {"Fast"},
     "kdlib/backends/dense.py": {"FastDense", "ExactDense.square_sum"},
     "kdlib/numerics/grids.py": {"product", "blas_is_exact"},
-    "kdlib/numerics/rows.py": {"row_sums"},
+    "kdlib/numerics/reductions.py": {"row_sums"},
     "kdlib/backends/numba_backend/scalars.py": {"fast_exp"},
     "kdlib/backends/numba_backend/passes.py": {"product", "product_of_transposed"},
 }
