@@ -55,6 +55,14 @@ def files(folder):
     }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_compiled_kernels(tmp_path_factory):
+    """Keep compiled kernels for these tests alone, also those of the processes that they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUMBA_CACHE_DIR", str(tmp_path_factory.mktemp("kernels")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A folder in which all stages ran with `quick()`. To be copied, not changed."""

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kdlib.backends.code_folder import holds
 from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
 from kdlib.backends.ranks import SINGLE_RANK, SingleRank
 from kdlib.backends.threads import Threads
@@ -15,6 +16,7 @@ from kdlib.backends.threads import Threads
 log = logging.getLogger("kernels")
 KERNELS = "auto", "numpy", "numba"
 COMPILE_SECONDS = 10.0  # to import numba and to compile
+LOAD_SECONDS = 1.0  # to import numba and to load what is kept compiled
 SAVED_SECONDS = {"exact": (1e-4, 5e-10), "fast": (1.5e-5, 2e-10)}  # of a step, and of a parameter in it
 _agreed = {}  # {(rule, whether norms are bounded): whether numba gave NumPy's bits}, of this process
 
@@ -27,7 +29,7 @@ class Context:
     ----------
     kernels : str
         "numpy"; "numba", if it is installed and agrees with NumPy; "auto", the same if it saves more time than it
-        costs to compile.
+        costs to compile, or to load where the code is kept, see `kdlib.backends.code_folder`.
     threads : int, optional
         The largest number of threads. None: one for each core that the process may use.
     ranks : SingleRank or Ranks
@@ -45,6 +47,7 @@ class Context:
         bounded: bool,
         saved_seconds: float,
         check: Callable[[NumpyBackend], str],
+        exact: bool = True,
     ) -> NumpyBackend:
         """Return the back end for a training.
 
@@ -60,8 +63,11 @@ class Context:
             The time that numba saves, see the function `saved_seconds`.
         check : callable
             Compares a back end with NumPy; returns the names of the results that differ, or "".
+        exact : bool
+            Whether both back ends train to the same bits. If not, "auto" does not look for kept code: a run would have
+            other bits after another one.
         """
-        pays = self.kernels == "auto" and (bool(_agreed) or saved_seconds > COMPILE_SECONDS)
+        pays = self.kernels == "auto" and (bool(_agreed) or _pays(saved_seconds, rule, exact))
         if self.ranks.size > 1 or not (pays or self.kernels == "numba"):
             return NUMPY
         numba = _numba()
@@ -83,6 +89,12 @@ def saved_seconds(steps: int, parameters: int, arithmetic: str) -> float:
     """
     of_step, of_parameter = SAVED_SECONDS[arithmetic]
     return steps * (of_step + parameters * of_parameter)
+
+
+def _pays(saved_seconds, rule, exact):
+    """Return whether numba saves more time than it takes to compile; to load, if the code of this rule is kept."""
+    kept = exact and saved_seconds > LOAD_SECONDS and holds(rule)
+    return saved_seconds > (LOAD_SECONDS if kept else COMPILE_SECONDS)
 
 
 @functools.cache

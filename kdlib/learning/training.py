@@ -254,6 +254,7 @@ class TrainingState:
             bool(self.recipe.max_norm),
             saved_seconds(self.steps, network.parameters.size, network.arithmetic.name),
             lambda backend: differences(backend, self.recipe),
+            network.arithmetic.name == "exact",
         )
 
     def _logits_buffer(self, classes):

@@ -162,6 +162,8 @@ def test_no_module_imports_itself_by_way_of_others():
 
 OPTIONAL = {
     "threads": {"threadpoolctl"},
+    "code_folder": {"llvmlite"},
+    "kept": {"numba"},
     "scalars": {"numba"},
     "parquet": {"pyarrow"},
     "classifiers": {"sklearn"},

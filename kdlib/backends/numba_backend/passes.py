@@ -10,6 +10,7 @@ Lists of arrays are tuples with one array for each layer. Names in all functions
 
 import numpy as np
 
+from kdlib.backends.numba_backend.kept import keep
 from kdlib.backends.numba_backend.row_loops import (
     add,
     hidden_forward,
@@ -21,6 +22,7 @@ from kdlib.backends.numba_backend.row_loops import (
 from kdlib.backends.numba_backend.scalars import jit
 
 
+@keep
 @jit
 def product(a, b, out, max_terms):
     """Store a b in `out`, as `kdlib.numerics.grids.product`."""
@@ -75,6 +77,7 @@ def weights_of(flat, replica, start, inner, width):
     return flat[replica, start : start + inner * width].reshape(inner, width)
 
 
+@keep
 @jit
 def forward(sizes, p, w, operands, scales, z, masks, anchors, units, max_terms):
     """Compute the products z of all layers, and their operands.
@@ -98,6 +101,7 @@ def forward(sizes, p, w, operands, scales, z, masks, anchors, units, max_terms):
         start = bias + width
 
 
+@keep
 @jit
 def backward(sizes, w, g, operands, scales, z, masks, deltas, scaled, weight_units, tables, max_terms):
     """Compute the gradient g.

@@ -6,6 +6,7 @@ tables of a `Grid`; empty if nothing is snapped.
 
 import numpy as np
 
+from kdlib.backends.numba_backend.kept import keep
 from kdlib.backends.numba_backend.scalars import jit, magnitude, snapped, table_index
 
 
@@ -18,6 +19,7 @@ def snap_row(x, largest, anchors, units, out, unit, i):
         out[j] = snapped(x[j], anchor)
 
 
+@keep
 @jit
 def snap_rows(x, anchors, units, out, unit, first, last):
     """Snap the rows from `first` to `last`, and store their units."""
@@ -29,6 +31,7 @@ def snap_rows(x, anchors, units, out, unit, first, last):
         snap_row(row, largest, anchors, units, out[i], unit, i)
 
 
+@keep
 @jit
 def gather_rows(x, rows, offset, scale, anchors, units, out, unit):
     """Store (x[rows] - offset) * scale in `out`, snapped if there are anchors.

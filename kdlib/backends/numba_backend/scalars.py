@@ -1,6 +1,6 @@
 """The options of numba's compiler, and functions of single numbers.
 
-Nothing is contracted or reordered (no `fastmath`), and nothing is written to disk. The largest magnitude of floats is
+Nothing is contracted or reordered (no `fastmath`). The largest magnitude of floats is
 found by comparing their bits as integers: the order is the same, and NaN is above all numbers.
 """
 

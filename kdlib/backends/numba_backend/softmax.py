@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from kdlib.backends.numba_backend.kept import keep, named
 from kdlib.backends.numba_backend.scalars import jit, snapped
 
 
@@ -25,7 +26,6 @@ def shift_row(row, t, out):
 def make_log_softmax_loop(exponential: Callable) -> Callable:
     """Return the compiled loop of `numpy_backend.log_softmax_parts`, over the rows from `first` to `last`."""
 
-    @jit
     def shift(z, temperature, anchor, out, totals, first, last):
         rows_per_temperature = len(z) // len(temperature)
         for i in range(first, last):
@@ -34,14 +34,13 @@ def make_log_softmax_loop(exponential: Callable) -> Callable:
             for j in range(z.shape[1]):
                 totals[i] += snapped(exponential(out[i, j]), anchor)
 
-    return shift
+    return keep(jit(named(shift, exponential.__name__)))
 
 
 @functools.cache
 def make_softmax_gradient_loop(exponential: Callable) -> Callable:
     """Return the compiled loop of `numpy_backend.softmax_gradient`, over the rows from `first` to `last`."""
 
-    @jit
     def soften(z, targets, temperature, anchor, out, first, last):
         rows_per_temperature = len(z) // len(temperature)
         for i in range(first, last):
@@ -57,4 +56,4 @@ def make_softmax_gradient_loop(exponential: Callable) -> Callable:
             for j in range(result.size):
                 result[j] = (result[j] / total - target[j]) / t
 
-    return soften
+    return keep(jit(named(soften, exponential.__name__)))

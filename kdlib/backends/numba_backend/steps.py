@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from kdlib.backends.code_folder import rule_digest
+from kdlib.backends.numba_backend.kept import keep, named
 from kdlib.backends.numba_backend.layers import NO_MASK, NO_TABLE, Passes, SnappedWeightArrays
 from kdlib.backends.numba_backend.passes import backward, forward
 from kdlib.backends.numba_backend.row_loops import gather_rows
@@ -31,7 +33,6 @@ def make_step_loop(rule: Callable, moments: int, exponential: Callable) -> Calla
     soften = make_softmax_gradient_loop(exponential)
     change = make_update_loop(rule, moments)
 
-    @jit
     def step_after_step(data, network, passes, grids, loss, optimizer):
         """Take the steps. `Steps` makes the tuples. All arrays of the network have a first axis of length 1."""
         (x, order, offset, scale), (sizes, p, w, g, moments) = data, network
@@ -62,7 +63,8 @@ def make_step_loop(rule: Callable, moments: int, exponential: Callable) -> Calla
                     for j in range(moment.shape[1]):
                         moment[0, j] = snapped(moment[0, j], flush[step])
 
-    return step_after_step
+    digest = rule_digest(rule)
+    return keep(jit(named(step_after_step, digest, exponential.__name__)), digest is not None)
 
 
 @jit

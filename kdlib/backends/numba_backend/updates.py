@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from kdlib.backends.code_folder import rule_digest
+from kdlib.backends.numba_backend.kept import keep, named
 from kdlib.backends.numba_backend.scalars import as_tuple, jit, magnitude, snapped, table_index
 
 L1_ELEMENTS = 2048  # elements that all loops of an update go over while they are in the first cache
@@ -31,25 +33,23 @@ def make_update_loop(rule: Callable, moments: int) -> Callable:
         `update_loop` below. Its factors are the constants of the rule, (constants, R).
     """
     constants = rule.__code__.co_argcount - 2 - moments
-    rule = jit(rule)
+    digest = rule_digest(rule)
+    rule = jit(named(rule, digest))
 
-    @jit
     def with_one_moment(p, g, moments, factors, r, a, b):
         p, g, v = p[r, a:b], g[r, a:b], moments[0][r, a:b]
         of_network = as_tuple(factors[:, r], constants)
         for j in range(p.size):
             p[j], v[j] = rule(p[j], g[j], v[j], *of_network)
 
-    @jit
     def with_two_moments(p, g, moments, factors, r, a, b):
         p, g, m, s = p[r, a:b], g[r, a:b], moments[0][r, a:b], moments[1][r, a:b]
         of_network = as_tuple(factors[:, r], constants)
         for j in range(p.size):
             p[j], m[j], s[j] = rule(p[j], g[j], m[j], s[j], *of_network)
 
-    change = with_one_moment if moments == 1 else with_two_moments
+    change = jit(named(with_one_moment if moments == 1 else with_two_moments, digest))
 
-    @jit
     def update_loop(p, g, moments, factors, sizes, w, anchor, column_maxima, k, count):
         """Update one thread's part; store its columns' largest magnitudes in `column_maxima`, (R, all m) int32."""
         start, column = 0, 0
@@ -68,9 +68,10 @@ def make_update_loop(rule: Callable, moments: int) -> Callable:
                         snap_chunk(p[r], w[r], a, weights, anchor[layer][r], column_maxima[r, column : column + width])
             start, column = start + (inner + 1) * width, column + width
 
-    return update_loop
+    return keep(jit(named(update_loop, digest)), digest is not None)
 
 
+@keep
 @jit
 def square_sums(w, sizes, sums, k, count):
     """Add the sums of squares of the columns, in one thread's part, to `sums` (R, all m) float64."""
@@ -87,6 +88,7 @@ def square_sums(w, sizes, sums, k, count):
         start, column = start + (inner + 1) * width, column + width
 
 
+@keep
 @jit
 def shrink(p, factors, sizes, w, anchor, column_maxima, k, count):
     """Multiply the weights by the factors of their columns, (R, all m), in one thread's part."""
@@ -117,6 +119,7 @@ def snap_chunk(p, w, a, b, anchor, largest):
             out[j] = snapped(here[j], anchor[j])
 
 
+@keep
 @jit
 def update_grids(p, sizes, w, anchor, unit, anchors, units, column_maxima):
     """Set the snapped weights' grids by `column_maxima` (threads, R, all m); snap moved columns again."""
