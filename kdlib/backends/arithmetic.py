@@ -15,7 +15,7 @@ class Arithmetic:
     Parameters
     ----------
     backend : NumpyBackend
-        It computes what a training needs for each batch: log-softmax and the gradient of softmax.
+        It computes what a training needs for each batch: divergences and the gradient of softmax.
 
     Attributes
     ----------
@@ -81,11 +81,15 @@ class Arithmetic:
         """Add terms in [0, 1] over the last axis, which is kept."""
         raise NotImplementedError
 
-    def log_softmax_parts(
-        self, logits: np.ndarray, temperature: float | np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the two parts of log-softmax, see `kdlib.backends.numpy_backend.log_softmax_parts`."""
-        return self.backend.log_softmax_parts(logits, temperature, self)
+    def divergence(
+        self,
+        logits: np.ndarray,
+        targets: np.ndarray,
+        log_targets: np.ndarray | None = None,
+        temperature: float | np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return the divergence from softmax(logits / T), (R, n), see `kdlib.backends.numpy_backend.divergence`."""
+        return self.backend.divergence(logits, targets, log_targets, temperature, self)
 
     def softmax_gradient(
         self, logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None = None

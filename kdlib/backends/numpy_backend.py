@@ -210,6 +210,40 @@ def log_softmax_parts(
     return result, arithmetic.unit_sum(arithmetic.exp(result))
 
 
+def log_softmax(logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic) -> np.ndarray:
+    """Return log(softmax(logits / T)), (..., classes). The parameters are those of `log_softmax_parts`."""
+    shifted, total = log_softmax_parts(logits, temperature, arithmetic)
+    shifted -= arithmetic.log(total)
+    return shifted
+
+
+def divergence(
+    logits: np.ndarray,
+    targets: np.ndarray,
+    log_targets: np.ndarray | None,
+    temperature: float | np.ndarray | None,
+    arithmetic,
+) -> np.ndarray:
+    """Return the sums of t (log t - log softmax(z / T)) over the classes, (R, n); without log t, of - t log softmax.
+
+    Parameters
+    ----------
+    logits, targets : np.ndarray
+        z and t, (R, n, classes).
+    log_targets : np.ndarray or None
+        log t, (R, n, classes).
+    temperature : float, np.ndarray or None
+        T; None for 1.
+    arithmetic : Exact or Fast
+    """
+    terms = log_softmax(logits, temperature, arithmetic)
+    if log_targets is None:
+        np.negative(terms, out=terms)
+    else:
+        np.subtract(log_targets, terms, out=terms)
+    return arithmetic.sum(targets * terms, axis=-1)
+
+
 def softmax(logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic) -> np.ndarray:
     """Return softmax(logits / T), (..., classes). The parameters are those of `log_softmax_parts`."""
     exponentials = arithmetic.exp(_shifted_logits(logits, temperature))
@@ -245,7 +279,7 @@ class NumpyBackend:
     gather = staticmethod(gather)
     operand = staticmethod(operand)
     product = staticmethod(product)
-    log_softmax_parts = staticmethod(log_softmax_parts)
+    divergence = staticmethod(divergence)
     softmax_gradient = staticmethod(softmax_gradient)
     update = staticmethod(update)
 

@@ -45,8 +45,7 @@ def softmax(logits: np.ndarray, arithmetic: Arithmetic, temperature: Temperature
 
 def log_softmax(logits: np.ndarray, arithmetic: Arithmetic, temperature: Temperature | None = None) -> np.ndarray:
     """Compute log(softmax(logits / T)) without overflow; the parameters are those of `softmax`."""
-    shifted, total = arithmetic.log_softmax_parts(logits, temperature)
-    return shifted - arithmetic.log(total)
+    return numpy_backend.log_softmax(logits, temperature, arithmetic)
 
 
 def log_or_zero(p: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
@@ -69,7 +68,7 @@ def cross_entropy(logits: np.ndarray, targets: np.ndarray, arithmetic: Arithmeti
     ndarray, shape (R, n)
         In nats.
     """
-    return -arithmetic.sum(targets * log_softmax(logits, arithmetic), axis=-1)
+    return arithmetic.divergence(logits, targets)
 
 
 def cross_entropy_gradient(logits: np.ndarray, targets: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
@@ -105,10 +104,9 @@ def kd_divergence(
     ----------
     Hinton, Vinyals and Dean (2015), section 2; see the head of this module for the difference.
     """
-    log_student = log_softmax(logits_student, arithmetic, temperature)
     if log_targets is None:
         log_targets = log_or_zero(soft_targets, arithmetic)
-    return arithmetic.sum(soft_targets * (log_targets - log_student), axis=-1)
+    return arithmetic.divergence(logits_student, soft_targets, log_targets, temperature)
 
 
 def kd_gradient(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kdlib.backends.arithmetic import EXACT, FAST
+from kdlib.backends.context import Context
 from kdlib.io.errors import UserError
 from kdlib.learning import budget
 from kdlib.learning.objectives import CrossEntropy
@@ -44,7 +45,7 @@ def test_a_training_holds_no_less_and_not_ten_times_as_much(name, arithmetic):
 
     tracemalloc.start()
     try:
-        train(x, objective, epochs, held_out, streams, stop)
+        train(x, objective, epochs, held_out, streams, stop, context=Context("numpy"))
     except EnoughError:
         pass
     finally:

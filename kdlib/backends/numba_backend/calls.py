@@ -11,7 +11,7 @@ from kdlib.backends.numba_backend.layers import NO_TABLE, Passes, SnappedWeightA
 from kdlib.backends.numba_backend.passes import product as compiled_product
 from kdlib.backends.numba_backend.row_loops import gather_rows, snap_rows
 from kdlib.backends.numba_backend.scalars import exact_exp, fast_exp
-from kdlib.backends.numba_backend.softmax import make_log_softmax_loop, make_softmax_gradient_loop
+from kdlib.backends.numba_backend.softmax import make_softmax_gradient_loop, shift_rows, sum_divergence
 from kdlib.backends.numba_backend.steps import Steps
 from kdlib.backends.numpy_backend import NumpyBackend, flush_to_zero
 from kdlib.backends.threads import Threads
@@ -19,6 +19,7 @@ from kdlib.numerics import exact
 from kdlib.numerics.grids import MAX_TERMS, Grid
 
 ONE = np.ones(1)
+NO_LOGS = np.empty((0, 0))  # compiled code takes it in place of None
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -67,23 +68,33 @@ class NumbaBackend(NumpyBackend):
         self.threads.parallel_for(snap_rows, unit.size, x.size, *arguments)
         return unit
 
-    def log_softmax_parts(
-        self, logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic
-    ) -> tuple[np.ndarray, np.ndarray]:
-        rows, t, exponential, anchor = _softmax_arguments(logits, temperature, arithmetic)
-        out = np.empty_like(rows)
-        totals = np.empty(len(rows), rows.dtype)
+    def divergence(
+        self,
+        logits: np.ndarray,
+        targets: np.ndarray,
+        log_targets: np.ndarray | None,
+        temperature: float | np.ndarray | None,
+        arithmetic,
+    ) -> np.ndarray:
+        if arithmetic.threads_matter:
+            return super().divergence(logits, targets, log_targets, temperature, arithmetic)
+        rows, t, _, anchor = _softmax_arguments(logits, temperature, arithmetic)
+        shifted = np.empty_like(rows)
+        totals = np.empty(len(rows))
+        self.threads.parallel_for(shift_rows, len(rows), rows.size, rows, t, anchor, shifted, totals)
+        given = _rows_like(targets, logits), _rows_like(NO_LOGS if log_targets is None else log_targets, logits)
+        sums = np.empty(len(rows))
+        bits = exact.sum_bits(rows.shape[1])
         self.threads.parallel_for(
-            make_log_softmax_loop(exponential), len(rows), rows.size, rows, t, anchor, out, totals
+            sum_divergence, len(rows), rows.size, *given, shifted, arithmetic.log(totals), bits, sums
         )
-        return out.reshape(logits.shape), totals.reshape(*logits.shape[:-1], 1)
+        return sums.reshape(logits.shape[:-1])
 
     def softmax_gradient(
         self, logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None, arithmetic
     ) -> np.ndarray:
         rows, t, exponential, anchor = _softmax_arguments(logits, temperature, arithmetic)
-        targets = targets if targets.shape == logits.shape else np.broadcast_to(targets, logits.shape)
-        targets = np.ascontiguousarray(targets).reshape(rows.shape)
+        targets = _rows_like(targets, logits)
         gradient = np.empty_like(rows)
         self.threads.parallel_for(
             make_softmax_gradient_loop(exponential), len(rows), rows.size, rows, targets, t, anchor, gradient
@@ -140,6 +151,13 @@ class NumbaBackend(NumpyBackend):
             updates.update_grids(
                 p, snapped.sizes, snapped.values, snapped.anchor, snapped.unit, *snapped.tables, column_maxima
             )
+
+
+def _rows_like(values, logits):
+    """Return values as rows (R n, classes), one for each row of the logits; an empty array as it is."""
+    if values.size and values.shape != logits.shape:
+        values = np.broadcast_to(values, logits.shape)
+    return np.ascontiguousarray(values).reshape(values.size and -1, values.shape[-1])
 
 
 def _softmax_arguments(logits, temperature, arithmetic):

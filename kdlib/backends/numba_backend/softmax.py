@@ -1,15 +1,16 @@
-"""Softmax and the gradient of a softened cross-entropy, row by row, with the exact or the plain exponential.
+"""Softmax, its divergence from targets and the gradient of that, row by row; the gradient in both arithmetics.
 
 z, targets, out: (n, classes). temperature: (R,), or (1,) for all. anchor: snaps the exponentials before they are added.
 """
 
 import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from kdlib.backends.numba_backend.kept import keep, named
-from kdlib.backends.numba_backend.scalars import jit, snapped
+from kdlib.backends.numba_backend.scalars import exact_exp, jit, snapped
 
 
 @jit
@@ -22,19 +23,51 @@ def shift_row(row, t, out):
         out[j] = (row[j] - largest) / t
 
 
-@functools.cache
-def make_log_softmax_loop(exponential: Callable) -> Callable:
-    """Return the compiled loop of `numpy_backend.log_softmax_parts`, over the rows from `first` to `last`."""
+@keep
+@jit
+def shift_rows(z, temperature, anchor, out, totals, first, last):
+    """Do what `numpy_backend.log_softmax_parts` does, over the rows from `first` to `last`."""
+    rows_per_temperature = len(z) // len(temperature)
+    for i in range(first, last):
+        shift_row(z[i], temperature[i // rows_per_temperature], out[i])
+        totals[i] = 0.0
+        for j in range(z.shape[1]):
+            totals[i] += snapped(exact_exp(out[i, j]), anchor)
 
-    def shift(z, temperature, anchor, out, totals, first, last):
-        rows_per_temperature = len(z) // len(temperature)
-        for i in range(first, last):
-            shift_row(z[i], temperature[i // rows_per_temperature], out[i])
-            totals[i] = z.dtype.type(0)
-            for j in range(z.shape[1]):
-                totals[i] += snapped(exponential(out[i, j]), anchor)
 
-    return keep(jit(named(shift, exponential.__name__)))
+@jit
+def scale(x, shift):
+    """Return x * 2^shift as `kdlib.numerics.exact.scale`."""
+    third = shift // 3
+    power = math.ldexp(1.0, third)
+    return x * power * power * math.ldexp(1.0, shift - 2 * third)
+
+
+@keep
+@jit
+def sum_divergence(targets, log_targets, shifted, log_totals, bits, out, first, last):
+    """Do the rest of `numpy_backend.divergence`, over the rows from `first` to `last`; `shifted` is overwritten.
+
+    Each sum is that of `kdlib.numerics.exact.sum`, with grids of `bits` bits. log_targets: empty for none.
+    """
+    for i in range(first, last):
+        terms = shifted[i]
+        largest = 0.0
+        for j in range(terms.size):
+            log_probability = terms[j] - log_totals[i]
+            difference = log_targets[i, j] - log_probability if log_targets.size else -log_probability
+            terms[j] = targets[i, j] * difference
+            largest = np.maximum(largest, np.abs(terms[j]))
+        total = 0.0
+        if np.isfinite(largest):
+            shift = math.frexp(largest)[1] - bits
+            for j in range(terms.size):
+                total += np.rint(scale(terms[j], -shift))
+            out[i] = scale(total, shift)
+        else:
+            for j in range(terms.size):
+                total += terms[j]
+            out[i] = total
 
 
 @functools.cache
