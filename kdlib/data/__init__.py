@@ -1,1 +1,1 @@
-"""The dataset artifact, and how its rows become inputs."""
+"""Tables, their encoding as features, the dataset artifact, and how its rows become inputs."""

@@ -20,7 +20,8 @@ def check_content(dataset, min_max: np.ndarray | None) -> None:
     ----------
     dataset : kdlib.data.dataset.Dataset
     min_max : array, shape (2, 1, features), or None
-        Smallest and largest values of x, as in `kdlib.data.mapped_rows.MinMaxRecorder`.
+        Smallest and largest values of x, as in `kdlib.data.mapped_rows.MinMaxRecorder`. None if x is empty, or no array
+        (n, features) of floats or unsigned integers; then the content is refused.
 
     Raises
     ------

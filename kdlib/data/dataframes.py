@@ -44,8 +44,8 @@ def to_table(rows: object, needed: Sequence[str]) -> Table:
     Raises
     ------
     UserError
-        If needed columns have different lengths or the same name, if a needed column is not one-dimensional, or if a
-        dict lacks a needed column that another dict has.
+        If there are no rows, if needed columns have different lengths or the same name, if a needed column is not
+        one-dimensional, or if a dict lacks a needed column that another dict has.
     """
     if isinstance(rows, list | tuple):
         names = dict.fromkeys(name for row in rows for name in row)

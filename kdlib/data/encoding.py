@@ -194,8 +194,10 @@ class Kind:
 
     @staticmethod
     def number_of(text: str) -> object:
-        """Return the number in a text that marks a missing value, such as -999, or None; other spellings of it are
-        missing too."""
+        """Return the number that a text such as `-999`, which marks a missing value, denotes; None if it denotes none.
+
+        A cell with the same number in another spelling is missing too.
+        """
         return None
 
     def parser(self, column: Column, plain: bool) -> Callable[[str], float | None]:

@@ -28,8 +28,9 @@ def read_parquet(path: Path | str) -> Table:
     Raises
     ------
     UserError
-        If the file is damaged, has far more cells than its size allows, or has a column name that is not allowed, or
-        if pyarrow is not installed. A column of lists or other nested values raises it when its cells are read.
+        If the file is damaged, has no rows, or has far more cells than its size allows; if two columns have one name,
+        or a name is not allowed; if pyarrow is not installed. A column of lists or other nested values raises it when
+        its cells are read.
     """
     try:
         import pyarrow

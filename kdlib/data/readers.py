@@ -57,8 +57,9 @@ def read_table(path: Path | str) -> Table:
     Raises
     ------
     UserError
-        If the file is missing, damaged or without a header, if a row has another length than the header, or if pyarrow
-        is needed and not installed.
+        If the file is missing, damaged, of another format, or far larger when unpacked than its size allows; if it has
+        no header or no rows; if two columns have one name, or a name is not allowed; if a row has another length than
+        the header; if pyarrow is needed and not installed.
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: not found; a queued run has what `dvc add` and git know of")
@@ -160,7 +161,10 @@ def _layout(path, lines):
 
 
 def _delimiter(lines):
-    """Return the delimiter whose smaller cell count over the first two lines with text is largest."""
+    """Return the delimiter that gives the most cells in the first two lines with text.
+
+    Of the two lines, the one with fewer cells counts.
+    """
     first_lines = [line for line in lines if line.strip()][:2]
     return max(DELIMITERS, key=lambda delimiter: min(map(len, _rows(first_lines, delimiter)), default=0))
 

@@ -32,8 +32,8 @@ class Table:
     notes : tuple of str
         Remarks of the reader, for the log.
     arrays : dict of str to function
-        {name: function that returns the column as an array (n,) of numbers}, for columns in which every cell is a
-        number.
+        {name: function that returns the column as an array (n,) of numbers}, for columns of integers, and of floats
+        where NaN is a missing value.
     read_batches : function or None
         If the table is larger than memory: a function of column names that returns tables of some rows each, in the
         order of the rows.

@@ -97,7 +97,8 @@ def results_in_steps(
 ) -> dict[str, np.ndarray]:
     """Train an epoch of two steps, three rows each, on a loss of two terms; in one call if `backend.has_steps`.
 
-    Parameters and result are those of `results`; the mask is not used.
+    The parameters are those of `results`; the mask is not used. Return logits, parameters, weights and moments at the
+    end, named `logits in steps` and so on.
     """
     order = np.array([[0, 6, 2, 4, 5, 1], [3, 5, 4, 0, 2, 6]])
     rates = np.array([[[0.2], [0.01]], [[0.1], [0.7]]])
@@ -151,7 +152,8 @@ def differences(backend: NumpyBackend, recipe: Recipe, seeds: Sequence[int] = (0
     Returns
     -------
     str
-        Names of the results that differ on the first example with a difference; "" if nothing differs.
+        Names of the results that differ on the first example with a difference; "products" if the back end's matrix
+        products round, then nothing else is tried; "" if nothing differs.
     """
     if not blas_is_exact(backend.product):
         return "products"

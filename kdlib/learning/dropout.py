@@ -29,8 +29,8 @@ def dropout_masks(
 
     Returns
     -------
-    list of arrays (R, rows, width) or None
-        One for each layer; None where the rate is 0.
+    list of arrays (R, k, width) or None
+        One for each layer; None where the rate is 0. k is the number of rows in `share`.
 
     References
     ----------

@@ -1,4 +1,7 @@
-"""Targets, logits and losses of one epoch, in pieces, so that memory does not grow with the number of examples."""
+"""One epoch: the order of its examples, and their targets and logits in pieces.
+
+Only the order and the losses grow with the number of examples.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,13 +10,13 @@ import numpy as np
 
 from kdlib.backends.ranks import SINGLE_RANK, SingleRank, mean_of_chunks
 from kdlib.learning.stack import select_rows
-from kdlib.learning.validation import example_losses
 from kdlib.numerics.streams import permutation
 
 if TYPE_CHECKING:
     from kdlib.learning.objectives import Objective
 
 MAX_BUFFERED_LOGITS = 1 << 20  # logits in the buffer
+CHUNK_LOSSES = 8192  # losses that are computed at once: their arrays stay in the cache
 MIN_UINT32_EXAMPLES = 1 << 22  # with this many examples or more, an order has 4 bytes for each, not 8
 
 
@@ -53,6 +56,31 @@ def buffer_rows(networks: int, classes: int, batch_size: int, examples: int) -> 
     It is as many whole batches as fit into MAX_BUFFERED_LOGITS; at least one batch; at most all examples.
     """
     return min(examples, max(1, MAX_BUFFERED_LOGITS // (networks * classes * batch_size)) * batch_size)
+
+
+def example_losses(objective: "Objective", logits: np.ndarray, targets: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Compute the loss of each example, in chunks.
+
+    Parameters
+    ----------
+    objective : Objective
+        The loss.
+    logits : array (R, n, classes)
+        The logits of n examples.
+    targets : sequence of arrays (R, n, ...)
+        Their targets.
+
+    Returns
+    -------
+    list of arrays (R, rows)
+        Losses in nats, chunk after chunk.
+    """
+    rows = max(1, CHUNK_LOSSES // len(logits))
+    found = []
+    for start in range(0, max(1, logits.shape[1]), rows):
+        chunk = slice(start, start + rows)
+        found.append(objective.value(logits[:, chunk], *(target[:, chunk] for target in targets)))
+    return found
 
 
 class EpochTargets:

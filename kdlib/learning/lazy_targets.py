@@ -63,7 +63,11 @@ class LazyTargets:
         return np.stack([self._make(g, rows) for g, rows in zip(entries, order, strict=True)])
 
     def mapped(
-        self, function: Callable[[int, np.ndarray], np.ndarray], identity: Any, entries: int | None = None
+        self,
+        function: Callable[[int, np.ndarray], np.ndarray],
+        identity: Any,
+        entries: int | None = None,
+        width: int | None = None,
     ) -> "LazyTargets":
         """Return targets that apply a function to these.
 
@@ -71,19 +75,22 @@ class LazyTargets:
         ----------
         function : callable
             It takes the number of an entry of the result and the rows (m, classes) of the source entry that it uses,
-            and returns rows.
+            and returns rows (m, width).
         identity : object
             What the function depends on.
         entries : int, optional
             Number of entries of the result; default: G. With k G entries, each entry is used for k neighbouring
             results.
+        width : int, optional
+            Number of columns of the result; default: classes.
         """
         entries = len(self) if entries is None else entries
+        width = self.shape[2] if width is None else width
 
         def make(g, rows):
             return function(g, self._make(g * len(self) // entries, rows))
 
-        return LazyTargets((entries, *self.shape[1:]), make, [self.identity, identity])
+        return LazyTargets((entries, self.shape[1], width), make, [self.identity, identity])
 
 
 class LazyRows:
@@ -116,7 +123,10 @@ def array_if_small(targets: np.ndarray | LazyTargets) -> np.ndarray | LazyTarget
 
 
 def map_rows(
-    targets: np.ndarray | LazyTargets, function: Callable[[np.ndarray], np.ndarray], identity: Any
+    targets: np.ndarray | LazyTargets,
+    function: Callable[[np.ndarray], np.ndarray],
+    identity: Any,
+    width: int | None = None,
 ) -> np.ndarray | LazyTargets:
     """Apply a function to the targets.
 
@@ -125,17 +135,19 @@ def map_rows(
     targets : array (G, n, classes) or LazyTargets
         The targets.
     function : callable
-        It takes (..., classes) and returns (..., k), and computes each row from that row only.
+        It takes (..., classes) and returns (..., width), and computes each row from that row only.
     identity : object
         What the function depends on.
+    width : int, optional
+        Number of columns that the function returns; default: classes.
 
     Returns
     -------
-    array (G, n, k) or LazyTargets
+    array (G, n, width) or LazyTargets
     """
     if isinstance(targets, np.ndarray):
         return function(targets)
-    return targets.mapped(lambda g, values: function(values), identity)
+    return targets.mapped(lambda g, values: function(values), identity, width=width)
 
 
 def any_true(targets: np.ndarray | LazyTargets) -> bool:

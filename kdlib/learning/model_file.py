@@ -32,7 +32,7 @@ EXTERNAL_OPTIONAL_KEYS = {"bytes", "digest"}
 class Model:
     """A trained stack, or the logits of a teacher that is no network.
 
-    S is the number of splits, R the number of replicas.
+    S is the number of splits, R the number of replicas in a split.
 
     Parameters
     ----------
@@ -79,8 +79,9 @@ class Model:
 def ensemble_logits(logits: np.ndarray) -> np.ndarray:
     """Combine the logits of the members of a stack into those of one teacher.
 
-    The logits of one member are returned as they are. For several members the result is the log of their mean
-    probabilities, which is a valid set of logits too.
+    The logits of one member are only rounded to float32. For several members the result is the log of their mean
+    probabilities, which is a valid set of logits too. A mean probability below the smallest normal number of float32 is
+    raised to it, so that its log is finite.
 
     Parameters
     ----------

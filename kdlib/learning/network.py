@@ -32,7 +32,8 @@ class Network:
     sizes : sequence of int
         Widths of the layers, input and output included.
     replicas : int
-        R, the number of networks.
+        R, the number of all networks in the stack. In `kdlib.learning.sweeps` and `kdlib.learning.model_file` R counts
+        only those of one split and setting.
     arithmetic : Arithmetic
         `EXACT` or `FAST` of `kdlib.backends.arithmetic`.
 
@@ -57,7 +58,7 @@ class Network:
 
     @property
     def replicas(self) -> int:
-        """R, the number of networks."""
+        """R, the number of all networks in the stack."""
         return len(self.parameters)
 
     def select(self, networks: slice | Sequence[int] | np.ndarray) -> "Network":

@@ -61,6 +61,11 @@ def as_rows(labels: np.ndarray | LazyTargets, classes: int | None = None) -> np.
     return one_hot(numbers, int(numbers.max(initial=0)) + 1 if classes is None else classes)
 
 
+def _is_unlabeled(one_hot):
+    """Return whether each row is all zeros, (G, n, 1): then the example has no label."""
+    return lazy_targets.map_rows(one_hot, lambda values: values.max(axis=-1, keepdims=True) == 0, "unlabeled", width=1)
+
+
 def _set(objective, **attributes):
     """Set attributes of an objective while it is made, although it is frozen."""
     for name, value in attributes.items():
@@ -162,14 +167,14 @@ class CrossEntropy(Objective):
     Parameters
     ----------
     labels : ndarray or LazyTargets, shape (n,), (n, classes) or (G, n, classes)
-        Class numbers, or distributions: one-hot rows, or a teacher's probabilities.
+        Class numbers, or distributions: one-hot rows, or a teacher's probabilities. Each example needs a label.
     arithmetic : Arithmetic
         `EXACT` or `FAST` of `kdlib.backends.arithmetic`.
 
     Raises
     ------
     UserError
-        If the targets have another shape.
+        If the labels have another shape; if class numbers are no integers or below 0; if a row is all zeros.
 
     Examples
     --------
@@ -181,7 +186,13 @@ class CrossEntropy(Objective):
     targets: Targets = field(init=False, repr=False)
 
     def __post_init__(self):
-        _set(self, targets=(_stacked("labels", as_rows(self.labels), self.arithmetic),))
+        targets = _stacked("labels", as_rows(self.labels), self.arithmetic)
+        if lazy_targets.any_true(_is_unlabeled(targets)):
+            raise UserError(
+                "labels: got an example without one (-1, or a row of zeros); CrossEntropy needs a label for each:"
+                " leave the example out, or use Distillation"
+            )
+        _set(self, targets=(targets,))
 
     def value(self, logits: np.ndarray, *targets: np.ndarray) -> np.ndarray:
         (one_hot,) = targets
@@ -286,9 +297,7 @@ class Distillation(Objective):
             logits = lazy_targets.map_rows(
                 logits, lambda values: standardization.standardize(values, arithmetic)[0], "standardized"
             )
-        is_unlabeled = lazy_targets.map_rows(
-            one_hot, lambda values: values.max(axis=-1, keepdims=True) == 0, "unlabeled"
-        )
+        is_unlabeled = _is_unlabeled(one_hot)
         if not lazy_targets.any_true(is_unlabeled):
             return one_hot, logits
         if self._soft_loss.needs_labels:

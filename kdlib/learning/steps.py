@@ -77,8 +77,8 @@ class LayerSteps:
         ----------
         objective : Objective
             The objective of this epoch.
-        order : array (R, n)
-            Row indices of this rank's examples, in the order of training.
+        order : array (R, k)
+            Row indices of this rank's k examples, in the order of training.
         epoch_targets : EpochTargets
             The targets, and the buffer for the logits.
         first_step : int
@@ -133,8 +133,8 @@ class CompiledSteps:
         ----------
         objective : Objective
             The objective of this epoch; the gradient is the sum of its `as_softmax_terms`.
-        order : array (R, n)
-            Row indices in the order of training.
+        order : array (R, k)
+            Row indices of this rank's k examples, in the order of training.
         epoch_targets : EpochTargets
             The targets, and the buffer for the logits.
         first_step : int

@@ -30,14 +30,15 @@ def grid(**values: Sequence) -> dict[str, tuple]:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The G settings of a sweep and their results on validation rows, for S splits and R replicas.
+    """The G settings of a sweep and their results on validation rows, for S splits and R replicas of each setting.
 
     Parameters
     ----------
     settings : dict of str to tuple of length G
         Numbers; a temperature or an alpha may be a `LinearSchedule`.
     loss, accuracy : ndarray, shape (S, G, R)
-        On each split's own validation rows, measured with the labels only; NaN for a network that has diverged.
+        On each split's own validation rows, measured with the labels only. Of a network that has diverged the loss is
+        NaN, and the accuracy a number that means nothing.
     """
 
     settings: dict

@@ -60,8 +60,9 @@ def train(
     recipe : Recipe
         The hyperparameters.
     validation : tuple (x, labels), optional
-        Examples for the learning curve and for early stopping; labels are class numbers (n,) or one-hot rows. For
-        several splits: a list with one tuple for each. Without them the curve has the training loss only.
+        Examples for the learning curve and for early stopping: x in a form that the training examples may have; labels
+        are class numbers (n,) or one-hot rows. For several splits: a list with one tuple for each. Without them the
+        curve has the training loss only.
     streams : Streams
         The random numbers: one network for each entry of `streams.replicas`.
     progress : callable, optional
@@ -85,8 +86,10 @@ def train(
     Raises
     ------
     UserError
-        If a loss becomes NaN or infinite and `allow_divergence` is false; if x or validation has another form; if the
-        recipe has a patience and there is no validation.
+        If x or validation has another form, or a magnitude of x is above `objective.arithmetic.max_magnitude`; if the
+        recipe has a patience and there is no validation; if the arithmetic is exact and this machine's BLAS is not; if
+        several ranks train in fast arithmetic, or on different arguments; if a loss or a parameter becomes NaN or
+        infinite and `allow_divergence` is false; if another process is writing the checkpoint.
 
     Examples
     --------
@@ -101,7 +104,7 @@ def train(
     run = TrainingState(x, objective, recipe, streams, context)
     network = run.network
     stopping = run.stopping
-    validation = [(rows, as_rows(labels, network.sizes[-1])) for rows, labels in validation]
+    validation = [(rows, _labels_as_rows(rows, labels, network.sizes)) for rows, labels in validation]
     epochs_done = 0
     if checkpoint:
         content = [x, validation, recipe, streams, objective, allow_divergence]
@@ -156,6 +159,20 @@ def _as_lists(x, validation):
             f"validation: needs (x, labels) as a tuple, or a list of such tuples, one for each of the {len(x)} splits"
         )
     return x, validation
+
+
+def _labels_as_rows(rows, labels, sizes):
+    """Return the labels of validation rows as distributions (n, classes); refuse what does not fit the network."""
+    targets = as_rows(labels, sizes[-1])
+    shape = getattr(rows, "shape", (0,))
+    features = math.prod(shape[1:])  # lint: integer sum
+    if len(shape) < 2 or features != sizes[0] or targets.shape != (shape[0], sizes[-1]):
+        found = f"an array {shape}" if hasattr(rows, "shape") else type(rows).__name__
+        raise UserError(
+            f"validation: got {found} with labels {targets.shape}; needs rows of {sizes[0]} features, as x has, and for"
+            f" each its class number or {sizes[-1]} probabilities"
+        )
+    return targets
 
 
 class TrainingState:
@@ -244,7 +261,7 @@ class TrainingState:
         self.generators = [*self.order_generators, *self.dropout_generators, *self.view_generators]
 
     def _choose_backend(self, context):
-        """Return NumPy for a training with quantized weights, which numba lacks; else numba if it saves time."""
+        """Return NumPy for a training with quantized weights, which numba lacks; else what the context chooses."""
         if self.recipe.bits:
             return NUMPY
         network = self.network

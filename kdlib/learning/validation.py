@@ -1,48 +1,19 @@
-"""Losses of single examples, and the mean loss and accuracy on the validation subset after each epoch."""
+"""Validation: the mean loss and accuracy of each network on the validation subset, after each epoch."""
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kdlib.backends.arithmetic import EXACT, Arithmetic
 from kdlib.backends.ranks import SINGLE_RANK, SingleRank, mean_of_chunks
+from kdlib.data.scaled import ScaledRows
 from kdlib.learning import losses
 from kdlib.learning.network import Network
 from kdlib.learning.stack import network_slices
 from kdlib.numerics import exact
 
-if TYPE_CHECKING:
-    from kdlib.learning.objectives import Objective
-
-CHUNK_LOSSES = 8192  # losses that are computed at once: their arrays stay in the cache
 CHUNK_ROWS = 8192  # examples that are validated at once
-
-
-def example_losses(objective: "Objective", logits: np.ndarray, targets: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Compute the loss of each example, in chunks.
-
-    Parameters
-    ----------
-    objective : Objective
-        The loss.
-    logits : array (R, n, classes)
-        The logits of n examples.
-    targets : sequence of arrays (R, n, ...)
-        Their targets.
-
-    Returns
-    -------
-    list of arrays (R, rows)
-        Losses in nats, chunk after chunk.
-    """
-    rows = max(1, CHUNK_LOSSES // len(logits))
-    found = []
-    for start in range(0, max(1, logits.shape[1]), rows):
-        chunk = slice(start, start + rows)
-        found.append(objective.value(logits[:, chunk], *(target[:, chunk] for target in targets)))
-    return found
 
 
 def mean_of_finite(values: np.ndarray) -> float:
@@ -61,7 +32,7 @@ def validate(
     network : Network
         A stack of R networks.
     validation : sequence of tuples (x, one_hot)
-        One for each split.
+        One for each split. x is an array (n, features), images (n, height, width), or `ScaledRows`.
     ranks : SingleRank or Ranks
         They share the rows.
     arithmetic : Arithmetic
@@ -82,7 +53,10 @@ def validate(
         correct = np.zeros(stack.replicas)
         for start in range(share.start, max(share.start + 1, share.stop), CHUNK_ROWS):
             rows = slice(start, min(start + CHUNK_ROWS, share.stop))
-            logits = stack.logits(x[rows]).astype(np.float64)
+            chunk = x[rows]
+            if not isinstance(chunk, ScaledRows):  # they flatten images themselves
+                chunk = chunk.reshape(len(chunk), stack.sizes[0])
+            logits = stack.logits(chunk).astype(np.float64)
             targets = one_hot[rows]
             correct += np.count_nonzero(np.argmax(logits, axis=-1) == np.argmax(targets, axis=-1), axis=1)
             chunks.append(losses.cross_entropy(logits, targets, arithmetic))

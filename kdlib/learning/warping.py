@@ -17,9 +17,10 @@ def warp_bilinear(
     Parameters
     ----------
     images : ndarray, shape (m, height, width)
-    displacements : ndarray of int32, shape (m, 2, height, width); or (1, 2, 1, 1): one for all, in whole pixels
+    displacements : ndarray of int32, shape (m, 2, height, width) or (1, 2, 1, 1)
         Displacements in units of 1 / UNITS_PER_PIXEL pixel. With the displacement (dy, dx), a pixel shows the point
-        of the image that lies dy below and dx to the right of it.
+        of the image that lies dy below and dx to the right of it. (1, 2, 1, 1): one for all pixels of all images, a
+        multiple of UNITS_PER_PIXEL.
     background : float
         The value outside of the image.
     threads : Threads

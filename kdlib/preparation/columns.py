@@ -36,11 +36,13 @@ def fit_encoding(table: Table, target: str, options: ColumnOptions = ColumnOptio
     """Fit the `Encoding` of all columns but `target` and `options.drop`.
 
     It reads the features of all rows, and no label. So a row of a test subset takes part in three decisions: what kind
-    a column has (`_kind_and_notation` decides it), which categories have a feature, and the median. None of them gives
-    a class away: the feature of a category that only test rows have is zero in training. Beside a filled value stands
-    the feature `is missing`, with which a network can learn any other value in its place. Offset and scale are fitted
-    on the training rows of each split.
+    a column has, which categories have a feature, and the median. None of them gives a class away: the feature of a
+    category that only test rows have is zero in training. Beside a filled value stands the feature `is missing`, with
+    which a network can learn any other value in its place. Offset and scale are fitted on the training rows of each
+    split.
 
+    - The kind of a column is what the user asks for, or else what the source declares. Without both, plain numbers are
+      found by `_column_of_numbers`, and `_kind_and_notation` decides the kind of all other columns.
     - A missing number becomes the lower median of its column. The lower median is a value of the column: nothing is
       rounded, and integers stay integers.
     - Categories that are the same number are one category, such as `4` and `4.0`. Codes are the exception: `007` and

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from kdlib.backends.arithmetic import EXACT
+from kdlib.io.errors import UserError
+from kdlib.learning.lazy_targets import LazyTargets
 from kdlib.learning.losses import LOSSES
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.optimizers import OPTIMIZERS
@@ -92,6 +94,22 @@ def test_distillation_refuses_what_is_not_allowed(change, words):
     assert all(word in str(refused.value) for word in words), refused.value
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.array([0, -1, 1]), "labels: got an example without one"),
+        (ONE_HOT * (np.arange(12)[:, None] != 4), "labels: got an example without one"),
+        (LazyTargets((1, 12, 3), lambda g, rows: ONE_HOT[rows] * (rows[:, None] != 4), ""), "an example without one"),
+        (np.array([0, -2]), "labels: got -2"),
+        (np.array([0.0, 1.0]), "labels: got float64"),
+    ],
+    ids=["-1", "a row of zeros", "computed on request", "below -1", "floats"],
+)
+def test_cross_entropy_needs_a_label_for_each_example(labels, message):
+    with pytest.raises(UserError, match=message):
+        CrossEntropy(labels, EXACT)
+
+
 def test_a_schedule_is_between_two_numbers():
     with pytest.raises(ValueError, match=r"end: got inf; needs a number in \(-inf, inf\)"):
         LinearSchedule(1.0, float("inf"))
@@ -104,8 +122,21 @@ def test_a_schedule_is_between_two_numbers():
         (list(X), (X, ONE_HOT), r"x: got an array \(3,\); needs an array"),
         (X, [X, ONE_HOT], "validation: needs .* as a tuple"),
         ([X, X], [(X, ONE_HOT)], "one for each of the 2 splits"),
+        (X, (X[:, :2], ONE_HOT), r"validation: got an array \(12, 2\) with labels \(12, 3\); needs rows of 3 features"),
+        (X, (X.tolist(), ONE_HOT), r"validation: got list with labels \(12, 3\)"),
+        (X, (X[:5], ONE_HOT), r"validation: got an array \(5, 3\) with labels \(12, 3\)"),
+        (X, (X, ONE_HOT[:, :2]), r"with labels \(12, 2\); needs .* its class number or 3 probabilities"),
     ],
-    ids=["nested lists", "a list of rows", "a list for the tuple", "of one split"],
+    ids=[
+        "nested lists",
+        "a list of rows",
+        "a list for the tuple",
+        "of one split",
+        "other features",
+        "lists in validation",
+        "other rows",
+        "other classes",
+    ],
 )
 def test_data_of_another_form_are_not_taken_for_splits(x, validation, message):
     with pytest.raises(ValueError, match=message):

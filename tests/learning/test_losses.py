@@ -6,6 +6,7 @@ import pytest
 from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.io.errors import UserError
 from kdlib.learning import labels, losses
+from kdlib.learning.lazy_targets import LazyTargets
 from kdlib.learning.objectives import CrossEntropy, Distillation, Objective
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
@@ -71,6 +72,14 @@ def test_the_terms_of_compiled_loops_are_the_gradient(name):
     for index, temperature, weight in terms:
         found += weight * (losses.softmax(STUDENT, EXACT, temperature) - objective.targets[index]) / temperature
     np.testing.assert_allclose(found, gradient(objective, STUDENT), rtol=1e-12, atol=1e-15)
+
+
+def test_targets_on_request_have_the_shape_of_what_they_compute():
+    one_hot, teacher = (LazyTargets((1, 5, CLASSES), lambda g, rows, x=x: x[rows], "") for x in (UNLABELED, TEACHER))
+    objective = Distillation(one_hot, teacher, EXACT, temperature=[2.0, 3.0])
+    shapes = [target.to_array().shape for target in objective.targets]
+    assert shapes == [(1, 5, CLASSES), (2, 5, CLASSES), (1, 5, 1)]
+    assert [target.shape for target in objective.targets] == shapes
 
 
 def test_kd_against_torch():

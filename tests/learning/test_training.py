@@ -257,6 +257,19 @@ def test_validation_changes_the_curve_and_not_the_network():
     assert np.isnan(other["validation_loss"]).all()
 
 
+def test_validation_takes_images_as_training_does():
+    images = X.reshape(70, 2, 3)
+    lazy = ScaledRows(images, np.arange(50, 70), np.zeros(6), np.ones(6))
+
+    def curve(x, validation):
+        return train(x, CrossEntropy(Y[:50]), Recipe((5,), epochs=2), (validation, Y[50:]))[1]["validation_loss"]
+
+    expected = curve(X[:50], X[50:])
+    assert np.array_equal(curve(images[:50], images[50:]), expected)
+    assert np.array_equal(curve(images[:50], X[50:]), expected)
+    assert np.array_equal(curve(X[:50], lazy), expected)
+
+
 def test_patience_needs_validation():
     with pytest.raises(UserError, match=r"recipe.patience: got 3, and there is no validation"):
         train(X, CrossEntropy(Y), Recipe((5,), epochs=2, patience=3))
