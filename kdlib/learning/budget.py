@@ -19,7 +19,8 @@ from kdlib.learning.optimizers import OPTIMIZERS
 from kdlib.learning.recipe import Recipe
 
 MULTIPLY_ADDS_PER_SECOND = 10**12  # more than a server of 64 cores does in a training
-SECONDS_PER_LAYER = 1e-5  # of a layer in a step, however small
+# Of a layer in a step, however small. Measured, in float32 by compiled kernels, one network, one example a step: 3e-6.
+SECONDS_PER_LAYER = 1e-7
 YEAR = 365 * 24 * 3600  # seconds
 MEMORY_UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6))
 TIME_UNITS = (("years", YEAR), ("days", 86400), ("hours", 3600), ("minutes", 60))
