@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from kdlib.backends.arithmetic import ARITHMETICS
 from kdlib.backends.context import Context
@@ -21,10 +22,13 @@ from kdlib.learning.recipe import Recipe
 from kdlib.learning.sweeps import Sweep, concat_networks
 from kdlib.learning.training import CURVES
 from kdlib.pipeline import workers
+from kdlib.pipeline.forecast import Forecast
 from kdlib.pipeline.objective_specs import DistillationTargets, LabelTargets
 from kdlib.pipeline.plan import plan_units
 from kdlib.pipeline.schema import Params
 from kdlib.pipeline.work_units import FinishedUnit, TrainingSetup, WorkUnit, merge_units, remove_checkpoints, train_unit
+
+BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} epochs [{elapsed}{postfix}]"  # the postfix has the time left
 
 
 @dataclass(frozen=True)
@@ -176,16 +180,20 @@ def train_and_save(
     disable = None if ranks.first else True  # None: no bar where stderr is no terminal
     total = sum(unit.recipe.epochs for unit in files)  # lint: integer sum
     done = sum(unit.recipe.epochs for unit, _ in found)  # lint: integer sum
-    with tqdm(total=total, initial=done, desc=job.path, unit="epoch", disable=disable, dynamic_ncols=True) as bar:
+    options = {"bar_format": BAR_FORMAT, "disable": disable, "dynamic_ncols": True}
+    forecast = Forecast(setup, missing, log, context)
+    with logging_redirect_tqdm(), tqdm(total=total, initial=done, desc=job.path, **options) as bar:
         if workers.are_used(params):
-            trained = workers.train_in_workers(setup, missing, log)
+            trained = workers.train_in_workers(setup, missing, log, forecast.after_unit)
         else:
-            trained = train_serially(setup, missing, bar, log, context)
+            trained = train_serially(setup, missing, bar, log, forecast, context)
         for unit, result in trained:
             found.append((unit, result))
             if files[unit]:
                 files[unit].keep(result)
             done += unit.recipe.epochs
+            if workers.are_used(params):  # else `Progress` shows it
+                bar.set_postfix_str(forecast.time_left(), refresh=False)
             bar.update(done - bar.n)
     model = select_by_validation(setup, dataset, merge_units(setup, found), log, ranks)
     if ranks.first:
@@ -195,7 +203,12 @@ def train_and_save(
 
 
 def train_serially(
-    setup: TrainingSetup, units: list[WorkUnit], bar: tqdm, log: logging.Logger, context: Context
+    setup: TrainingSetup,
+    units: list[WorkUnit],
+    bar: tqdm,
+    log: logging.Logger,
+    forecast: Forecast,
+    context: Context,
 ) -> Iterator[tuple[WorkUnit, dict]]:
     """Train units of work in this process, one after another.
 
@@ -208,7 +221,9 @@ def train_serially(
     several = context.ranks.size > 1  # ranks compare in `Checkpoint.resume` what they train on
     for unit in units:
         checkpoint = Checkpoint(f"{setup.job.path}{unit.suffix}", every, context.ranks) if every or several else None
-        yield unit, train_unit(setup, unit, Progress(bar, log), checkpoint, context)
+        result = train_unit(setup, unit, Progress(bar, log, forecast, unit), checkpoint, context)
+        forecast.after_unit(unit)
+        yield unit, result
 
 
 def select_by_validation(
@@ -255,17 +270,25 @@ def select_by_validation(
 
 
 class Progress:
-    """Show the progress of a stack after each epoch: on the bar, and as a line in the log at level DEBUG."""
+    """Show the progress of a unit after each epoch: on the bar, and as a line in the log at level DEBUG.
 
-    def __init__(self, bar: tqdm, log: logging.Logger):
+    Once epochs have been measured, the time left is shown too: on the bar, and as one line in the log at level INFO.
+    """
+
+    def __init__(self, bar: tqdm, log: logging.Logger, forecast: Forecast, unit: WorkUnit):
         self.bar = bar
         self.log = log
+        self.forecast = forecast
+        self.unit = unit
         self._before = None
 
     def __call__(self, epoch: int, loss: float, accuracy: float) -> None:
         if self._before is None:
             self._before = self.bar.n
             self.bar.initial = self._before + epoch  # a checkpoint may have skipped epochs
-        self.bar.set_postfix_str(f"loss {loss:.4f}, validation accuracy {accuracy:.4f}")
+        self.forecast.after_epoch(self.unit, epoch + 1)
+        left = self.forecast.time_left()
+        found = f"loss {loss:.4f}, validation accuracy {accuracy:.4f}"
+        self.bar.set_postfix_str(f"{found}, {left}" if left else found)
         self.bar.update(self._before + epoch + 1 - self.bar.n)
-        self.log.debug("epoch %d: loss %.4f, validation accuracy %.4f", epoch + 1, loss, accuracy)
+        self.log.debug("epoch %d: %s", epoch + 1, found)

@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from kdlib.io.atomic import temporary_path
 from kdlib.io.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint
 from kdlib.pipeline import cluster
+from kdlib.pipeline.forecast import Stopwatch
 from kdlib.pipeline.schema import Params
 from kdlib.pipeline.work_units import TrainingSetup, WorkUnit, train_unit
 
@@ -129,7 +130,7 @@ def _end_with(parent):
 
 
 def _train(number, setup, unit, coordinator):
-    """Train one unit of work in a worker; return its number and what `train_unit` returned."""
+    """Train one unit of work in a worker; return its number, what `train_unit` returned, and the `Stopwatch`'s."""
     # Where loky has no semaphores, joblib calls this in the coordinator.
     if coordinator.pid not in (None, os.getpid()):
         _end_with(coordinator.pid)
@@ -138,7 +139,9 @@ def _train(number, setup, unit, coordinator):
     with _one_training:
         context = Context(setup.params.execution.kernels, coordinator.threads)
         checkpoint = Checkpoint(f"{coordinator.path}{unit.suffix}", every) if every else None
-        return number, train_unit(setup, unit, None, checkpoint, context)
+        stopwatch = Stopwatch(context.kernels)
+        result = train_unit(setup, unit, stopwatch, checkpoint, context)
+        return number, result, stopwatch.seconds, stopwatch.epochs
 
 
 def _ignoring_interrupts(call, *arguments):
@@ -152,11 +155,12 @@ def _ignoring_interrupts(call, *arguments):
 
 @contextlib.contextmanager
 def _pool(setup, count):
-    """Yield the setup to send, the `Coordinator`, and options of joblib's `parallel_config`, for `count` units."""
+    """Yield the setup to send, the `Coordinator`, joblib's options and the number of processes, for `count` units."""
     execution = setup.params.execution
     if execution.cluster:
         with cluster.connected(execution.cluster, setup) as options:
-            yield setup, Coordinator(cluster.versions(), execution.threads), options
+            processes = len(options["backend"].client.nthreads())
+            yield setup, Coordinator(cluster.versions(), execution.threads), options, processes
         return
     processes = min(execution.workers, count)  # loky would start all workers at once, used or not
     share = execution.threads or max(1, Threads().available() // processes)
@@ -164,7 +168,7 @@ def _pool(setup, count):
     # joblib creates no folder if it maps nothing, but it keeps the path, which has to be short and ASCII.
     options = {"backend": "loky", "n_jobs": processes, "temp_folder": os.sep}
     with temporary_path(setup.job.path) as file:
-        yield MappedSetup.of(setup, file) if processes > 1 else setup, coordinator, options
+        yield MappedSetup.of(setup, file) if processes > 1 else setup, coordinator, options, processes
         if os.name == "nt":  # Windows cannot remove a file that a process maps
             from joblib.externals import loky
 
@@ -172,7 +176,10 @@ def _pool(setup, count):
 
 
 def train_in_workers(
-    setup: TrainingSetup, units: list[WorkUnit], log: logging.Logger
+    setup: TrainingSetup,
+    units: list[WorkUnit],
+    log: logging.Logger,
+    after_unit: Callable[[WorkUnit, float, int, int], object] = lambda *_: None,
 ) -> Iterator[tuple[WorkUnit, dict]]:
     """Train units of work in other processes.
 
@@ -183,6 +190,8 @@ def train_in_workers(
     setup : TrainingSetup
     units : list of WorkUnit
     log : logging.Logger
+    after_unit : callable
+        See `kdlib.pipeline.forecast.Forecast.after_unit`.
 
     Yields
     ------
@@ -201,13 +210,15 @@ def train_in_workers(
     warnings.filterwarnings("ignore", "[0-9]+ tasks", UserWarning, "joblib")  # joblib warns after an interrupt
     while left:
         try:
-            with _pool(setup, len(left)) as (sent, coordinator, options):
+            with _pool(setup, len(left)) as (sent, coordinator, options, processes):
                 with parallel_config(**options):
                     parallel = Parallel(return_as="generator_unordered", batch_size=1, max_nbytes=None)
                 calls = [delayed(_train)(number, sent, unit, coordinator) for number, unit in left.items()]
-                for number, result in _ignoring_interrupts(parallel, calls):
+                for number, result, seconds, epochs in _ignoring_interrupts(parallel, calls):
                     failures = 0
-                    yield left.pop(number), result
+                    unit = left.pop(number)
+                    after_unit(unit, seconds, epochs, processes)
+                    yield unit, result
         except (BrokenExecutor, CancelledError):  # the first is loky's; Dask's if all workers with the data have ended
             failures += 1
             if failures == MAX_KILLS:

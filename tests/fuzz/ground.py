@@ -64,7 +64,7 @@ def stage(name, *arguments):
     main = importlib.import_module("stages.__main__" if name == "stages" else f"stages.{name}").main
 
     def run():
-        budget.available_memory, budget.YEAR = lambda: 1 << 28, 0.05
+        budget.available_memory, budget.YEAR = lambda: 1 << 28, 5e-4
         command_line.run_stage(main, _options().parse_args(arguments))
 
     return run

@@ -106,7 +106,7 @@ def test_cut_at_random_and_put_together_in_any_order(seed, whole, experiment, mo
         counts.append(len(chunks))
         return chunks
 
-    def in_turn(work, missing, log):
+    def in_turn(work, missing, *_):
         for part in missing:
             yield part, work_units.train_unit(work, part)
 
@@ -182,11 +182,11 @@ def _which(number, work, part, coordinator):
     below = work.dataset.x
     while isinstance(below, np.ndarray | memoryview):
         below = below.obj if isinstance(below, memoryview) else below.base
-    return number, (os.getpid(), id(work.dataset.x), isinstance(below, mmap.mmap))
+    return number, (os.getpid(), id(work.dataset.x), isinstance(below, mmap.mmap)), 0.0, 0
 
 
 def _ignores(number, work, part, coordinator):
-    return number, signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    return number, signal.getsignal(signal.SIGINT) is signal.SIG_IGN, 0.0, 0
 
 
 def _dies(number, work, part, coordinator):
@@ -212,6 +212,18 @@ def test_the_data_are_mapped_by_processes_here(experiment, monkeypatch):
     assert len(found) == 4
     assert all(mapped for _, _, mapped in found)
     assert len({(process, place) for process, place, _ in found}) == len({process for process, _, _ in found}) <= 2
+
+
+@pytest.mark.slow
+def test_each_worker_measures_its_epochs_after_the_first(experiment):
+    measured = []
+    changes = {"prepare": SMALL["prepare"], "student": {"learning_rate": [0.1, 0.2], "epochs": 4}}
+    setup, units = work_of(**changes, execution={"workers": 2, "kernels": "numpy"})
+    found = [unit for unit, _ in workers.train_in_workers(setup, units, None, lambda *told: measured.append(told))]
+    assert [unit for unit, *_ in measured] == found
+    assert {(epochs, processes) for _, _, epochs, processes in measured} == {
+        (unit.recipe.epochs - 1, 2) for unit in units
+    }
 
 
 @pytest.mark.slow
