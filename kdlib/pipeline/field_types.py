@@ -185,15 +185,16 @@ class Execution(Section):
     """processes that share the rows of each training's batches, by mpiexec; null: one"""
     wait: Positive = 600
     """seconds that a rank waits for another, before the run ends with its checkpoint"""
-    workers: Annotated[int, Field(ge=1, le=1000)] = 1
-    """processes that train side by side on this machine"""
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
+    """processes that train side by side on this machine; auto: as many as have a core, where a run is long enough"""
     cluster: Annotated[str, AfterValidator(_scheduler)] | None = None
     """tcp://host:8786 of a Dask scheduler whose workers train instead; null: this machine"""
 
     @model_validator(mode="after")
     def _whose_workers(self):
-        if self.cluster and self.workers > 1:
+        several = self.workers not in ("auto", 1)
+        if self.cluster and several:
             raise ValueError(f"workers: got {self.workers} with a cluster, which has its own; set 1, or cluster null")
-        if (self.ranks or 1) > 1 and (self.cluster or self.workers > 1):
+        if (self.ranks or 1) > 1 and (self.cluster or several):
             raise ValueError(f"ranks: got {self.ranks} with workers or a cluster; have either, and the other null or 1")
         return self

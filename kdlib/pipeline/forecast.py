@@ -94,7 +94,7 @@ class Forecast:
         context: Context = Context(),
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._work = {unit: _work_of_epoch(setup, unit) for unit in units}
+        self._work = {unit: work_of_epoch(setup, unit) for unit in units}
         self._epochs_left = {unit: unit.recipe.epochs for unit in self._work}
         self._log = log
         self._context = context
@@ -159,7 +159,7 @@ class Forecast:
         return f"; {HINT}" if left > MIN_HINT_SECONDS and numba_can and not _may_compile(self._context.kernels) else ""
 
 
-def _work_of_epoch(setup, unit):
+def work_of_epoch(setup: TrainingSetup, unit: WorkUnit) -> int:
     """Return the multiply-adds of the forward passes of an epoch, and what stands for the rest of its steps."""
     recipe = unit.recipe
     of_step = math.prod(unit.shape) * recipe.batch_size * multiply_adds(setup.sizes(recipe))  # lint: integer sum

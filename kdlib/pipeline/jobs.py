@@ -24,7 +24,7 @@ from kdlib.learning.training import CURVES
 from kdlib.pipeline import workers
 from kdlib.pipeline.forecast import Forecast
 from kdlib.pipeline.objective_specs import DistillationTargets, LabelTargets
-from kdlib.pipeline.plan import plan_units
+from kdlib.pipeline.plan import plan_units, stacks_of
 from kdlib.pipeline.schema import Params
 from kdlib.pipeline.work_units import FinishedUnit, TrainingSetup, WorkUnit, merge_units, remove_checkpoints, train_unit
 
@@ -166,7 +166,8 @@ def train_and_save(
     UserError
         As `kdlib.learning.training.train` and `kdlib.pipeline.plan.plan_units` do.
     """
-    setup = TrainingSetup(job, params, augmented)
+    setup = workers.with_number_of_workers(TrainingSetup(job, params, augmented), stacks_of(job), context)
+    params = setup.params
     ranks = context.ranks
     log = logging.getLogger(job.path)
     files = {

@@ -1,7 +1,9 @@
 """Plan a training before it begins: which stacks it has, whether they fit in memory, whether outliers spoil them."""
 
 import logging
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,12 +15,27 @@ from kdlib.learning.inputs import MAX_OUTLIER_RATIO, find_outlier
 from kdlib.pipeline import workers
 from kdlib.pipeline.work_units import TrainingSetup, WorkUnit, cut_into_units, has_unit_checkpoints
 
+if TYPE_CHECKING:
+    from kdlib.pipeline.jobs import TrainingJob
+
+
+def stacks_of(job: "TrainingJob") -> list[WorkUnit]:
+    """Group the splits of a training into stacks: those with equal numbers of rows and equal recipes."""
+    groups = {}
+    for split, (own, recipe) in enumerate(zip(job.rows, job.recipes, strict=True)):
+        groups.setdefault((len(own), recipe), []).append(split)
+    settings = tuple(range(len(job.settings["learning_rate"])))
+    replicas = tuple(range(job.replicas))
+    return [
+        WorkUnit(recipe, tuple(splits), settings, replicas, f".{splits[0]}" if splits[0] else "")
+        for (_, recipe), splits in groups.items()
+    ]
+
 
 def plan_units(setup: TrainingSetup, ranks: SingleRank) -> list[WorkUnit]:
-    """Group the splits of a training into stacks, log what each stack needs, and warn of outliers.
+    """Plan the units of a training, log what each of its stacks needs, and warn of outliers.
 
-    Splits with equal numbers of rows and equal recipes are one stack. A stack is cut into smaller units if workers are
-    to train it, or if checkpoints of such units exist.
+    A stack is cut into smaller units if workers are to train it, or if checkpoints of such units exist.
 
     Parameters
     ----------
@@ -38,26 +55,23 @@ def plan_units(setup: TrainingSetup, ranks: SingleRank) -> list[WorkUnit]:
     params = setup.params
     dataset = setup.dataset
     log = logging.getLogger(job.path)
-    stacks = {}
-    for split, (own, recipe) in enumerate(zip(job.rows, job.recipes, strict=True)):
-        stacks.setdefault((len(own), recipe), []).append(split)
     units = []
     apart = workers.are_used(params) or (ranks.first and params.checkpoint and has_unit_checkpoints(job.path))
     apart = bool(ranks.broadcast(np.array([bool(apart)]))[0])  # all ranks follow the first, which has the files
-    for (rows, recipe), splits in stacks.items():
-        settings = range(len(job.settings["learning_rate"]))
-        replicas = range(job.replicas)
-        stack = WorkUnit(recipe, tuple(splits), tuple(settings), tuple(replicas), f".{splits[0]}" if splits[0] else "")
-        networks = len(splits) * len(settings) * len(replicas)
+    for stack in stacks_of(job):
+        recipe = stack.recipe
+        split = stack.splits[0]
+        networks = math.prod(stack.shape)  # lint: integer sum
         if apart:
             units += cut_into_units(setup, stack)
             networks = min(networks, len(units[-1].replicas) * params.execution.workers)  # at once
         else:
             units.append(stack)
         arithmetic = ARITHMETICS[params.arithmetic]
-        log.info(estimate(job.section, recipe, setup.sizes(recipe), networks, rows // recipe.views, arithmetic))
+        examples = len(job.rows[split]) // recipe.views
+        log.info(estimate(job.section, recipe, setup.sizes(recipe), networks, examples, arithmetic))
         if params.arithmetic == "exact":
-            warn_of_outliers(dataset.scaled(job.rows[splits[0]], splits[0]), dataset, log)
+            warn_of_outliers(dataset.scaled(job.rows[split], split), dataset, log)
     if apart and Path(f"{job.path}.checkpoint").exists():
         log.warning("%s.checkpoint is not used: with execution.workers: 1 alone a training goes on from it", job.path)
     return units

@@ -23,7 +23,7 @@ from kdlib.learning.validation import validate
 from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
 from kdlib.pipeline.schema import Params
 
-STEP_PRODUCTS = 1 << 20  # products in a step; with more, networks side by side are no faster than one by one
+STEP_PRODUCTS = 1 << 21  # products in a step; with more, networks side by side are hardly faster than one by one
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ class TrainingSetup:
 
 
 def cut_into_units(setup: TrainingSetup, stack: WorkUnit) -> list[WorkUnit]:
-    """Cut a stack into units of work: some replicas of one setting in one split.
+    """Cut a stack into units of work: some replicas of one setting in one split, or several whole settings.
 
-    A unit has as many replicas as make a step of STEP_PRODUCTS products, at least one. The cut does not depend on the
+    A unit has as many networks as make a step of STEP_PRODUCTS products, at least one. The cut does not depend on the
     number of workers, so a restarted run finds its checkpoints even with another number, or on another machine.
 
     Parameters
@@ -101,12 +101,15 @@ def cut_into_units(setup: TrainingSetup, stack: WorkUnit) -> list[WorkUnit]:
     """
     products = stack.recipe.batch_size * multiply_adds(setup.sizes(stack.recipe))
     size = max(1, STEP_PRODUCTS // products)
+    side_by_side = max(1, size // len(stack.replicas))  # settings
     units = []
     for split in stack.splits:
-        for setting in stack.settings:
+        for first in range(0, len(stack.settings), side_by_side):
             for start in range(0, len(stack.replicas), size):
-                own = (split,), (setting,), stack.replicas[start : start + size]
-                units.append(WorkUnit(stack.recipe, *own, f".{split}-{setting}-{own[2][0]}", whole_stack=False))
+                settings = stack.settings[first : first + side_by_side]
+                replicas = stack.replicas[start : start + size]
+                suffix = f".{split}-{settings[0]}-{replicas[0]}"
+                units.append(WorkUnit(stack.recipe, (split,), settings, replicas, suffix, whole_stack=False))
     return units
 
 

@@ -6,6 +6,7 @@ code on its workers and here.
 
 import contextlib
 import functools
+import importlib.util
 import logging
 import mmap
 import os
@@ -26,13 +27,14 @@ from kdlib.io.atomic import temporary_path
 from kdlib.io.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint
 from kdlib.pipeline import cluster
-from kdlib.pipeline.forecast import Stopwatch
+from kdlib.pipeline.forecast import Stopwatch, work_of_epoch
 from kdlib.pipeline.schema import Params
-from kdlib.pipeline.work_units import TrainingSetup, WorkUnit, train_unit
+from kdlib.pipeline.work_units import TrainingSetup, WorkUnit, cut_into_units, train_unit
 
 WORKERS_KILLED = (
     "execution: workers were killed {} times in a row, perhaps as memory ran out; give each more, or have fewer"
 )
+MIN_WORK = 4 * 10**9  # multiply-adds, see `work_of_epoch`, that pay for the start of another process: about 4 s
 MAX_KILLS = 3  # times in a row that workers may be killed before one of them has finished a unit of work
 MIN_MAPPED_BYTES = 1 << 12  # workers of this machine map arrays of this size or more; smaller ones are copied
 ALIGNMENT = 64  # bytes; each array in the file starts at a multiple of it
@@ -40,8 +42,40 @@ _one_training = threading.Lock()  # a Dask worker may have several threads, but 
 
 
 def are_used(params: Params) -> bool:
-    """Return whether other processes are to train."""
+    """Return whether other processes are to train; `workers` is a number, see `with_number_of_workers`."""
     return params.execution.workers > 1 or params.execution.cluster is not None
+
+
+def with_number_of_workers(setup: TrainingSetup, stacks: list[WorkUnit], context: Context) -> TrainingSetup:
+    """Put a number in place of `execution.workers: auto`: that of the cores, where NumPy trains for long enough.
+
+    Compiled kernels share the cores among threads. A training goes on from the checkpoint of a whole stack alone.
+
+    Parameters
+    ----------
+    setup : TrainingSetup
+    stacks : list of WorkUnit
+        All that is to be trained.
+    context : Context
+        What computes in this process.
+
+    Returns
+    -------
+    TrainingSetup
+    """
+    execution = setup.params.execution
+    if execution.workers != "auto":
+        return setup
+    count = 1
+    job = setup.job
+    alone = execution.cluster or context.ranks.size > 1 or Path(f"{job.path}.checkpoint").exists()
+    if not alone and importlib.util.find_spec("joblib"):
+        work = sum(unit.recipe.epochs * work_of_epoch(setup, unit) for unit in stacks)  # lint: integer sum
+        units = sum(len(cut_into_units(setup, stack)) for stack in stacks)  # lint: integer sum
+        if not any(numba_trains(setup, stack, context) for stack in stacks):
+            count = max(1, min(Threads().available(), units, work // MIN_WORK))
+    params = setup.params.model_copy(update={"execution": execution.model_copy(update={"workers": count})})
+    return TrainingSetup(job, params, setup.dataset)
 
 
 @dataclass(frozen=True)
