@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kdlib.backends.code_folder import holds
+from kdlib.backends import code_folder
 from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
 from kdlib.backends.ranks import SINGLE_RANK, SingleRank
 from kdlib.backends.threads import Threads
@@ -18,7 +18,7 @@ KERNELS = "auto", "numpy", "numba"
 COMPILE_SECONDS = 10.0  # to import numba and to compile
 LOAD_SECONDS = 1.0  # to import numba and to load what is kept compiled
 SAVED_SECONDS = {"exact": (1e-4, 5e-10), "fast": (1.5e-5, 2e-10)}  # of a step, and of a parameter in it
-_agreed = {}  # {(rule, whether norms are bounded): whether numba gave NumPy's bits}, of this process
+_agreed = {}  # {(rule, whether norms are bounded, layers): whether numba gave NumPy's bits}, of this process
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Context:
         threads: Threads,
         rule: Callable,
         bounded: bool,
+        layers: int,
         saved_seconds: float,
         check: Callable[[NumpyBackend], str],
         exact: bool = True,
@@ -58,7 +59,9 @@ class Context:
         rule : callable
             The rule of the training's optimizer, see `kdlib.learning.optimizers`.
         bounded : bool
-            Whether norms are bounded. `check` is called once for each pair of rule and `bounded`.
+            Whether norms are bounded.
+        layers : int
+            The layers of weights. `check` is called once for each rule, `bounded` and `layers`.
         saved_seconds : float
             The time that numba saves, see the function `saved_seconds`.
         check : callable
@@ -67,14 +70,15 @@ class Context:
             Whether both back ends train to the same bits. If not, "auto" does not look for kept code: a run would have
             other bits after another one.
         """
-        pays = self.kernels == "auto" and (bool(_agreed) or _pays(saved_seconds, rule, exact))
+        asked = rule, bounded, layers
+        pays = self.kernels == "auto" and (bool(_agreed) or _pays(saved_seconds, asked, exact))
         if self.ranks.size > 1 or not (pays or self.kernels == "numba"):
             return NUMPY
         numba = _numba()
         if numba is None:
             return NUMPY
         backend = numba(threads)
-        return backend if _agrees(backend, (rule, bounded), check) else NUMPY
+        return backend if _agrees(backend, asked, check) else NUMPY
 
 
 def saved_seconds(steps: int, parameters: int, arithmetic: str) -> float:
@@ -91,9 +95,9 @@ def saved_seconds(steps: int, parameters: int, arithmetic: str) -> float:
     return steps * (of_step + parameters * of_parameter)
 
 
-def _pays(saved_seconds, rule, exact):
-    """Return whether numba saves more time than it takes to compile; to load, if the code of this rule is kept."""
-    kept = exact and saved_seconds > LOAD_SECONDS and holds(rule)
+def _pays(saved_seconds, asked, exact):
+    """Return whether numba saves more time than it takes to compile; to load, if what is asked for is kept."""
+    kept = exact and saved_seconds > LOAD_SECONDS and code_folder.holds(*asked)
     return saved_seconds > (LOAD_SECONDS if kept else COMPILE_SECONDS)
 
 
@@ -116,6 +120,8 @@ def _agrees(backend, asked, check):
             found = _line(error)
         if found:
             log.warning("NumPy trains, as of what numba compiled this differs or fails: %s", found)
+        else:
+            code_folder.note(*asked)
         _agreed[asked] = not found
     return _agreed[asked]
 

@@ -252,8 +252,9 @@ class TrainingState:
             self.threads,
             self.update.rule,
             bool(self.recipe.max_norm),
+            len(network.sizes) - 1,
             saved_seconds(self.steps, network.parameters.size, network.arithmetic.name),
-            lambda backend: differences(backend, self.recipe),
+            lambda backend: differences(backend, self.recipe, layers=len(network.sizes) - 1),
             network.arithmetic.name == "exact",
         )
 

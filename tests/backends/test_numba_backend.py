@@ -285,7 +285,7 @@ def used(kernels, steps=1, ranks=SINGLE_RANK):
     saved = saved_seconds(steps, 1000, "exact")
     rule = sgd_rule(False, False)
     backend = Context(kernels, ranks=ranks).backend(
-        Threads(), rule, False, saved, lambda backend: differences(backend, SGD)
+        Threads(), rule, False, 3, saved, lambda backend: differences(backend, SGD)
     )
     return type(backend).__name__
 

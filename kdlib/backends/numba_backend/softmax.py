@@ -9,10 +9,10 @@ from collections.abc import Callable
 import numpy as np
 
 from kdlib.backends.numba_backend.kept import keep, named
-from kdlib.backends.numba_backend.scalars import jit, snapped
+from kdlib.backends.numba_backend.scalars import inner_jit, jit, snapped
 
 
-@jit
+@inner_jit
 def shift_row(row, t, out):
     """Store (z - max z) / T in `out`."""
     largest = row[0]
