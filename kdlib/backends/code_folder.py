@@ -120,11 +120,20 @@ def rule_digest(rule: Callable) -> str | None:
     return hashlib.sha256(identity + source).hexdigest()[:DIGEST_CHARACTERS]
 
 
-def holds(rule: Callable) -> bool:
-    """Return whether code of this rule is kept, whole or in part."""
+def _note_of(digest, bounded, layers):
+    return f"all_{digest}_{bounded}_{layers}"
+
+
+def note(rule: Callable, bounded: bool, layers: int) -> None:
+    """Note that all code for such a training has been written; see `kdlib.backends.context.Context.backend`."""
+    if digest := rule_digest(rule):
+        write(_note_of(digest, bounded, layers), b"")
+
+
+def holds(rule: Callable, bounded: bool, layers: int) -> bool:
+    """Return whether `note` was called with these arguments, in this process or in one before."""
     digest = rule_digest(rule)
-    path = folder() if digest else None
-    return path is not None and any(path.glob(f"*{digest}*"))
+    return digest is not None and read(_note_of(digest, bounded, layers)) is not None
 
 
 def read(name: str) -> bytes | None:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kdlib.backends.code_folder import holds
+from kdlib.backends import code_folder
 from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
 from kdlib.backends.ranks import SINGLE_RANK, SingleRank
 from kdlib.backends.threads import Threads
@@ -17,8 +17,49 @@ log = logging.getLogger("kernels")
 KERNELS = "auto", "numpy", "numba"
 COMPILE_SECONDS = 10.0  # to import numba and to compile
 LOAD_SECONDS = 1.0  # to import numba and to load what is kept compiled
-SAVED_SECONDS = {"exact": (1e-4, 5e-10), "fast": (1.5e-5, 2e-10)}  # of a step, and of a parameter in it
-_agreed = {}  # {(rule, whether norms are bounded): whether numba gave NumPy's bits}, of this process
+# Of a step, and of an activation in it. Measured on networks of one to three layers, in stacks of 1 to 80.
+SAVED_SECONDS = {"exact": (2e-4, 4e-9), "fast": (5e-5, 1e-9)}
+_agreed = {}  # {(rule, whether norms are bounded, layers): whether numba gave NumPy's bits}, of this process
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What the choice of a back end for a training depends on.
+
+    Parameters
+    ----------
+    rule : callable
+        The rule of the optimizer, see `kdlib.learning.optimizers`.
+    bounded : bool
+        Whether norms are bounded.
+    layers : int
+        Number of layers of weights.
+    steps : int
+        Number of steps.
+    activations : int
+        Entries of all layers, the inputs included, in a step of the whole stack.
+    arithmetic : {"exact", "fast"}
+    can_compile : bool
+        False for quantized weights, which numba lacks.
+    """
+
+    rule: Callable
+    bounded: bool
+    layers: int
+    steps: int
+    activations: int
+    arithmetic: str
+    can_compile: bool = True
+
+    @property
+    def kind(self) -> tuple[Callable, bool, int]:
+        """What compiled code depends on."""
+        return self.rule, self.bounded, self.layers
+
+    def saved_seconds(self) -> float:
+        """Estimate the time that numba saves."""
+        of_step, of_activation = SAVED_SECONDS[self.arithmetic]
+        return self.steps * (of_step + self.activations * of_activation)
 
 
 @dataclass(frozen=True)
@@ -40,61 +81,39 @@ class Context:
     threads: int | None = None
     ranks: SingleRank = SINGLE_RANK
 
-    def backend(
-        self,
-        threads: Threads,
-        rule: Callable,
-        bounded: bool,
-        saved_seconds: float,
-        check: Callable[[NumpyBackend], str],
-        exact: bool = True,
-    ) -> NumpyBackend:
+    def wants_numba(self, workload: Workload) -> bool:
+        """Return whether numba is to train: by `kernels`, and for "auto" by the time that it saves."""
+        if self.kernels == "numpy" or self.ranks.size > 1 or not workload.can_compile:
+            return False
+        return self.kernels == "numba" or bool(_agreed) or _pays(workload)
+
+    def backend(self, threads: Threads, workload: Workload, check: Callable[[NumpyBackend], str]) -> NumpyBackend:
         """Return the back end for a training.
 
         Parameters
         ----------
         threads : Threads
             The threads of the training.
-        rule : callable
-            The rule of the training's optimizer, see `kdlib.learning.optimizers`.
-        bounded : bool
-            Whether norms are bounded. `check` is called once for each pair of rule and `bounded`.
-        saved_seconds : float
-            The time that numba saves, see the function `saved_seconds`.
+        workload : Workload
         check : callable
-            Compares a back end with NumPy; returns the names of the results that differ, or "".
-        exact : bool
-            Whether both back ends train to the same bits. If not, "auto" does not look for kept code: a run would have
-            other bits after another one.
+            Compares a back end with NumPy; returns the names of the results that differ, or "". It is called once for
+            each `kind` of workload.
         """
-        pays = self.kernels == "auto" and (bool(_agreed) or _pays(saved_seconds, rule, exact))
-        if self.ranks.size > 1 or not (pays or self.kernels == "numba"):
-            return NUMPY
-        numba = _numba()
+        numba = _numba() if self.wants_numba(workload) else None
         if numba is None:
             return NUMPY
         backend = numba(threads)
-        return backend if _agrees(backend, (rule, bounded), check) else NUMPY
+        return backend if _agrees(backend, workload.kind, check) else NUMPY
 
 
-def saved_seconds(steps: int, parameters: int, arithmetic: str) -> float:
-    """Estimate the time that numba saves in a training.
+def _pays(workload):
+    """Return whether numba saves more time than it takes to compile; to load, if what is asked for is kept.
 
-    Parameters
-    ----------
-    steps : int
-    parameters : int
-        Number of parameters of the whole stack.
-    arithmetic : {"exact", "fast"}
+    In plain float32 nothing kept is looked for: a run would have other bits after another one.
     """
-    of_step, of_parameter = SAVED_SECONDS[arithmetic]
-    return steps * (of_step + parameters * of_parameter)
-
-
-def _pays(saved_seconds, rule, exact):
-    """Return whether numba saves more time than it takes to compile; to load, if the code of this rule is kept."""
-    kept = exact and saved_seconds > LOAD_SECONDS and holds(rule)
-    return saved_seconds > (LOAD_SECONDS if kept else COMPILE_SECONDS)
+    saved = workload.saved_seconds()
+    kept = workload.arithmetic == "exact" and saved > LOAD_SECONDS and code_folder.holds(*workload.kind)
+    return saved > (LOAD_SECONDS if kept else COMPILE_SECONDS)
 
 
 @functools.cache
@@ -116,6 +135,8 @@ def _agrees(backend, asked, check):
             found = _line(error)
         if found:
             log.warning("NumPy trains, as of what numba compiled this differs or fails: %s", found)
+        else:
+            code_folder.note(*asked)
         _agreed[asked] = not found
     return _agreed[asked]
 

@@ -121,7 +121,7 @@ def gather(
     Parameters
     ----------
     x : np.ndarray
-        (N, features), numbers of any kind.
+        (N, features), numbers of any kind; compiled: uint8, float32 or float64, C-contiguous.
     rows : np.ndarray
         (R, n) int64.
     offset, scale : np.ndarray

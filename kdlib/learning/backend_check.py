@@ -14,45 +14,59 @@ from kdlib.learning.optimizers import optimizer
 from kdlib.learning.recipe import Recipe
 from kdlib.numerics.grids import MAX_MAGNITUDE, blas_is_exact
 
-SIZES = (33, 17, 9, 5)  # widths of the layers
+WIDTHS = 33, 17, 9  # of the inputs and the first two hidden layers; more are as wide as the last
+CLASSES = 5
 SPECIAL = (  # values for each of the two networks
     [1e-45, -1e-39, 4e-13, 0.0, -0.0, 1.0, -1.0],
     [3e38, -MAX_MAGNITUDE, 2 * MAX_MAGNITUDE, np.inf, -np.inf, np.nan],
 )
 
 
-def example(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def sizes_of(layers: int) -> tuple[int, ...]:
+    """Return the widths of a network with `layers` layers of weights, for `example`."""
+    return *(WIDTHS + WIDTHS[-1:] * layers)[:layers], CLASSES
+
+
+def example(seed: int, sizes: tuple[int, ...] = sizes_of(3)) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Draw inputs and parameters of two networks, with magnitudes of all sizes.
 
     Parameters
     ----------
     seed : int
         An odd seed puts in tiny, zero, huge, infinite and NaN values, different ones in each network.
+    sizes : tuple of int
+        Widths of the layers.
 
     Returns
     -------
-    x : ndarray of float32, shape (2, 7, 33)
-    targets : ndarray of float64, shape (2, 7, 5)
-    mask : ndarray of float64, shape (2, 7, 9)
-        A dropout mask.
+    x : ndarray of float32, shape (2, 7, sizes[0])
+    targets : ndarray of float64, shape (2, 7, sizes[-1])
+    mask : ndarray of float64, shape (2, 7, sizes[-2])
+        A dropout mask of the last hidden layer.
     parameters : ndarray of float32, shape (2, parameters)
     """
     random = np.random.default_rng(seed)
-    network = Network(SIZES, 2, EXACT)
-    x = random.normal(size=(2, 7, SIZES[0]))
+    network = Network(sizes, 2, EXACT)
+    x = random.normal(size=(2, 7, sizes[0]))
     parameters = random.normal(size=network.parameters.shape)
     x *= np.ldexp(1.0, random.integers(-30, 5, (2, 7, 1)))
     parameters *= np.ldexp(1.0, random.integers(-8, 2, parameters.shape[1]))
     for k, special in enumerate(SPECIAL if seed % 2 else ()):
-        x[k, 2, random.permutation(SIZES[0])[: len(special)]] = special
+        x[k, 2, random.permutation(sizes[0])[: len(special)]] = special
         parameters[k, random.permutation(parameters.shape[1])[: len(special)]] = special
-    targets = random.random((2, 7, SIZES[-1]))
-    mask = (random.random((2, 7, SIZES[2])) > 0.5) * 1.25
+    targets = random.random((2, 7, sizes[-1]))
+    mask = (random.random((2, 7, sizes[-2])) > 0.5) * 1.25
     return x.astype(np.float32), targets, mask, parameters.astype(np.float32)
 
 
 def results(
-    backend: NumpyBackend, recipe: Recipe, x: np.ndarray, targets: np.ndarray, mask: np.ndarray, parameters: np.ndarray
+    backend: NumpyBackend,
+    recipe: Recipe,
+    sizes: tuple[int, ...],
+    x: np.ndarray,
+    targets: np.ndarray,
+    mask: np.ndarray,
+    parameters: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Train three steps with the recipe's optimizer, at several rates and temperatures.
 
@@ -60,6 +74,7 @@ def results(
     ----------
     backend : NumpyBackend
     recipe : Recipe
+    sizes : tuple of int
     x, targets, mask, parameters : ndarray
         See `example`.
 
@@ -70,14 +85,15 @@ def results(
     """
     found = {}
     arithmetic = EXACT.on(backend)
+    masks = [*[None] * (len(sizes) - 3), mask][: len(sizes) - 2]
     with np.errstate(all="ignore"):
-        network = Network(SIZES, 2, EXACT)
+        network = Network(sizes, 2, EXACT)
         network.parameters[:] = parameters
         passes = Backpropagation(network, x.shape[1], backend=backend)
         update = optimizer(network.parameters, recipe)
         for step, rate in enumerate((0.1, 0.01, np.array([[0.1], [0.7]]))):
             temperature = np.full((2, 1, 1), 3.0) if step else None
-            logits = passes.forward(passes.dense[0].operand(x), [None, mask if step else None])
+            logits = passes.forward(passes.dense[0].operand(x), masks if step else [None] * len(masks))
             found[f"logits {step}"] = logits.copy()
             logits = logits.astype(np.float64)
             errors = arithmetic.softmax_gradient(logits, targets, temperature)
@@ -93,7 +109,13 @@ def results(
 
 
 def results_in_steps(
-    backend: NumpyBackend, recipe: Recipe, x: np.ndarray, targets: np.ndarray, mask: np.ndarray, parameters: np.ndarray
+    backend: NumpyBackend,
+    recipe: Recipe,
+    sizes: tuple[int, ...],
+    x: np.ndarray,
+    targets: np.ndarray,
+    mask: np.ndarray,
+    parameters: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Train an epoch of two steps, three rows each, on a loss of two terms; in one call if `backend.has_steps`.
 
@@ -104,12 +126,13 @@ def results_in_steps(
     rates = np.array([[[0.2], [0.01]], [[0.1], [0.7]]])
     temperatures = np.array([[1.0, 3.0], [1.0, 0.7]])
     weights = np.array([[0.3, 6.3], [1.0, 0.0]])
-    data = (x[0], order, x[1, :1], x[1, 1:2])
+    offset = x[1, :2].astype(np.float64)
+    data = (x[0], order, offset[:1], offset[1:])
     both = [targets[:, :6], targets[:, 1:]]
     logits = np.empty(both[0].shape)
     arithmetic = EXACT.on(backend)
     with np.errstate(all="ignore"):
-        network = Network(SIZES, 2, EXACT)
+        network = Network(sizes, 2, EXACT)
         network.parameters[:] = parameters
         passes = Backpropagation(network, 3, backend=backend)
         update = optimizer(network.parameters, recipe)
@@ -118,9 +141,9 @@ def results_in_steps(
             steps(data, (logits, both, temperatures, weights), *constants_of_steps(update, rates, network.parameters))
         else:
             for rows, rate in zip((slice(0, 3), slice(3, 6)), rates, strict=True):
-                snapped = np.empty((2, 3, SIZES[0]), np.float32)
+                snapped = np.empty((2, 3, sizes[0]), np.float32)
                 unit = np.empty((2, 3, 1), np.float32)
-                NUMPY.gather(x[0], order[:, rows], x[1, 0], x[1, 1], passes.dense[0].grids[0], snapped, unit)
+                NUMPY.gather(x[0], order[:, rows], *offset, passes.dense[0].grids[0], snapped, unit)
                 logits[:, rows] = passes.forward((snapped, unit))
                 errors = [
                     arithmetic.softmax_gradient(logits[:, rows], target[:, rows], temperatures[:, k, None, None])
@@ -138,7 +161,7 @@ def results_in_steps(
     return {f"{name} in steps": array for name, array in found.items()}
 
 
-def differences(backend: NumpyBackend, recipe: Recipe, seeds: Sequence[int] = (0, 1)) -> str:
+def differences(backend: NumpyBackend, recipe: Recipe, seeds: Sequence[int] = (0, 1), layers: int = 3) -> str:
     """Compare a back end with NumPy.
 
     Parameters
@@ -148,6 +171,8 @@ def differences(backend: NumpyBackend, recipe: Recipe, seeds: Sequence[int] = (0
         Its optimizer and `max_norm` are tried.
     seeds : sequence of int
         Seeds of the examples.
+    layers : int
+        Layers of weights: compiled code is made for a number of layers.
 
     Returns
     -------
@@ -157,9 +182,11 @@ def differences(backend: NumpyBackend, recipe: Recipe, seeds: Sequence[int] = (0
     """
     if not blas_is_exact(backend.product):
         return "products"
+    sizes = sizes_of(layers)
     for seed in seeds:
+        arrays = example(seed, sizes)
         expected, found = (
-            results(tried, recipe, *example(seed)) | results_in_steps(tried, recipe, *example(seed))
+            results(tried, recipe, sizes, *arrays) | results_in_steps(tried, recipe, sizes, *arrays)
             for tried in (NUMPY, backend)
         )
         different = [name for name in expected if not same_bits(expected[name], found[name])]

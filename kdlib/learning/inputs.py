@@ -159,7 +159,7 @@ class Inputs:
         if len(self._splits) == 1 and not isinstance(first, ScaledRows):
             splits = [ScaledRows(first, np.arange(len(first)), np.zeros(self._features), np.ones(self._features))]
         same_array = all(split.x is splits[0].x for split in splits)
-        return splits if splits and same_array and splits[0].x.dtype in COMPILED_DTYPES else None
+        return splits if splits and same_array and _compiled_loops_read(splits[0].x) else None
 
     def _gathered(self, indices):
         """Scale and snap the rows of a batch in one pass."""
@@ -168,9 +168,14 @@ class Inputs:
         for x, own in zip(self._scaled, self._networks, strict=True):
             rows = x.rows.take(indices[own])
             flat = x.x.reshape(len(x.x), -1)
-            gather = (self._backend if flat.dtype in COMPILED_DTYPES else NUMPY).gather
+            gather = (self._backend if _compiled_loops_read(flat) else NUMPY).gather
             gather(flat, rows, x.offset, x.scale, self._grid, values[own], unit[own])
         return values, None if self._grid is None else unit
+
+
+def _compiled_loops_read(x):
+    """Return whether compiled loops can read an array."""
+    return x.dtype in COMPILED_DTYPES and x.flags.c_contiguous
 
 
 def _check_magnitudes(magnitudes, max_magnitude):

@@ -1,14 +1,14 @@
 """The mini-batch loop: it takes data and an objective, and gives a trained network and its learning curve."""
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kdlib.backends.arithmetic import EXACT
-from kdlib.backends.context import Context, saved_seconds
-from kdlib.backends.numpy_backend import NUMPY
+from kdlib.backends.arithmetic import EXACT, Arithmetic
+from kdlib.backends.context import Context, Workload
 from kdlib.backends.threads import Threads
 from kdlib.data.scaled import ScaledRows
 from kdlib.io.errors import UserError
@@ -139,6 +139,20 @@ def train(
     return network, run.curve
 
 
+def workload(recipe: Recipe, sizes: Sequence[int], networks: int, examples: int, arithmetic: Arithmetic) -> Workload:
+    """Describe a training for the choice of a back end; `examples` is their number without further views."""
+    rows = min(recipe.batch_size, examples)
+    return Workload(
+        rule=optimizer(np.empty((1, 1), arithmetic.dtype), recipe).rule,
+        bounded=bool(recipe.max_norm),
+        layers=len(sizes) - 1,
+        steps=recipe.epochs * recipe.steps(examples * recipe.views),
+        activations=networks * rows * sum(sizes),  # lint: integer sum
+        arithmetic=arithmetic.name,
+        can_compile=not recipe.bits,
+    )
+
+
 def _as_lists(x, validation):
     """Return x and validation as lists with one entry for each split; no validation is an empty list."""
     x = x if isinstance(x, list) else [x]
@@ -245,7 +259,9 @@ class TrainingState:
         self.own_rows, self.batches = self.ranks.batches(self.n, recipe.batch_size)
         self.steps = recipe.epochs * len(self.batches)
         self.threads = Threads(context.threads)
-        self.backend = self._choose_backend(context)
+        work = workload(recipe, sizes, self.network.replicas, self.n, objective.arithmetic)
+        check = functools.partial(differences, recipe=recipe, layers=work.layers)
+        self.backend = context.backend(self.threads, work, check)
         rows = min(recipe.batch_size, self.n)
         self.backpropagation = Backpropagation(self.network, rows, recipe.bits, self.backend, self.ranks)
         self.stopping = EarlyStopping(self.network, recipe.patience)
@@ -259,20 +275,6 @@ class TrainingState:
         self.state = {"parameters": self.network.parameters, **self.update.state, **self.stopping.state, **self.curve}
         self.state["diverged"] = self.diverged
         self.generators = [*self.order_generators, *self.dropout_generators, *self.view_generators]
-
-    def _choose_backend(self, context):
-        """Return NumPy for a training with quantized weights, which numba lacks; else what the context chooses."""
-        if self.recipe.bits:
-            return NUMPY
-        network = self.network
-        return context.backend(
-            self.threads,
-            self.update.rule,
-            bool(self.recipe.max_norm),
-            saved_seconds(self.steps, network.parameters.size, network.arithmetic.name),
-            lambda backend: differences(backend, self.recipe),
-            network.arithmetic.name == "exact",
-        )
 
     def _logits_buffer(self, classes):
         """Allocate the buffer for the logits of this rank, (R, rows, classes); see `buffer_rows` for its length."""

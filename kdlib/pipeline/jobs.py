@@ -166,7 +166,8 @@ def train_and_save(
     UserError
         As `kdlib.learning.training.train` and `kdlib.pipeline.plan.plan_units` do.
     """
-    setup = workers.with_number_of_workers(TrainingSetup(job, params, augmented), stacks_of(job), context)
+    setup = TrainingSetup(job, params, augmented)
+    setup = workers.with_number_of_workers(setup, stacks_of(setup), context)
     params = setup.params
     ranks = context.ranks
     log = logging.getLogger(job.path)

@@ -3,7 +3,6 @@
 import logging
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,12 +14,10 @@ from kdlib.learning.inputs import MAX_OUTLIER_RATIO, find_outlier
 from kdlib.pipeline import workers
 from kdlib.pipeline.work_units import TrainingSetup, WorkUnit, cut_into_units, has_unit_checkpoints
 
-if TYPE_CHECKING:
-    from kdlib.pipeline.jobs import TrainingJob
 
-
-def stacks_of(job: "TrainingJob") -> list[WorkUnit]:
+def stacks_of(setup: TrainingSetup) -> list[WorkUnit]:
     """Group the splits of a training into stacks: those with equal numbers of rows and equal recipes."""
+    job = setup.job
     groups = {}
     for split, (own, recipe) in enumerate(zip(job.rows, job.recipes, strict=True)):
         groups.setdefault((len(own), recipe), []).append(split)
@@ -58,7 +55,7 @@ def plan_units(setup: TrainingSetup, ranks: SingleRank) -> list[WorkUnit]:
     units = []
     apart = workers.are_used(params) or (ranks.first and params.checkpoint and has_unit_checkpoints(job.path))
     apart = bool(ranks.broadcast(np.array([bool(apart)]))[0])  # all ranks follow the first, which has the files
-    for stack in stacks_of(job):
+    for stack in stacks_of(setup):
         recipe = stack.recipe
         split = stack.splits[0]
         networks = math.prod(stack.shape)  # lint: integer sum

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import importlib.util
 import logging
+import math
 import mmap
 import os
 import pickle
@@ -21,11 +22,13 @@ from concurrent.futures import BrokenExecutor, CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdlib.backends.arithmetic import ARITHMETICS
 from kdlib.backends.context import Context
 from kdlib.backends.threads import Threads
 from kdlib.io.atomic import temporary_path
 from kdlib.io.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint
+from kdlib.learning.training import workload
 from kdlib.pipeline import cluster
 from kdlib.pipeline.forecast import Stopwatch, work_of_epoch
 from kdlib.pipeline.schema import Params
@@ -72,10 +75,21 @@ def with_number_of_workers(setup: TrainingSetup, stacks: list[WorkUnit], context
     if not alone and importlib.util.find_spec("joblib"):
         work = sum(unit.recipe.epochs * work_of_epoch(setup, unit) for unit in stacks)  # lint: integer sum
         units = sum(len(cut_into_units(setup, stack)) for stack in stacks)  # lint: integer sum
-        if not any(numba_trains(setup, stack, context) for stack in stacks):
+        if not any(_numba_trains(setup, stack, context) for stack in stacks):
             count = max(1, min(Threads().available(), units, work // MIN_WORK))
     params = setup.params.model_copy(update={"execution": execution.model_copy(update={"workers": count})})
     return TrainingSetup(job, params, setup.dataset)
+
+
+def _numba_trains(setup, stack, context):
+    """Return whether numba would train a whole stack in this process."""
+    if importlib.util.find_spec("numba") is None:
+        return False
+    sizes = setup.sizes(stack.recipe)
+    examples = len(setup.job.rows[stack.splits[0]]) // stack.recipe.views
+    networks = math.prod(stack.shape)  # lint: integer sum
+    arithmetic = ARITHMETICS[setup.params.arithmetic]
+    return context.wants_numba(workload(stack.recipe, sizes, networks, examples, arithmetic))
 
 
 @dataclass(frozen=True)

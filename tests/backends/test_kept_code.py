@@ -12,7 +12,7 @@ import pytest
 
 from kdlib.backends import code_folder, context
 from kdlib.backends.code_folder import rule_digest
-from kdlib.backends.context import COMPILE_SECONDS, LOAD_SECONDS, Context
+from kdlib.backends.context import COMPILE_SECONDS, LOAD_SECONDS, SAVED_SECONDS, Context, Workload
 from kdlib.backends.numpy_backend import NUMPY
 from kdlib.backends.threads import Threads
 from kdlib.learning.optimizers import adam_rule, sgd_rule
@@ -209,19 +209,26 @@ def test_auto_takes_numba_sooner_where_its_code_is_kept(kept, monkeypatch):
     monkeypatch.setattr(context, "_numba", lambda: lambda threads: "numba")
     monkeypatch.setattr(context, "_agreed", {})
 
-    def chosen(saved, exact=True):
+    def chosen(saved, rule=RULE, bounded=False, layers=2, exact=True, found=""):
         context._agreed.clear()
-        return Context().backend(Threads(), RULE, False, saved, lambda backend: "", exact)
+        arithmetic = "exact" if exact else "fast"
+        steps = round(saved / SAVED_SECONDS[arithmetic][0])
+        work = Workload(rule, bounded, layers, steps, 0, arithmetic)
+        return Context().backend(Threads(), work, lambda backend: found)
 
     between = (LOAD_SECONDS + COMPILE_SECONDS) / 2
     assert chosen(between) is NUMPY
-    code_folder.write(f"step_{rule_digest(adam_rule(False, False))}-0", b"")
+    assert chosen(2 * COMPILE_SECONDS, found="parameters") is NUMPY
     assert chosen(between) is NUMPY
-    code_folder.write(f"step_{rule_digest(RULE)}-0", b"")
+    assert chosen(2 * COMPILE_SECONDS) == "numba"
     assert chosen(between) == "numba"
     assert chosen(LOAD_SECONDS / 2) is NUMPY
     assert chosen(between, exact=False) is NUMPY
     assert chosen(2 * COMPILE_SECONDS, exact=False) == "numba"
+    foreign = eval("lambda p, g, v, rate, momentum, decay: (p, v)")
+    assert chosen(2 * COMPILE_SECONDS, foreign) == "numba"
+    for other in ({"rule": foreign}, {"rule": sgd_rule(True, False)}, {"bounded": True}, {"layers": 3}):
+        assert chosen(between, **other) is NUMPY
 
 
 PROCESS = """

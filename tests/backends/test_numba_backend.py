@@ -11,7 +11,7 @@ import pytest
 
 from kdlib.backends import context, threads
 from kdlib.backends.arithmetic import EXACT, FAST
-from kdlib.backends.context import Context, saved_seconds
+from kdlib.backends.context import Context, Workload
 from kdlib.backends.numpy_backend import NUMPY
 from kdlib.backends.ranks import SINGLE_RANK, Ranks
 from kdlib.backends.threads import Threads
@@ -282,11 +282,8 @@ def test_the_search_finds_a_fused_one(calls):
 
 
 def used(kernels, steps=1, ranks=SINGLE_RANK):
-    saved = saved_seconds(steps, 1000, "exact")
-    rule = sgd_rule(False, False)
-    backend = Context(kernels, ranks=ranks).backend(
-        Threads(), rule, False, saved, lambda backend: differences(backend, SGD)
-    )
+    work = Workload(sgd_rule(False, False), False, 3, steps, 1000, "exact")
+    backend = Context(kernels, ranks=ranks).backend(Threads(), work, lambda backend: differences(backend, SGD))
     return type(backend).__name__
 
 

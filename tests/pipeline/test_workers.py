@@ -1,6 +1,7 @@
 """A stack that is cut anywhere and trained anywhere has the bytes of one that is trained whole, here."""
 
 import contextlib
+import dataclasses
 import importlib.util
 import json
 import mmap
@@ -17,6 +18,8 @@ import numpy as np
 import pytest
 import yaml
 
+from kdlib.backends.context import Context
+from kdlib.backends.ranks import Ranks
 from kdlib.backends.threads import Threads
 from kdlib.io import chunks
 from kdlib.io.errors import UserError
@@ -126,12 +129,32 @@ def test_the_cut_has_every_network_once_and_depends_on_no_number_of_workers():
             return 64, *recipe.hidden, 10
 
     recipe = quick_params(student={"hidden": [128], "batch_size": 32}).student.recipe()
-    stack = WorkUnit(recipe, (0, 2), (0, 1, 2), tuple(range(7)))
-    chunks = work_units.cut_into_units(TrainingSetup(None, None, None), stack)
-    assert len({piece.suffix for piece in chunks}) == len(chunks)
-    assert sum(len(networks(piece)) for piece in chunks) == len(networks(stack))
-    assert set().union(*map(networks, chunks)) == networks(stack)
-    assert {piece.replicas for piece in chunks} == {(0, 1, 2), (3, 4, 5), (6,)}  # 3 x 32 x 9472 products are below 2^20
+    for replicas, expected in (
+        (7, {((k,), own) for k in range(3) for own in ((0, 1, 2, 3, 4, 5), (6,))}),  # 6 x 32 x 9472: below 2^21
+        (3, {((0, 1), (0, 1, 2)), ((2,), (0, 1, 2))}),
+    ):
+        stack = WorkUnit(recipe, (0, 2), (0, 1, 2), tuple(range(replicas)))
+        chunks = work_units.cut_into_units(TrainingSetup(None, None, None), stack)
+        assert len({piece.suffix for piece in chunks}) == len(chunks)
+        assert sum(len(networks(piece)) for piece in chunks) == len(networks(stack))
+        assert set().union(*map(networks, chunks)) == networks(stack)
+        assert {(piece.settings, piece.replicas) for piece in chunks} == expected
+
+
+def test_auto_takes_a_process_for_each_core_where_numpy_trains_for_long(experiment, monkeypatch):
+    setup, _ = work_of(**SMALL)
+    auto = setup.params.execution.model_copy(update={"workers": "auto"})
+    setup = dataclasses.replace(setup, params=setup.params.model_copy(update={"execution": auto}))
+
+    def number(context=Context("numpy")):
+        return workers.with_number_of_workers(setup, plan.stacks_of(setup), context).params.execution.workers
+
+    monkeypatch.setattr(workers.Threads, "available", lambda self: 3)
+    assert number() == 1
+    monkeypatch.setattr(workers, "MIN_WORK", 1)
+    assert number() == 3
+    assert number(Context("numba")) == (1 if importlib.util.find_spec("numba") else 3)
+    assert number(Context("numpy", ranks=Ranks(0, 2, None))) == 1
 
 
 @pytest.mark.parametrize("values", [(1,), (1, 1), (1, 2), (1, 1, 2, 2), (1, 2, 1, 2), (1, 1, 2, 2, 1, 1), (1, 2, 2, 2)])

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from kdlib.backends.numba_backend import updates
-from kdlib.backends.numba_backend.layers import NO_TABLE, Passes, SnappedWeightArrays
+from kdlib.backends.numba_backend.layers import NO_TABLE, NO_UNIT, Passes, SnappedWeightArrays
 from kdlib.backends.numba_backend.passes import product as compiled_product
-from kdlib.backends.numba_backend.row_loops import gather_rows, snap_rows
+from kdlib.backends.numba_backend.row_loops import as_bytes, gather_rows, snap_rows
 from kdlib.backends.numba_backend.scalars import exact_exp, fast_exp
 from kdlib.backends.numba_backend.softmax import make_softmax_gradient_loop, shift_rows, sum_divergence
 from kdlib.backends.numba_backend.steps import Steps
@@ -57,9 +57,9 @@ class NumbaBackend(NumpyBackend):
         unit: np.ndarray,
     ) -> None:
         if grid:
-            gather_rows(x, rows, offset, scale, grid.anchors, grid.units, out, unit)
+            gather_rows(as_bytes(x), rows, offset, scale, grid.anchors, grid.units, out, unit[..., 0])
         else:
-            gather_rows(x, rows, offset, scale, NO_TABLE, NO_TABLE, out, out[..., :1])
+            gather_rows(as_bytes(x), rows, offset, scale, NO_TABLE, NO_TABLE, out, NO_UNIT)
 
     def operand(self, x: np.ndarray, grid: Grid, out: np.ndarray, nonnegative: bool = False) -> np.ndarray:
         unit = np.empty((*x.shape[:-1], 1), np.float32)

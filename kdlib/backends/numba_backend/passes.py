@@ -19,7 +19,7 @@ from kdlib.backends.numba_backend.row_loops import (
     scale_rows,
     sum_columns,
 )
-from kdlib.backends.numba_backend.scalars import jit
+from kdlib.backends.numba_backend.scalars import inner_jit, jit
 
 
 @keep
@@ -30,19 +30,21 @@ def product(a, b, out, max_terms):
     if inner <= max_terms:
         np.dot(a, b, out)
         return
+    term = np.empty_like(out)
     parts = -(-inner // max_terms)
     for k in range(parts):
         start = inner * k // parts
         end = inner * (k + 1) // parts
-        left = np.ascontiguousarray(a[:, start:end])
-        right = np.ascontiguousarray(b[start:end])
+        left = a[:, start:end].copy()
+        right = b[start:end].copy()
         if k == 0:
             np.dot(left, right, out)
         else:
-            add_rows(out, np.dot(left, right))
+            np.dot(left, right, term)
+            add_rows(out, term)
 
 
-@jit
+@inner_jit
 def product_of_transposed(a, b, out, max_terms):
     """Store a b^T in `out`.
 
@@ -52,26 +54,28 @@ def product_of_transposed(a, b, out, max_terms):
     if inner <= max_terms:
         np.dot(a, b.T, out)
         return
+    term = np.empty_like(out)
     parts = -(-inner // max_terms)
     for k in range(parts):
         start = inner * k // parts
         end = inner * (k + 1) // parts
-        left = np.ascontiguousarray(a[:, start:end])
-        right = np.ascontiguousarray(b[:, start:end]).T
+        left = a[:, start:end].copy()
+        right = b[:, start:end].copy().T
         if k == 0:
             np.dot(left, right, out)
         else:
-            add_rows(out, np.dot(left, right))
+            np.dot(left, right, term)
+            add_rows(out, term)
 
 
-@jit
+@inner_jit
 def add_rows(x, y):
     """Add y to x."""
     for i in range(len(x)):
         add(x[i : i + 1], y[i])
 
 
-@jit
+@inner_jit
 def weights_of(flat, replica, start, inner, width):
     """Return the weights (inner, width) of a layer that begins at the column `start`, as a view."""
     return flat[replica, start : start + inner * width].reshape(inner, width)

@@ -7,10 +7,10 @@ tables of a `Grid`; empty if nothing is snapped.
 import numpy as np
 
 from kdlib.backends.numba_backend.kept import keep
-from kdlib.backends.numba_backend.scalars import jit, magnitude, snapped, table_index
+from kdlib.backends.numba_backend.scalars import inner_jit, jit, magnitude, snapped, table_index
 
 
-@jit
+@inner_jit
 def snap_row(x, largest, anchors, units, out, unit, i):
     """Snap one row, and store its unit in unit[i]. largest: the row's largest `magnitude`."""
     index = table_index(largest)
@@ -31,26 +31,54 @@ def snap_rows(x, anchors, units, out, unit, first, last):
         snap_row(row, largest, anchors, units, out[i], unit, i)
 
 
+def as_bytes(x: np.ndarray) -> np.ndarray:
+    """Return the bytes of x (n, m) as a view that may not be written: one type for compiled code, whatever x is."""
+    view = np.asarray(x).view(np.uint8)
+    view.flags.writeable = False
+    return view
+
+
+@inner_jit
+def read_row(x, buffer, out):
+    """Convert a row of bytes to float64: uint8, float32 or float64, told by their sizes. buffer: of as many bytes."""
+    for j in range(x.size):
+        buffer[j] = x[j]  # a mapped array may begin at any byte
+    size = x.size // out.size
+    if size == 1:
+        for j in range(out.size):
+            out[j] = buffer[j]
+    elif size == 4:
+        floats = buffer.view(np.float32)
+        for j in range(out.size):
+            out[j] = floats[j]
+    else:
+        doubles = buffer.view(np.float64)
+        for j in range(out.size):
+            out[j] = doubles[j]
+
+
 @keep
 @jit
 def gather_rows(x, rows, offset, scale, anchors, units, out, unit):
     """Store (x[rows] - offset) * scale in `out`, snapped if there are anchors.
 
-    rows: (R, n). out: (R, n, m). unit: (R, n, 1); it is not written without anchors.
+    x: `as_bytes` of the data. rows: (R, n). out: (R, n, m). unit: (R, n); it is not written without anchors.
     """
+    buffer = np.empty(x.shape[1], np.uint8)
+    row = np.empty(offset.size, np.float64)
     for r in range(len(rows)):
         for i in range(rows.shape[1]):
-            row = x[rows[r, i]]
+            read_row(x[rows[r, i]], buffer, row)
             result = out[r, i]
             largest = np.int32(0)
             for j in range(row.size):
                 result[j] = (row[j] - offset[j]) * scale[j]
                 largest = max(largest, magnitude(result[j]))
             if anchors.size:
-                snap_row(result, largest, anchors, units, result, unit[r, :, 0], i)
+                snap_row(result, largest, anchors, units, result, unit[r], i)
 
 
-@jit
+@inner_jit
 def add(x, bias):
     """Add the bias (m,) to each row."""
     for i in range(len(x)):
@@ -59,7 +87,7 @@ def add(x, bias):
             row[j] += bias[j]
 
 
-@jit
+@inner_jit
 def hidden_forward(z, bias, mask, anchors, units, out, unit):
     """Apply z <- ReLU(z + b) * mask, and snap z to `out` if there are anchors.
 
@@ -81,7 +109,7 @@ def hidden_forward(z, bias, mask, anchors, units, out, unit):
             snap_row(row, largest, anchors, units, out[i], unit, i)
 
 
-@jit
+@inner_jit
 def relu_backward(delta, z, mask):
     """Apply the backward pass of `hidden_forward`: delta <- delta * (z > 0) * mask."""
     zero = np.float32(0)
@@ -94,7 +122,7 @@ def relu_backward(delta, z, mask):
                 row[j] = row[j] * mask[i, j]
 
 
-@jit
+@inner_jit
 def scale_rows(x, unit, anchors, out):
     """Store snap(x * unit) / unit in `out`, with one grid for each row. unit: (m,)."""
     one = np.float32(1)
@@ -113,7 +141,7 @@ def scale_rows(x, unit, anchors, out):
             result[j] = snapped(result[j], anchor) * inverse[j]
 
 
-@jit
+@inner_jit
 def anchors_of(largest, anchors):
     """Return the anchors of columns whose largest magnitudes are `largest`."""
     anchor = np.empty(largest.size, np.float32)
@@ -122,7 +150,7 @@ def anchors_of(largest, anchors):
     return anchor
 
 
-@jit
+@inner_jit
 def scale_columns(x, unit, anchors, out):
     """Store snap(x * unit) / unit in `out`, with one grid for each column. unit: (n,)."""
     largest = np.zeros(x.shape[1], np.int32)
@@ -139,7 +167,7 @@ def scale_columns(x, unit, anchors, out):
             result[j] = snapped(result[j], anchor[j]) * over
 
 
-@jit
+@inner_jit
 def sum_columns(x, anchors, max_terms, out):
     """Store the sums of the columns of x in `out` (m,), as `product` with ones; snap x before if there are anchors.
 

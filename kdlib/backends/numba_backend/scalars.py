@@ -16,29 +16,31 @@ from kdlib.numerics import elementary
 MAGNITUDE_BITS = np.int32(0x7FFFFFFF)  # all bits of a float32 but the sign
 
 jit = numba.njit(nogil=True, error_model="numpy")
-exact_exp = jit(elementary.exp)
+# For functions that only compiled code calls; without what Python needs to call them, they are compiled sooner.
+inner_jit = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True)
+exact_exp = inner_jit(elementary.exp)
 as_tuple = to_fixed_tuple  # (array, its length as a constant)
 
 
-@jit
+@inner_jit
 def fast_exp(x):
     """Return exp(x) by the C library."""
     return math.exp(x)
 
 
-@jit
+@inner_jit
 def snapped(x, anchor):
     """Return x rounded as by `kdlib.numerics.grids.snap`."""
     return (x + anchor) - anchor
 
 
-@jit
+@inner_jit
 def magnitude(x):
     """Return the bits of |x|, float32, as an integer."""
     return np.int32(np.float32(x).view(np.int32) & MAGNITUDE_BITS)
 
 
-@jit
+@inner_jit
 def table_index(magnitude):
     """Return the index of a magnitude, given as bits, in the tables of a `Grid`."""
     index = (magnitude - 1) >> 23

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import numpy as np
 
 from kdlib.backends.numba_backend.kept import keep, named
-from kdlib.backends.numba_backend.scalars import exact_exp, jit, snapped
+from kdlib.backends.numba_backend.scalars import exact_exp, inner_jit, jit, snapped
 
 
-@jit
+@inner_jit
 def shift_row(row, t, out):
     """Store (z - max z) / T in `out`."""
     largest = row[0]
@@ -35,7 +35,7 @@ def shift_rows(z, temperature, anchor, out, totals, first, last):
             totals[i] += snapped(exact_exp(out[i, j]), anchor)
 
 
-@jit
+@inner_jit
 def scale(x, shift):
     """Return x * 2^shift as `kdlib.numerics.exact.scale`."""
     third = shift // 3

@@ -9,12 +9,14 @@ from kdlib.backends.code_folder import rule_digest
 from kdlib.backends.numba_backend.kept import keep, named
 from kdlib.backends.numba_backend.layers import NO_MASK, NO_TABLE, Passes, SnappedWeightArrays
 from kdlib.backends.numba_backend.passes import backward, forward
-from kdlib.backends.numba_backend.row_loops import gather_rows
-from kdlib.backends.numba_backend.scalars import exact_exp, fast_exp, jit, snapped
+from kdlib.backends.numba_backend.row_loops import as_bytes, gather_rows
+from kdlib.backends.numba_backend.scalars import exact_exp, fast_exp, inner_jit, jit, snapped
 from kdlib.backends.numba_backend.softmax import make_softmax_gradient_loop
 from kdlib.backends.numba_backend.updates import make_update_loop, update_grids
 from kdlib.backends.threads import Threads
 from kdlib.numerics import exact
+
+WHOLE = 0, 1  # k and count of `updates`; a constant in the code would be a type of its own, compiled once more
 
 
 @functools.cache
@@ -36,25 +38,28 @@ def make_step_loop(rule: Callable, moments: int, exponential: Callable) -> Calla
     def step_after_step(data, network, passes, grids, loss, optimizer):
         """Take the steps. `Steps` makes the tuples. All arrays of the network have a first axis of length 1."""
         (x, order, offset, scale), (sizes, p, w, g, moments) = data, network
-        unit, operands, scales, z, masks, deltas, scaled = passes
+        operands, scales, z, masks, deltas, scaled = passes
         anchors, units, weight_units, error_anchors, max_terms = grids
         logits, targets, temperatures, weights, unit_anchor = loss
-        factors, flush, snapped_anchor, snapped_unit, snapped_anchors, snapped_units, column_maxima = optimizer
+        factors, flush, part, snapped_anchor, snapped_unit, snapped_anchors, snapped_units, column_maxima = optimizer
+        k, count = part
         rows, last = z[-1].shape[1], deltas[-1][0]
-        term, count = np.empty((rows, last.shape[1]), logits.dtype), logits.dtype.type(rows)
+        term = np.empty((rows, last.shape[1]), logits.dtype)
+        gradient = np.empty_like(term)
+        examples = logits.dtype.type(rows)
         for step in range(len(factors)):
             a, b = step * rows, (step + 1) * rows
-            gather_rows(x, order[:, a:b], offset, scale, anchors[0], units[0], operands[0], unit)
+            gather_rows(x, order[:, a:b], offset, scale, anchors[0], units[0], operands[0], scales[0])
             forward(sizes, p, w, operands, scales, z, masks, anchors, units, max_terms)
-            logits[a:b], gradient = z[-1][0], np.zeros_like(term)
-            for k in range(len(targets)):
-                soften(logits[a:b], targets[k][a:b], temperatures[k : k + 1], unit_anchor, term, 0, rows)
-                add_weighted(gradient, term, weights[k], k == 0)
+            copy_rows(z[-1][0], logits[a:b])
+            for t in range(len(targets)):
+                soften(logits[a:b], targets[t, a:b], temperatures[t : t + 1], unit_anchor, term, k, rows)
+                add_weighted(gradient, term, weights[t], t == 0)
             for i in range(rows):
                 for j in range(last.shape[1]):
-                    last[i, j] = gradient[i, j] / count
+                    last[i, j] = gradient[i, j] / examples
             backward(sizes, w, g, operands, scales, z, masks, deltas, scaled, weight_units, error_anchors, max_terms)
-            change(p, g, moments, factors[step], sizes, w, snapped_anchor, column_maxima[0], 0, 1)
+            change(p, g, moments, factors[step], sizes, w, snapped_anchor, column_maxima[0], k, count)
             if column_maxima.size:
                 update_grids(p, sizes, w, snapped_anchor, snapped_unit, snapped_anchors, snapped_units, column_maxima)
                 column_maxima[:] = 0
@@ -67,7 +72,15 @@ def make_step_loop(rule: Callable, moments: int, exponential: Callable) -> Calla
     return keep(jit(named(step_after_step, digest, exponential.__name__)), digest is not None)
 
 
-@jit
+@inner_jit
+def copy_rows(x, out):
+    """Copy x to `out`; an assignment would compile the text of an error too, which takes seconds."""
+    for i in range(len(x)):
+        for j in range(x.shape[1]):
+            out[i, j] = x[i, j]
+
+
+@inner_jit
 def add_weighted(total, term, weight, first):
     """Add term * weight to `total`.
 
@@ -117,16 +130,15 @@ class Steps:
         self._run = make_step_loop(rule, len(moments), exact_exp if snaps else fast_exp)
         self._anchor = exact.unit_anchor(layers.sizes[-1]) if snaps else logits_dtype(0)
         values = np.empty((networks, rows, layers.sizes[0]), np.float32)
-        unit = np.empty((networks, rows, 1), np.float32)
+        unit = np.empty((networks, rows), np.float32)
         operands = values, *passes.operands
-        scales = unit[..., 0], *passes.scales
+        scales = unit, *passes.scales
         masks = (NO_MASK,) * len(passes.z)
         tables = weight_arrays.tables or [(NO_TABLE,) * len(passes.z)] * 2
         self._networks = []
         for r in range(networks):
             network = (passes.sizes, *_of_network(r, (*passes.flat, layers.gradient)), _of_network(r, moments))
             buffers = (
-                *_of_network(r, [unit]),
                 _of_network(r, operands),
                 _of_network(r, scales),
                 _of_network(r, passes.z),
@@ -157,7 +169,8 @@ class Steps:
         Parameters
         ----------
         data : (x, order, offset, scale)
-            x (N, features); order (R, n), indices of its rows; offset and scale (S, features), of S splits.
+            x (N, features), C-contiguous; order (R, n), indices of its rows; offset and scale (S, features) float64, of
+            S splits.
         loss : (logits, targets, temperatures, weights)
             logits (R, n, classes), where the logits are stored; targets, one (R, n, classes) for each term;
             temperatures and weights (R, terms).
@@ -167,6 +180,7 @@ class Steps:
             (steps,), the anchors for `flush_to_zero` of the moments; 0 in steps without it.
         """
         x, order, offset, scale = data
+        x = as_bytes(x)
         logits, targets, temperatures, weights = loss
 
         def train_networks(first, last):
@@ -174,12 +188,12 @@ class Steps:
                 network, buffers, grids, snapped_weights = self._networks[r]
                 split = r * len(offset) // len(order)
                 self._run(
-                    (x, order[r : r + 1], offset[split], scale[split]),
+                    (x, np.ascontiguousarray(order[r : r + 1]), offset[split], scale[split]),
                     network,
                     buffers,
                     grids,
-                    (logits[r], tuple(target[r] for target in targets), temperatures[r], weights[r], self._anchor),
-                    (factors[..., r : r + 1], flush, *snapped_weights),
+                    (logits[r], np.stack([target[r] for target in targets]), temperatures[r], weights[r], self._anchor),
+                    (np.ascontiguousarray(factors[..., r : r + 1]), flush, WHOLE, *snapped_weights),
                 )
 
         count = min(self._threads.available(), len(order))

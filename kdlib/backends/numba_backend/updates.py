@@ -11,7 +11,7 @@ import numpy as np
 
 from kdlib.backends.code_folder import rule_digest
 from kdlib.backends.numba_backend.kept import keep, named
-from kdlib.backends.numba_backend.scalars import as_tuple, jit, magnitude, snapped, table_index
+from kdlib.backends.numba_backend.scalars import as_tuple, inner_jit, jit, magnitude, snapped, table_index
 
 L1_ELEMENTS = 2048  # elements that all loops of an update go over while they are in the first cache
 
@@ -34,7 +34,7 @@ def make_update_loop(rule: Callable, moments: int) -> Callable:
     """
     constants = rule.__code__.co_argcount - 2 - moments
     digest = rule_digest(rule)
-    rule = jit(named(rule, digest))
+    rule = inner_jit(named(rule, digest))
 
     def with_one_moment(p, g, moments, factors, r, a, b):
         p, g, v = p[r, a:b], g[r, a:b], moments[0][r, a:b]
@@ -48,7 +48,7 @@ def make_update_loop(rule: Callable, moments: int) -> Callable:
         for j in range(p.size):
             p[j], m[j], s[j] = rule(p[j], g[j], m[j], s[j], *of_network)
 
-    change = jit(named(with_one_moment if moments == 1 else with_two_moments, digest))
+    change = inner_jit(named(with_one_moment if moments == 1 else with_two_moments, digest))
 
     def update_loop(p, g, moments, factors, sizes, w, anchor, column_maxima, k, count):
         """Update one thread's part; store its columns' largest magnitudes in `column_maxima`, (R, all m) int32."""
@@ -108,7 +108,7 @@ def shrink(p, factors, sizes, w, anchor, column_maxima, k, count):
         start, column = start + (inner + 1) * width, column + width
 
 
-@jit
+@inner_jit
 def snap_chunk(p, w, a, b, anchor, largest):
     """Snap the columns a to b of the flat arrays, which are whole rows of weights, and update `largest`."""
     width = largest.size
