@@ -1,0 +1,107 @@
+"""The recipes of docs/recipes/ run as they are written, in an empty folder beside a small table.
+
+What cannot be installed for a test has a stand-in of the same interface, and its recipe says so.
+"""
+
+import csv
+import json
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, Project
+
+RECIPES = ROOT / "docs/recipes"
+BLOCK = re.compile(r"((?:^[^\n]+\n)*)\n```(sh|python|c)\n(.*?)^```$", re.MULTILINE | re.DOTALL)  # and what is before
+NEEDS_A_COMPILER = pytest.mark.skipif(
+    not (shutil.which("bash") and shutil.which("cc")),
+    reason="no bash and C compiler (apt-get install bash gcc libc6-dev)",
+)
+CLASSES = np.array(["low", "middle", "high"])
+
+TABICL = """
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+
+class TabICLClassifier(HistGradientBoostingClassifier):
+    def __init__(self):
+        super().__init__(max_iter=20)
+"""
+
+
+def script(name):
+    """Return a recipe's blocks as one script of bash: code in a file is written to it, and commands are run."""
+    parts = []
+    for before, language, code in BLOCK.findall((RECIPES / name).read_text("utf-8")):
+        if language != "sh":
+            (file,) = re.findall(r"^`([\w.]+)` ", before)  # the paragraph begins with its name
+            code = f"cat > {file} <<'END OF FILE'\n{code}END OF FILE\n"
+        parts.append(code)
+    return "".join(parts)
+
+
+def write_tables(folder, colours=("",)):
+    """Write my.csv with its classes and rows.csv without; a column of texts is added if there are several colours."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(300, 4)).round(3)
+    colour = generator.integers(len(colours), size=len(x))
+    classes = CLASSES[np.digitize(x[:, 0] + x[:, 1] * x[:, 2] + 2 * colour, [-0.5, 1.5])]
+    texts = [colours[k] for k in colour]
+    names = ["width", "height", "depth", "weight", *(["colour"] if len(colours) > 1 else [])]
+    rows = [[*numbers, text][: len(names)] for numbers, text in zip(x.tolist(), texts, strict=True)]
+    for file, header, table in (
+        ("my.csv", [*names, "target"], [[*row, target] for row, target in zip(rows, classes, strict=True)]),
+        ("rows.csv", names, rows[:50]),
+    ):
+        with open(folder / file, "w", newline="", encoding="utf-8") as opened:
+            csv.writer(opened, lineterminator="\n").writerows([header, *table])
+
+
+class Recipe(Project):
+    """A folder in which a recipe ran; `output` is what it printed."""
+
+    def __init__(self, folder, environment, name, stand_in=("", ""), colours=("",)):
+        path, code = stand_in
+        if path:
+            (folder / "stand_ins" / path).parent.mkdir(parents=True)
+            (folder / "stand_ins" / path).write_text(code, "utf-8")
+        write_tables(folder, colours)
+        search = os.pathsep.join([str(folder / "stand_ins"), str(ROOT)])
+        super().__init__(folder, environment | {"PYTHONPATH": search, "OMP_NUM_THREADS": "1"})
+        self.output = self.run("bash", "-e", "-o", "pipefail", "-c", script(name)).stdout
+        self.folder = folder / "demo"
+
+    def check_table(self):
+        """The table has all columns, of the answers, and the student has learnt what can be learnt."""
+        assert re.search(r"\| +teacher \| +baseline \| +student \| +int8 \|", self.output)
+        assert "teacher: foreign; the promise of same bytes begins at its logits" in self.output
+        result = json.loads((self.folder / "metrics/details.json").read_text("utf-8"))
+        for name in ("teacher", "student", "quantized"):
+            assert result[name]["test"]["accuracy"]["mean"] > 0.65, name
+
+    def predicted(self, model):
+        """Classes of rows.csv by `kdlib predict`."""
+        self.python("-m", "kdlib", "predict", f"models/deployed/{model}", "../rows.csv")
+        with open(self.folder / "predictions.csv", encoding="utf-8") as file:
+            return [row["class"] for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.md")), ids=lambda path: path.name)
+def test_a_recipe_is_short(path):
+    assert len(path.read_text("utf-8").splitlines()) <= 60
+
+
+@NEEDS_A_COMPILER
+@pytest.mark.slow
+def test_a_tabular_foundation_model_on_a_chip(environment, tmp_path):
+    recipe = Recipe(tmp_path, environment, "tabular-foundation-model.md", ("tabicl.py", TABICL))
+    recipe.check_table()
+    # The last command is ./test, whose exit code is that of the script. A file of other integers fails it.
+    header = recipe.folder / "models/deployed/student.h"
+    text = header.read_text("ascii")
+    header.write_text(re.sub(r"(student_biases_1\[3\] = \{\n +)-?\d+", r"\g<1>12345", text), "ascii")
+    recipe.run("cc", "test.c", "-o", "test")
+    assert recipe.run("./test", check=False).returncode == 1  # the first vector
