@@ -105,3 +105,21 @@ def test_a_tabular_foundation_model_on_a_chip(environment, tmp_path):
     header.write_text(re.sub(r"(student_biases_1\[3\] = \{\n +)-?\d+", r"\g<1>12345", text), "ascii")
     recipe.run("cc", "test.c", "-o", "test")
     assert recipe.run("./test", check=False).returncode == 1  # the first vector
+
+
+@NEEDS_A_COMPILER
+@pytest.mark.slow
+def test_lightgbm_to_c(environment, tmp_path):
+    pytest.importorskip("lightgbm", reason="no LightGBM (pip install lightgbm)")
+    recipe = Recipe(tmp_path, environment, "lightgbm-to-c.md")
+    recipe.check_table()
+    assert (recipe.folder / "features.csv").read_text() == "width,height,depth,weight\n"
+    predicted = recipe.predicted("int.npz")
+    assert recipe.output.splitlines()[-50:] == predicted
+    assert set(predicted) == set(CLASSES)
+    lines = (tmp_path / "rows.csv").read_text().splitlines()
+    for row in ("1,2,3", "1,2,3,4,5", "1,2,3,red", "1,2,3,nan"):
+        (tmp_path / "rows.csv").write_text("\n".join([*lines, row]))
+        process = recipe.run("bash", "-c", "./classify < ../rows.csv", check=False)
+        assert process.returncode == 1, row
+        assert process.stdout.splitlines()[:50] == predicted
