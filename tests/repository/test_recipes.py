@@ -30,6 +30,23 @@ class TabICLClassifier(HistGradientBoostingClassifier):
     def __init__(self):
         super().__init__(max_iter=20)
 """
+AUTOGLUON = """
+import pandas
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+
+class TabularPredictor:
+    def __init__(self, label, path=None, verbosity=2):
+        self.label = label
+
+    def fit(self, train_data, time_limit=None):
+        labels = train_data[self.label]
+        self.model = HistGradientBoostingClassifier(max_iter=20).fit(train_data.drop(columns=self.label), labels)
+        return self
+
+    def predict_proba(self, data):
+        return pandas.DataFrame(self.model.predict_proba(data), index=data.index, columns=self.model.classes_)
+"""
 
 
 def script(name):
@@ -44,7 +61,7 @@ def script(name):
 
 
 def write_tables(folder, colours=("",)):
-    """Write my.csv with its classes and rows.csv without; a column of texts is added if there are several colours."""
+    """Write my.csv with its classes and rows.csv without; several colours are a column of texts, and a number lacks."""
     generator = np.random.default_rng(0)
     x = generator.normal(size=(300, 4)).round(3)
     colour = generator.integers(len(colours), size=len(x))
@@ -52,6 +69,8 @@ def write_tables(folder, colours=("",)):
     texts = [colours[k] for k in colour]
     names = ["width", "height", "depth", "weight", *(["colour"] if len(colours) > 1 else [])]
     rows = [[*numbers, text][: len(names)] for numbers, text in zip(x.tolist(), texts, strict=True)]
+    if len(colours) > 1:
+        rows[0][0] = ""
     for file, header, table in (
         ("my.csv", [*names, "target"], [[*row, target] for row, target in zip(rows, classes, strict=True)]),
         ("rows.csv", names, rows[:50]),
@@ -123,3 +142,17 @@ def test_lightgbm_to_c(environment, tmp_path):
         process = recipe.run("bash", "-c", "./classify < ../rows.csv", check=False)
         assert process.returncode == 1, row
         assert process.stdout.splitlines()[:50] == predicted
+
+
+@pytest.mark.slow
+def test_an_autogluon_ensemble_to_onnx(environment, tmp_path):
+    for package in ("pandas", "onnxruntime"):
+        pytest.importorskip(package, reason=f"no {package} (pip install {package})")
+    if not shutil.which("bash"):
+        pytest.skip("no bash (apt-get install bash)")
+    stand_in = ("autogluon/tabular.py", AUTOGLUON)
+    recipe = Recipe(tmp_path, environment, "autogluon-to-onnx.md", stand_in, ("blue", "green", "red"))
+    recipe.check_table()
+    predicted = recipe.predicted("float.npz")
+    assert recipe.output.splitlines()[-50:] == predicted
+    assert set(predicted) == set(CLASSES)
