@@ -16,6 +16,7 @@ from tests.conftest import ROOT, Project
 
 RECIPES = ROOT / "docs/recipes"
 BLOCK = re.compile(r"((?:^[^\n]+\n)*)\n```(sh|python|c)\n(.*?)^```$", re.MULTILINE | re.DOTALL)  # and what is before
+NEEDS_BASH = pytest.mark.skipif(not shutil.which("bash"), reason="no bash (apt-get install bash)")
 NEEDS_A_COMPILER = pytest.mark.skipif(
     not (shutil.which("bash") and shutil.which("cc")),
     reason="no bash and C compiler (apt-get install bash gcc libc6-dev)",
@@ -54,7 +55,7 @@ def script(name):
     parts = []
     for before, language, code in BLOCK.findall((RECIPES / name).read_text("utf-8")):
         if language != "sh":
-            (file,) = re.findall(r"^`([\w.]+)` ", before)  # the paragraph begins with its name
+            (file,) = re.findall(r"`(\w+\.(?:py|c))`", before)
             code = f"cat > {file} <<'END OF FILE'\n{code}END OF FILE\n"
         parts.append(code)
     return "".join(parts)
@@ -144,15 +145,33 @@ def test_lightgbm_to_c(environment, tmp_path):
         assert process.stdout.splitlines()[:50] == predicted
 
 
+@NEEDS_BASH
 @pytest.mark.slow
 def test_an_autogluon_ensemble_to_onnx(environment, tmp_path):
     for package in ("pandas", "onnxruntime"):
         pytest.importorskip(package, reason=f"no {package} (pip install {package})")
-    if not shutil.which("bash"):
-        pytest.skip("no bash (apt-get install bash)")
     stand_in = ("autogluon/tabular.py", AUTOGLUON)
     recipe = Recipe(tmp_path, environment, "autogluon-to-onnx.md", stand_in, ("blue", "green", "red"))
     recipe.check_table()
     predicted = recipe.predicted("float.npz")
     assert recipe.output.splitlines()[-50:] == predicted
     assert set(predicted) == set(CLASSES)
+
+
+@NEEDS_BASH
+@pytest.mark.slow
+def test_a_lecture_in_ten_minutes(project, tmp_path):
+    clone = project.copy(tmp_path / "clone")
+    output = clone.run("bash", "-e", "-c", script("lecture.md")).stdout
+    soft = {int(t): [float(p) for p in row.split()] for t, row in re.findall(r"^T = (\d): (.*)$", output, re.MULTILINE)}
+    logits = np.load(clone.folder / "models/teacher.npz")["logits"][0, 3].astype(np.float64)
+    for temperature, row in soft.items():
+        assert row == pytest.approx(np.exp(logits / temperature) / np.exp(logits / temperature).sum(), abs=1e-4)
+    assert max(soft[4]) < max(soft[1])
+    gains = [float(gain) for gain in re.findall(r"^test NLL, student - baseline: (\S+)", output, re.MULTILINE)]
+    plain, without_teacher, unsoftened, coarse = gains
+    assert without_teacher == 0
+    assert len({plain, without_teacher, unsoftened, coarse}) == 4  # the first is of the alpha of `quick`
+    assert re.findall(r"\| +student \| +(int\d) \|", output) == ["int8", "int8", "int8", "int2"]
+    assert clone.run("git", "status", "--porcelain").stdout == "?? soften.py\n"
+    assert "up to date" in clone.dvc("status").stdout
