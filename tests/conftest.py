@@ -173,20 +173,27 @@ class Project:
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory):
-    """`dvc repro` ran in it and printed `output`; all is committed. To be copied, not changed."""
-    folder, home = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("home")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "DVC_", "PYTHON"))}
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
-    environment |= {
+def environment(tmp_path_factory):
+    """Variables of a `Project`: this Python comes first, and no settings of git and DVC are the user's."""
+    home = tmp_path_factory.mktemp("home")
+    found = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "DVC_", "PYTHON"))}
+    found["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), found["PATH"]])
+    found |= {
         "PYTHONUTF8": "1",
         "DVC_NO_ANALYTICS": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
     }
-    environment |= {f"DVC_{kind}_DIR": str(home) for kind in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG")}
+    found |= {f"DVC_{kind}_DIR": str(home) for kind in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG")}
     for role in ("AUTHOR", "COMMITTER"):
-        environment |= {f"GIT_{role}_NAME": "A Tester", f"GIT_{role}_EMAIL": "tester@example.org"}
+        found |= {f"GIT_{role}_NAME": "A Tester", f"GIT_{role}_EMAIL": "tester@example.org"}
+    return found
+
+
+@pytest.fixture(scope="session")
+def project(environment, tmp_path_factory):
+    """`dvc repro` ran in it and printed `output`; all is committed. To be copied, not changed."""
+    folder = tmp_path_factory.mktemp("project")
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, check=True,

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,13 +17,14 @@ import pytest
 import kdlib
 from kdlib.backends.arithmetic import EXACT
 from kdlib.data.dataset import Dataset
+from kdlib.data.encoding import Column
 from kdlib.deployment.predict import predict
 from kdlib.io.artifacts import read_npz, write_npz
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import load_model
 from kdlib.learning.network import Network
 from kdlib.pipeline.command_line import PATHS
-from tests.conftest import MAINS, between, quick_params
+from tests.conftest import MAINS, ROOT, between, quick_params
 from tests.data.column_examples import EXAMPLES, deployed
 
 FLOAT = f"{PATHS.deployed}/float.npz"
@@ -338,3 +341,35 @@ def test_what_goes_into_a_comment_of_c_cannot_end_it(dataset, key):
 def test_a_prediction_replaces_nothing_that_it_reads(dataset, rows, output, words):
     with pytest.raises(UserError, match=words):
         predict(FLOAT, rows, output)
+
+
+def encoded_by_hand(name, columns, parsed, missing):
+    """The feature of one cell as docs/deployment.md says, from its column's entry in card.encoding."""
+    column, ending = re.fullmatch(r"(\w+?)( is missing| is rare|=.*)?", name).groups()
+    about = columns[column]
+    if ending is None:
+        return about["fill"] if missing else parsed
+    if ending == " is missing":
+        return float(missing)
+    return float(parsed in about["rare"] if ending == " is rare" else ending == f"={parsed}")
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_order_of_a_row_in_c_is_told_where_a_c_programmer_looks(name, tmp_path):
+    example = EXAMPLES[name]
+    (tmp_path / "models/deployed").mkdir(parents=True)
+    model = deployed((Column("first", "number"), example.column))
+    model.save(tmp_path / INTEGERS)
+    text = (ROOT / "docs/deployment.md").read_text("utf-8").split("\n## C\n")[1]
+    code = re.search(r'^python -c "(.*features.*)"$', text, re.MULTILINE).group(1)
+    options = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}, "encoding": "utf-8"}
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, **options).stdout
+    columns = {column["name"]: column for column in json.loads(model.card.encoding)}
+    parse = example.column.parser()
+    for cell, expected in zip(example.cells, example.features, strict=True):
+        value = parse(cell)
+        missing = np.isnan(value)
+        parsed = cell if name == "category" else value
+        cells = {"first": (7.0, False), example.column.name: (parsed, missing)}
+        row = [encoded_by_hand(n, columns, *cells[re.split("=| is ", n)[0]]) for n in printed.splitlines()]
+        assert row == [7, *expected]

@@ -17,7 +17,7 @@ from kdlib.pipeline.schema import Params
 from tests.conftest import DVC_YAML, MAINS, ROOT, outputs
 
 STAGES = list(MAINS)
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted(DOCS.glob("**/*.md"))
 TEXTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES]
 
 
