@@ -85,7 +85,7 @@ class Context:
         """Return whether numba is to train: by `kernels`, and for "auto" by the time that it saves."""
         if self.kernels == "numpy" or self.ranks.size > 1 or not workload.can_compile:
             return False
-        return self.kernels == "numba" or bool(_agreed) or _pays(workload)
+        return self.kernels == "numba" or _pays(workload)
 
     def backend(self, threads: Threads, workload: Workload, check: Callable[[NumpyBackend], str]) -> NumpyBackend:
         """Return the back end for a training.
@@ -109,11 +109,15 @@ class Context:
 def _pays(workload):
     """Return whether numba saves more time than it takes to compile; to load, if what is asked for is kept.
 
-    In plain float32 nothing kept is looked for: a run would have other bits after another one.
+    In plain float32 it does not matter what is loaded or kept: else a training would have other bits after another one.
     """
     saved = workload.saved_seconds()
-    kept = workload.arithmetic == "exact" and saved > LOAD_SECONDS and code_folder.holds(*workload.kind)
-    return saved > (LOAD_SECONDS if kept else COMPILE_SECONDS)
+    if workload.arithmetic == "exact":
+        if _agreed:
+            return True
+        if saved > LOAD_SECONDS and code_folder.holds(*workload.kind):
+            return True
+    return saved > COMPILE_SECONDS
 
 
 @functools.cache

@@ -52,7 +52,8 @@ def are_used(params: Params) -> bool:
 def with_number_of_workers(setup: TrainingSetup, stacks: list[WorkUnit], context: Context) -> TrainingSetup:
     """Put a number in place of `execution.workers: auto`: that of the cores, where NumPy trains for long enough.
 
-    Compiled kernels share the cores among threads. A training goes on from the checkpoint of a whole stack alone.
+    Compiled kernels share the cores among threads. A checkpoint of a whole stack goes on in one process. So does plain
+    float32, whose bits would depend on the number of cores.
 
     Parameters
     ----------
@@ -71,8 +72,9 @@ def with_number_of_workers(setup: TrainingSetup, stacks: list[WorkUnit], context
         return setup
     count = 1
     job = setup.job
+    arithmetic = ARITHMETICS[setup.params.arithmetic]
     alone = execution.cluster or context.ranks.size > 1 or Path(f"{job.path}.checkpoint").exists()
-    if not alone and importlib.util.find_spec("joblib"):
+    if not alone and not arithmetic.threads_matter and importlib.util.find_spec("joblib"):
         work = sum(unit.recipe.epochs * work_of_epoch(setup, unit) for unit in stacks)  # lint: integer sum
         units = sum(len(cut_into_units(setup, stack)) for stack in stacks)  # lint: integer sum
         if not any(_numba_trains(setup, stack, context) for stack in stacks):
