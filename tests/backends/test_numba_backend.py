@@ -17,7 +17,7 @@ from kdlib.backends.ranks import SINGLE_RANK, Ranks
 from kdlib.backends.threads import Threads
 from kdlib.data.scaled import ScaledRows
 from kdlib.learning import epoch, steps
-from kdlib.learning.backend_check import differences, same_bits
+from kdlib.learning.backend_check import differences, same_bits, sizes_of
 from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.inputs import Inputs
 from kdlib.learning.network import Network
@@ -26,7 +26,7 @@ from kdlib.learning.optimizers import OPTIMIZERS, adam_rule, sgd_rule
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.training import train
-from kdlib.numerics.grids import MAX_TERMS
+from kdlib.numerics.grids import MAX_TERMS, Grid
 from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
 
 SGD = Recipe()
@@ -63,6 +63,33 @@ def numba(calls):
 @pytest.mark.parametrize("name", ["adam", *(pytest.param(n, marks=pytest.mark.slow) for n in RECIPES if n != "adam")])
 def test_bits_are_those_of_numpy_for_numbers_of_all_kinds(numba, name):
     assert differences(numba, RECIPES[name], range(20)) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layers", [1, 2, 4])
+def test_bits_are_those_of_numpy_for_any_number_of_layers(numba, layers):
+    assert sizes_of(layers) == {1: (33, 5), 2: (33, 17, 5), 4: (33, 17, 9, 9, 5)}[layers]
+    assert differences(numba, RECIPES["adam"], range(6), layers) == ""
+
+
+def test_one_compiled_loop_reads_data_of_every_kind(calls, numba):
+    random = np.random.default_rng(0)
+    before = set(calls.gather_rows.signatures)
+    rows, grid = random.integers(0, 9, (2, 5)), Grid(8)
+    for dtype in (np.uint8, np.float32, np.float64):
+        x = random.integers(0, 256, (9, 6)).astype(dtype)
+        read_only = x.copy()
+        read_only.flags.writeable = False
+        at_any_byte = np.empty(x.nbytes + 1, np.uint8)[1:].view(dtype).reshape(x.shape)
+        at_any_byte[:] = x
+        for given in (x, read_only, at_any_byte):
+            found = []
+            for backend in (NUMPY, numba):
+                out, unit = np.empty((2, 5, 6), np.float32), np.empty((2, 5, 1), np.float32)
+                backend.gather(given, rows, np.full(6, 0.1), np.full(6, 0.3), grid, out, unit)
+                found.append((out, unit))
+            assert all(map(same_bits, *found))
+    assert len(set(calls.gather_rows.signatures) - before) <= 1
 
 
 def test_a_difference_is_told(calls):
@@ -185,6 +212,25 @@ def test_a_batch_of_more_rows_than_a_sum_has_the_same_bytes(calls):
         network, _ = train(x, CrossEntropy(one_hot), Recipe((8,), 1, 0.01, 2500), context=Context(kind))
         found.append(network.parameters)
     assert same_bits(*found)
+
+
+@pytest.mark.slow
+def test_the_loop_of_steps_is_compiled_once_for_all_data_and_losses(calls):
+    from kdlib.backends.numba_backend.steps import make_step_loop
+
+    random = np.random.default_rng(0)
+    one_hot, teacher = np.eye(4)[random.integers(0, 4, 70)], random.normal(size=(70, 4))
+    make_step_loop.cache_clear()
+    for dtype in (np.uint8, np.float64):
+        x = random.integers(0, 256, (70, 12)).astype(dtype)
+        for objective in (CrossEntropy(one_hot, EXACT), Distillation(one_hot, teacher, EXACT)):
+            for replicas in ((0,), (0, 1)):
+                streams = Streams(0, "t", replicas)
+                for order in ("C", "F"):
+                    rows = ScaledRows(x.astype(dtype, order), np.arange(70), np.zeros(12), np.full(12, 0.01))
+                    train(rows, objective, Recipe((9,), 2, 0.01, 20), streams=streams, context=Context("numba"))
+    loop = make_step_loop(sgd_rule(False, False), 1, calls.exact_exp)
+    assert len(loop.signatures) == 1
 
 
 def _child(backend, queue):
@@ -318,11 +364,12 @@ def test_it_is_loaded_where_it_pays(calls):
     assert found == ["NumpyBackend", "NumpyBackend", "NumbaBackend", "NumbaBackend", "NumpyBackend", "NumbaBackend"]
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64])
 @pytest.mark.parametrize("arithmetic", [EXACT, FAST])
-def test_batches_made_of_the_data_are_those_that_are_held(numba, monkeypatch, arithmetic, dtype):
+def test_batches_made_of_the_data_are_those_that_are_held(numba, monkeypatch, arithmetic, dtype, order):
     random, network = np.random.default_rng(0), Network((6, 4), 3, arithmetic)
-    x = random.integers(0, 256, (20, 6)).astype(dtype)
+    x = random.integers(0, 256, (20, 6)).astype(dtype, order)
     splits = [ScaledRows(x, random.permutation(20)[:12], random.random(6), random.random(6)) for _ in range(3)]
     indices, found = random.integers(0, 12, (3, 5)), []
     for backend, held in ((NUMPY, 1000), (NUMPY, 0), (numba, 0)):

@@ -39,22 +39,13 @@ def as_bytes(x: np.ndarray) -> np.ndarray:
 
 
 @inner_jit
-def read_row(x, buffer, out):
-    """Convert a row of bytes to float64: uint8, float32 or float64, told by their sizes. buffer: of as many bytes."""
-    for j in range(x.size):
-        buffer[j] = x[j]  # a mapped array may begin at any byte
-    size = x.size // out.size
-    if size == 1:
-        for j in range(out.size):
-            out[j] = buffer[j]
-    elif size == 4:
-        floats = buffer.view(np.float32)
-        for j in range(out.size):
-            out[j] = floats[j]
-    else:
-        doubles = buffer.view(np.float64)
-        for j in range(out.size):
-            out[j] = doubles[j]
+def scale_row(row, offset, scale, out):
+    """Store (row - offset) * scale in `out`; return the largest `magnitude`."""
+    largest = np.int32(0)
+    for j in range(row.size):
+        out[j] = (row[j] - offset[j]) * scale[j]
+        largest = max(largest, magnitude(out[j]))
+    return largest
 
 
 @keep
@@ -62,18 +53,24 @@ def read_row(x, buffer, out):
 def gather_rows(x, rows, offset, scale, anchors, units, out, unit):
     """Store (x[rows] - offset) * scale in `out`, snapped if there are anchors.
 
-    x: `as_bytes` of the data. rows: (R, n). out: (R, n, m). unit: (R, n); it is not written without anchors.
+    x: `as_bytes` of uint8, float32 or float64, which are told by their sizes. rows: (R, n). out: (R, n, m). unit:
+    (R, n); it is not written without anchors.
     """
+    size = x.shape[1] // offset.size
     buffer = np.empty(x.shape[1], np.uint8)
-    row = np.empty(offset.size, np.float64)
     for r in range(len(rows)):
         for i in range(rows.shape[1]):
-            read_row(x[rows[r, i]], buffer, row)
+            row = x[rows[r, i]]
             result = out[r, i]
-            largest = np.int32(0)
-            for j in range(row.size):
-                result[j] = (row[j] - offset[j]) * scale[j]
-                largest = max(largest, magnitude(result[j]))
+            if size == 1:
+                largest = scale_row(row, offset, scale, result)
+            else:
+                for j in range(row.size):
+                    buffer[j] = row[j]  # floats in a mapped file may begin at any byte
+                if size == 4:
+                    largest = scale_row(buffer.view(np.float32), offset, scale, result)
+                else:
+                    largest = scale_row(buffer.view(np.float64), offset, scale, result)
             if anchors.size:
                 snap_row(result, largest, anchors, units, result, unit[r], i)
 
