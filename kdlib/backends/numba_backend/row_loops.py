@@ -50,6 +50,7 @@ def gather_rows(x, rows, offset, scale, anchors, units, out, unit):
                 snap_row(result, largest, anchors, units, result, unit[r, :, 0], i)
 
 
+@keep
 @jit
 def add(x, bias):
     """Add the bias (m,) to each row."""
@@ -59,6 +60,7 @@ def add(x, bias):
             row[j] += bias[j]
 
 
+@keep
 @jit
 def hidden_forward(z, bias, mask, anchors, units, out, unit):
     """Apply z <- ReLU(z + b) * mask, and snap z to `out` if there are anchors.
@@ -81,6 +83,7 @@ def hidden_forward(z, bias, mask, anchors, units, out, unit):
             snap_row(row, largest, anchors, units, out[i], unit, i)
 
 
+@keep
 @jit
 def relu_backward(delta, z, mask):
     """Apply the backward pass of `hidden_forward`: delta <- delta * (z > 0) * mask."""
@@ -94,6 +97,7 @@ def relu_backward(delta, z, mask):
                 row[j] = row[j] * mask[i, j]
 
 
+@keep
 @jit
 def scale_rows(x, unit, anchors, out):
     """Store snap(x * unit) / unit in `out`, with one grid for each row. unit: (m,)."""
@@ -122,6 +126,7 @@ def anchors_of(largest, anchors):
     return anchor
 
 
+@keep
 @jit
 def scale_columns(x, unit, anchors, out):
     """Store snap(x * unit) / unit in `out`, with one grid for each column. unit: (n,)."""
@@ -139,6 +144,7 @@ def scale_columns(x, unit, anchors, out):
             result[j] = snapped(result[j], anchor[j]) * over
 
 
+@keep
 @jit
 def sum_columns(x, anchors, max_terms, out):
     """Store the sums of the columns of x in `out` (m,), as `product` with ones; snap x before if there are anchors.
