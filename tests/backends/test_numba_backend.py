@@ -92,6 +92,20 @@ def test_one_compiled_loop_reads_data_of_every_kind(calls, numba):
     assert len(set(calls.gather_rows.signatures) - before) <= 1
 
 
+@pytest.mark.parametrize("name", ["sgd", pytest.param("norms", marks=pytest.mark.slow)])
+def test_passes_layer_by_layer_have_the_same_bits(calls, numba, monkeypatch, name):
+    monkeypatch.setattr(calls, "MIN_WIDE_PRODUCTS", 0)
+    assert differences(numba, RECIPES[name], range(20)) == ""
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rows", "kind"), [((784, 1200, 1200, 10), 64, "WidePasses"), ((784, 1200, 1200, 10), 2, "Passes")]
+)
+def test_only_wide_networks_go_layer_by_layer(numba, sizes, rows, kind):
+    layers = Backpropagation(Network(sizes, 1, EXACT), rows, backend=numba).layers
+    assert type(numba.passes(layers, rows)).__name__ == kind
+
+
 def test_a_difference_is_told(calls):
     class OtherUpdate(calls.NumbaBackend):
         def update(self, rule, constants, arrays, layers=None, flush=None):
@@ -156,7 +170,10 @@ def test_a_training_has_the_same_bytes(calls, arithmetic, hidden, optimizer):
             assert np.allclose(expected[0], found[0], atol=1e-3)
 
 
-def test_errors_go_back_through_more_units_than_an_exact_sum_has_terms(calls):
+@pytest.mark.parametrize("layer_by_layer", [False, True])
+def test_errors_go_back_through_more_units_than_an_exact_sum_has_terms(calls, monkeypatch, layer_by_layer):
+    if layer_by_layer:
+        monkeypatch.setattr(calls, "MIN_WIDE_PRODUCTS", 0)
     found, objective = [], CrossEntropy(np.eye(10)[np.arange(100) % 10], EXACT)
     for kind in ("numpy", "numba"):
         found.append(trained(objective, (30, MAX_TERMS + 76), "sgd", kind))

@@ -13,12 +13,14 @@ from kdlib.backends.numba_backend.row_loops import as_bytes, gather_rows, snap_r
 from kdlib.backends.numba_backend.scalars import exact_exp, fast_exp
 from kdlib.backends.numba_backend.softmax import make_softmax_gradient_loop, shift_rows, sum_divergence
 from kdlib.backends.numba_backend.steps import Steps
+from kdlib.backends.numba_backend.wide_passes import WidePasses
 from kdlib.backends.numpy_backend import NumpyBackend, flush_to_zero
 from kdlib.backends.threads import Threads
 from kdlib.numerics import exact
 from kdlib.numerics.grids import MAX_TERMS, Grid
 
 ONE = np.ones(1)
+MIN_WIDE_PRODUCTS = 1 << 25  # multiply-adds of one network's forward pass, from which NumPy's products are used
 NO_LOGS = np.empty((0, 0))  # compiled code takes it in place of None
 
 
@@ -131,7 +133,8 @@ class NumbaBackend(NumpyBackend):
                 flush_to_zero(moment, flush)
 
     def passes(self, layers, rows: int) -> Passes:
-        return Passes(layers, rows)
+        wide = rows * layers.parameters.shape[1] >= MIN_WIDE_PRODUCTS
+        return (WidePasses if wide else Passes)(layers, rows)
 
     def steps(self, layers, rows: int, rule: Callable, moments: Sequence[np.ndarray], logits_dtype: type) -> Steps:
         return Steps(self.threads, layers, rows, rule, moments, logits_dtype)

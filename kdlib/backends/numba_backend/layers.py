@@ -52,11 +52,15 @@ class Passes:
 
         masks: of dropout, one for each hidden layer.
         """
+        self._begin(operand, masks)
+        forward(self.sizes, *self.flat, *self._inputs, self.z, self._masks, *self.operand_tables, self.max_terms)
+        return self.z[-1]
+
+    def _begin(self, operand, masks):
+        """Hold what both passes of a batch read."""
         values, unit = operand
         self._inputs = (values, *self.operands), (NO_UNIT if unit is None else unit[..., 0], *self.scales)
         self._masks = tuple(NO_MASK if mask is None else mask for mask in (*masks, None))
-        forward(self.sizes, *self.flat, *self._inputs, self.z, self._masks, *self.operand_tables, self.max_terms)
-        return self.z[-1]
 
     def backward(self, delta: np.ndarray) -> None:
         """Compute the gradient of the last `forward`. delta: with respect to the logits, (R, rows, classes)."""

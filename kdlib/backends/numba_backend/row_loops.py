@@ -75,7 +75,8 @@ def gather_rows(x, rows, offset, scale, anchors, units, out, unit):
                 snap_row(result, largest, anchors, units, result, unit[r], i)
 
 
-@inner_jit
+@keep
+@jit
 def add(x, bias):
     """Add the bias (m,) to each row."""
     for i in range(len(x)):
@@ -84,7 +85,8 @@ def add(x, bias):
             row[j] += bias[j]
 
 
-@inner_jit
+@keep
+@jit
 def hidden_forward(z, bias, mask, anchors, units, out, unit):
     """Apply z <- ReLU(z + b) * mask, and snap z to `out` if there are anchors.
 
@@ -106,7 +108,8 @@ def hidden_forward(z, bias, mask, anchors, units, out, unit):
             snap_row(row, largest, anchors, units, out[i], unit, i)
 
 
-@inner_jit
+@keep
+@jit
 def relu_backward(delta, z, mask):
     """Apply the backward pass of `hidden_forward`: delta <- delta * (z > 0) * mask."""
     zero = np.float32(0)
@@ -119,7 +122,8 @@ def relu_backward(delta, z, mask):
                 row[j] = row[j] * mask[i, j]
 
 
-@inner_jit
+@keep
+@jit
 def scale_rows(x, unit, anchors, out):
     """Store snap(x * unit) / unit in `out`, with one grid for each row. unit: (m,)."""
     one = np.float32(1)
@@ -147,7 +151,8 @@ def anchors_of(largest, anchors):
     return anchor
 
 
-@inner_jit
+@keep
+@jit
 def scale_columns(x, unit, anchors, out):
     """Store snap(x * unit) / unit in `out`, with one grid for each column. unit: (n,)."""
     largest = np.zeros(x.shape[1], np.int32)
@@ -164,7 +169,8 @@ def scale_columns(x, unit, anchors, out):
             result[j] = snapped(result[j], anchor[j]) * over
 
 
-@inner_jit
+@keep
+@jit
 def sum_columns(x, anchors, max_terms, out):
     """Store the sums of the columns of x in `out` (m,), as `product` with ones; snap x before if there are anchors.
 
