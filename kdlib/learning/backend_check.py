@@ -7,7 +7,7 @@ import numpy as np
 from kdlib.backends.arithmetic import EXACT
 from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
 from kdlib.learning.backpropagation import Backpropagation
-from kdlib.learning.losses import log_softmax
+from kdlib.learning.losses import log_or_zero, log_softmax
 from kdlib.learning.network import Network
 from kdlib.learning.optimizer_base import constants_of_steps
 from kdlib.learning.optimizers import optimizer
@@ -129,7 +129,9 @@ def results_in_steps(
     offset = x[1, :2].astype(np.float64)
     data = (x[0], order, offset[:1], offset[1:])
     both = [targets[:, :6], targets[:, 1:]]
+    logs = [None, log_or_zero(both[1], EXACT)]
     logits = np.empty(both[0].shape)
+    losses = np.empty(logits.shape[:2])
     arithmetic = EXACT.on(backend)
     with np.errstate(all="ignore"):
         network = Network(sizes, 2, EXACT)
@@ -138,7 +140,8 @@ def results_in_steps(
         update = optimizer(network.parameters, recipe)
         if backend.has_steps:
             steps = backend.steps(passes.layers, 3, update.rule, tuple(update.moments.values()), np.float64)
-            steps(data, (logits, both, temperatures, weights), *constants_of_steps(update, rates, network.parameters))
+            loss = logits, both, logs, temperatures, weights
+            steps(data, loss, losses, *constants_of_steps(update, rates, network.parameters))
         else:
             for rows, rate in zip((slice(0, 3), slice(3, 6)), rates, strict=True):
                 snapped = np.empty((2, 3, sizes[0]), np.float32)
@@ -151,9 +154,19 @@ def results_in_steps(
                     for k, target in enumerate(both)
                 ]
                 passes.backward((errors[0] + errors[1]) / 3)
+                terms = [
+                    arithmetic.divergence(
+                        logits[:, rows], target[:, rows], log if log is None else log[:, rows],
+                        temperatures[:, k, None, None],
+                    )
+                    * weights[:, k, None]
+                    for k, (target, log) in enumerate(zip(both, logs, strict=True))
+                ]  # fmt: skip
+                losses[:, rows] = terms[0] + terms[1]
                 update.step(network.parameters, passes.gradient, rate, passes.layers)
     found = {
         "logits": logits,
+        "losses": losses,
         "parameters": network.parameters,
         "weights": passes.layers.flat_product_weights,
         **update.moments,

@@ -113,6 +113,7 @@ class EpochTargets:
         self._losses = []
         self._piece_start = 0
         self._piece_stop = -1  # no piece yet
+        self._losses_known = False  # of the piece
         self._rows_done = 0  # rows of the piece whose batches were requested
 
     def batch(self, start: int, stop: int) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -132,6 +133,7 @@ class EpochTargets:
         """
         if stop > self._piece_stop:
             self._finish_piece()
+            self._losses_known = False
             self._piece_start = start
             self._piece_stop = min(start + self._buffer.shape[1], self._order.shape[1])
             piece = self._order[:, self._piece_start : self._piece_stop]
@@ -141,11 +143,16 @@ class EpochTargets:
         return self._buffer[:, rows], [target[:, rows] for target in self._targets]
 
     def _finish_piece(self):
-        """Compute the losses of the piece from its logits."""
-        if self._piece_stop >= 0:
+        """Compute the losses of the piece from its logits, if they are not known."""
+        if self._piece_stop >= 0 and not self._losses_known:
             logits = self._buffer[:, : self._rows_done]
             targets = [target[:, : self._rows_done] for target in self._targets]
             self._losses += example_losses(self._objective, logits, targets)
+
+    def keep_losses(self, losses: np.ndarray) -> None:
+        """Take the losses (R, rows) of the examples of the last `batch`, where they are known from its steps."""
+        self._losses.append(losses)
+        self._losses_known = True
 
     def mean_loss(self) -> np.ndarray:
         """Return the mean loss over the examples of all ranks, (R,), in nats."""

@@ -263,7 +263,7 @@ class SoftLoss:
         temperature : ndarray, shape (R, 1, 1) or (1, 1, 1)
         arithmetic : Arithmetic
         log_targets : ndarray, shape (R, n, classes), optional
-            `log_or_zero` of the targets. It is given only if the loss `softens` and the targets fit into an array.
+            `log_or_zero` of the targets. It is given only if the loss `softens`.
 
         Returns
         -------

@@ -22,6 +22,7 @@ from kdlib.learning.schedules import LinearSchedule, Scheduled
 from kdlib.learning.stack import expand_to_networks
 
 Targets = tuple[np.ndarray | LazyTargets, ...]
+SoftmaxTerm = tuple[int, int | None, np.ndarray, np.ndarray]
 
 ONE = np.ones((1, 1, 1))
 SETTING_CONSTRAINTS = {"temperature": (POSITIVE, Scheduled(POSITIVE)), "alpha": (FRACTION, Scheduled(FRACTION))}
@@ -135,10 +136,12 @@ class Objective:
         """Compute the gradient of `value` with respect to the logits, shape (R, n, classes)."""
         raise NotImplementedError
 
-    def as_softmax_terms(self, networks: int) -> list[tuple[int, np.ndarray, np.ndarray]] | None:
-        """Describe the gradient as a sum of terms, each `weight * (softmax(z / T) - t) / T`.
+    def as_softmax_terms(self, networks: int) -> list[SoftmaxTerm] | None:
+        """Describe loss and gradient as sums of terms.
 
-        z are the logits and t the targets of the term. A back end can compute such a sum without a call of `gradient`.
+        With the logits z and the term's targets t, the gradient has `weight * (softmax(z / T) - t) / T`, and the loss
+        has `weight * sum_i t_i (log t_i - log softmax_i(z / T))`, or without log t. A back end can compute such sums
+        without a call of `value` or `gradient`.
 
         Parameters
         ----------
@@ -147,9 +150,9 @@ class Objective:
 
         Returns
         -------
-        list of (index, T, weight), or None
-            The index is that of the term's targets in `targets`. T and weight are (1, 1, 1) or (R, 1, 1). None if the
-            gradient is no such sum.
+        list of (index, log_index, T, weight), or None
+            The indices are those of t and of log t in `targets`; the second is None without log t. T and weight are
+            (1, 1, 1) or (R, 1, 1). None if the loss is no such sum.
         """
         return None
 
@@ -202,8 +205,8 @@ class CrossEntropy(Objective):
         (one_hot,) = targets
         return losses.cross_entropy_gradient(logits, one_hot, self.arithmetic)
 
-    def as_softmax_terms(self, networks: int) -> list[tuple[int, np.ndarray, np.ndarray]]:
-        return [(0, ONE, ONE)]
+    def as_softmax_terms(self, networks: int) -> list[SoftmaxTerm]:
+        return [(0, None, ONE, ONE)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,18 +330,19 @@ class Distillation(Objective):
         return result
 
     def _soften(self, logits):
-        """Compute the teacher's softmax at each temperature, and the logarithm of that where it fits into an array."""
+        """Compute the teacher's softmax at each temperature, and its logarithm."""
         entries = max(len(logits), len(self._temperature))
         temperature = expand_to_networks(self._temperature, entries).astype(self.arithmetic.logits_dtype)
-        if isinstance(logits, np.ndarray):
-            logits = np.repeat(logits, entries // len(logits), axis=0)
-            soft = losses.softmax(logits, self.arithmetic, temperature)
-            return soft, losses.log_or_zero(soft, self.arithmetic)
 
         def softmax(g, values):
             return losses.softmax(values, self.arithmetic, temperature[g % len(temperature)])
 
-        return (logits.mapped(softmax, ["softened", self._temperature], entries),)
+        if isinstance(logits, np.ndarray):
+            logits = np.repeat(logits, entries // len(logits), axis=0)
+            soft = losses.softmax(logits, self.arithmetic, temperature)
+        else:
+            soft = logits.mapped(softmax, ["softened", self._temperature], entries)
+        return soft, lazy_targets.map_rows(soft, lambda p: losses.log_or_zero(p, self.arithmetic), "logarithm")
 
     def _parts(self, targets):
         """Return the labels, the targets of the soft loss, and [] or [whether an example has no label]."""
@@ -366,14 +370,14 @@ class Distillation(Objective):
         hard = losses.cross_entropy(logits, one_hot, self.arithmetic)
         return soft_weight[..., 0] * soft + hard_weight[..., 0] * hard
 
-    def as_softmax_terms(self, networks: int) -> list[tuple[int, np.ndarray, np.ndarray]] | None:
+    def as_softmax_terms(self, networks: int) -> list[SoftmaxTerm] | None:
         if not self._soft_loss.softens or self.standardize_logits or self._parts(self.targets)[2]:
             return None
         if not self._alpha.any():
-            return [(0, ONE, ONE)]
+            return [(0, None, ONE, ONE)]
         temperature, soft_weight, hard_weight = self._factors(networks)
-        soft = (1, temperature, soft_weight)
-        hard = (0, ONE, hard_weight)
+        soft = (1, 2, temperature, soft_weight)
+        hard = (0, None, ONE, hard_weight)
         return [soft, hard] if hard_weight.any() else [soft]
 
     def gradient(self, logits: np.ndarray, *targets: np.ndarray) -> np.ndarray:

@@ -145,7 +145,7 @@ class CompiledSteps:
         terms = objective.as_softmax_terms(networks)
         if not terms:
             raise ValueError("objective: it was a sum of softmax terms in the first epoch, and now it is none")
-        indices, temperatures, weights = zip(*terms, strict=True)
+        indices, log_indices, temperatures, weights = zip(*terms, strict=True)
         temperatures = _columns(temperatures, networks, dtype)
         weights = _columns(weights, networks, dtype)
         networks_of_splits = network_slices(len(self._splits), len(order))
@@ -156,7 +156,9 @@ class CompiledSteps:
         for start in range(0, n, rows_held):
             stop = min(start + rows_held, n)
             logits, targets = epoch_targets.batch(start, stop)
-            targets = [targets[index] for index in indices]
+            chosen = [targets[index] for index in indices]
+            logs = [None if index is None else targets[index] for index in log_indices]
+            losses = np.empty(logits.shape[:2]) if objective.arithmetic.name == "exact" else None
             pairs = zip(self._splits, networks_of_splits, strict=True)
             rows_of_x = np.concatenate([split.rows.take(order[own, start:stop]) for split, own in pairs])
             count = stop - start
@@ -165,11 +167,16 @@ class CompiledSteps:
             for a, b, rows in ((0, whole_batches, batch_size), (whole_batches, count, last_batch)):
                 if b > a:
                     data = self._x, rows_of_x[:, a:b], self._offset, self._scale
-                    loss = logits[:, a:b], [target[:, a:b] for target in targets], temperatures, weights
+                    own_logs = [None if log is None else log[:, a:b] for log in logs]
+                    loss = logits[:, a:b], [t[:, a:b] for t in chosen], own_logs, temperatures, weights
+                    own_losses = None if losses is None else losses[:, a:b]
                     rates = self._rates(next_step, (b - a) // rows)
                     take_steps = self._steps_of(rows)
-                    take_steps(data, loss, *constants_of_steps(self._run.update, rates, self._run.network.parameters))
+                    constants = constants_of_steps(self._run.update, rates, self._run.network.parameters)
+                    take_steps(data, loss, own_losses, *constants)
                     next_step += len(rates)
+            if losses is not None:
+                epoch_targets.keep_losses(losses)
 
     def _steps_of(self, rows):
         """Return the compiled function for batches of this size."""

@@ -1,6 +1,7 @@
 """exp and log from operations that IEEE 754 rounds exactly, because the C library's functions differ between machines.
 
-The constants come from `decimal`, which rounds correctly everywhere. numba compiles `exp` for the second back end.
+The constants come from `decimal`, which rounds correctly everywhere. numba compiles `exp` and `log_of_positive`
+for the second back end.
 """
 
 import decimal
@@ -29,7 +30,8 @@ with decimal.localcontext(decimal.Context(prec=60)):
     _RATIO = (_LN2 / _STEPS).exp()
     _EXACT_POWERS = accumulate([_RATIO] * (_STEPS - 1), operator.mul, initial=decimal.Decimal(1))
     _POWERS = np.array([float(power) for power in _EXACT_POWERS])
-    _LOGS = np.array([_high_and_low((decimal.Decimal(j) / _CELLS).ln(), 42) for j in range(_FIRST_CELL, 182)]).T
+    _LOGS = [_high_and_low((decimal.Decimal(j) / _CELLS).ln(), 42) for j in range(_FIRST_CELL, 182)]
+    _LOGS_HIGH, _LOGS_LOW = np.array(_LOGS).T.copy()
 
 
 def scaled(p, e):
@@ -78,7 +80,25 @@ def exp(x):
     return scaled(p * power + power, k >> 10)
 
 
-_SERIES = [1 / 7, -1 / 6, 1 / 5, -1 / 4, 1 / 3, -1 / 2]  # of log1p, the highest degree first
+def parts(x):
+    """Return m and e with x = m 2^e and m in [0.5, 1)."""
+    return np.frexp(x)
+
+
+def log_of_positive(x):
+    """Return the natural logarithm of positive finite float64 numbers, see `log`."""
+    m, e = parts(x)
+    small = m < 0.7071067811865476
+    m = m + m * small
+    e = e - small
+    cell = np.rint(m * _CELLS)
+    c = cell * (1 / _CELLS)
+    t = (m - c) / c
+    series = (((((t * (1 / 7) - 1 / 6) * t + 1 / 5) * t - 1 / 4) * t + 1 / 3) * t) - 1 / 2
+    index = integer(cell) - _FIRST_CELL
+    high = entry(_LOGS_HIGH, index)
+    low = entry(_LOGS_LOW, index)
+    return (e * _LN2_HIGH + high) + (t + (t * t * series + (e * _LN2_LOW + low)))
 
 
 def log(x: float | np.ndarray) -> np.ndarray:
@@ -86,7 +106,8 @@ def log(x: float | np.ndarray) -> np.ndarray:
 
     Write x = 2^e m with m in [0.707, 1.415), c = j/128 the table's value nearest to m, and t = (m - c)/c, |t| < 0.0056.
     Then ln x = (e ln2 + ln c) + log1p(t). The high parts in the bracket are multiples of 2^-42 below 2^10, so their sum
-    is exact. Where this sum is zero (x near 1), c = 1 and t is exact. The series of degree 7 is off by about t^8/8.
+    is exact. Where this sum is zero (x near 1), c = 1 and t is exact. The series of log1p has degree 7 and is off by
+    about t^8/8.
 
     Parameters
     ----------
@@ -99,16 +120,5 @@ def log(x: float | np.ndarray) -> np.ndarray:
     """
     x = np.asarray(x, dtype=np.float64)
     usual = (x > 0.0) & (x < math.inf)
-    m, e = np.frexp(np.where(usual, x, 1.0))
-    small = m < 0.7071067811865476
-    m = np.where(small, m + m, m)
-    e = (e - small).astype(np.float64)
-    cell = np.rint(m * _CELLS)
-    c = cell * (1 / _CELLS)
-    t = (m - c) / c
-    series = np.zeros_like(t)
-    for coefficient in _SERIES:
-        series = coefficient + t * series
-    high, low = _LOGS[:, cell.astype(np.int32) - _FIRST_CELL]
-    result = (e * _LN2_HIGH + high) + (t + (t * t * series + (e * _LN2_LOW + low)))
+    result = log_of_positive(np.where(usual, x, 1.0))
     return np.where(usual, result, np.where(x == 0.0, -math.inf, np.where(x == math.inf, math.inf, math.nan)))

@@ -113,8 +113,8 @@ def test_a_difference_is_told(calls):
             arrays["p"][0, 0] = np.nextafter(arrays["p"][0, 0], np.float32(9))
 
     class Late(calls.Steps):
-        def __call__(self, data, loss, factors, flush):
-            super().__call__(data, loss, factors[[0, 0]], flush)
+        def __call__(self, data, loss, losses, factors, flush):
+            super().__call__(data, loss, losses, factors[[0, 0]], flush)
 
     class OtherSteps(calls.NumbaBackend):
         def steps(self, *arguments):

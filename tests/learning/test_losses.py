@@ -62,23 +62,28 @@ def test_the_logarithm_of_soft_targets_is_computed_once_with_the_same_bits():
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_the_terms_of_compiled_loops_are_the_gradient(name):
-    """A loss that `softens` promises it: compiled steps never call its gradient."""
+def test_the_terms_of_compiled_loops_are_value_and_gradient(name):
+    """A loss that `softens` promises it: compiled steps never call its value or gradient."""
     objective = OBJECTIVES[name]
     terms = objective.as_softmax_terms(len(STUDENT))
     if terms is None:
         return
     found = np.zeros_like(STUDENT)
-    for index, temperature, weight in terms:
-        found += weight * (losses.softmax(STUDENT, EXACT, temperature) - objective.targets[index]) / temperature
+    total = np.zeros(STUDENT.shape[:2])
+    for index, log_index, temperature, weight in terms:
+        target = objective.targets[index]
+        logs = None if log_index is None else objective.targets[log_index]
+        found += weight * (losses.softmax(STUDENT, EXACT, temperature) - target) / temperature
+        total += weight[..., 0] * EXACT.divergence(STUDENT, target, logs, temperature)
     np.testing.assert_allclose(found, gradient(objective, STUDENT), rtol=1e-12, atol=1e-15)
+    assert (total == value(objective, STUDENT)).all()
 
 
 def test_targets_on_request_have_the_shape_of_what_they_compute():
     one_hot, teacher = (LazyTargets((1, 5, CLASSES), lambda g, rows, x=x: x[rows], "") for x in (UNLABELED, TEACHER))
     objective = Distillation(one_hot, teacher, EXACT, temperature=[2.0, 3.0])
     shapes = [target.to_array().shape for target in objective.targets]
-    assert shapes == [(1, 5, CLASSES), (2, 5, CLASSES), (1, 5, 1)]
+    assert shapes == [(1, 5, CLASSES), (2, 5, CLASSES), (2, 5, CLASSES), (1, 5, 1)]
     assert [target.shape for target in objective.targets] == shapes
 
 

@@ -11,7 +11,7 @@ from kdlib.backends.numba_backend.layers import NO_TABLE, NO_UNIT, Passes, Snapp
 from kdlib.backends.numba_backend.passes import product as compiled_product
 from kdlib.backends.numba_backend.row_loops import as_bytes, gather_rows, snap_rows
 from kdlib.backends.numba_backend.scalars import exact_exp, fast_exp
-from kdlib.backends.numba_backend.softmax import make_softmax_gradient_loop, shift_rows, sum_divergence
+from kdlib.backends.numba_backend.softmax import divergences, make_softmax_gradient_loop, sum_exponentials
 from kdlib.backends.numba_backend.steps import Steps
 from kdlib.backends.numba_backend.wide_passes import WidePasses
 from kdlib.backends.numpy_backend import NumpyBackend, flush_to_zero
@@ -81,16 +81,12 @@ class NumbaBackend(NumpyBackend):
         if arithmetic.threads_matter:
             return super().divergence(logits, targets, log_targets, temperature, arithmetic)
         rows, t, _, anchor = _softmax_arguments(logits, temperature, arithmetic)
-        shifted = np.empty_like(rows)
-        totals = np.empty(len(rows))
-        self.threads.parallel_for(shift_rows, len(rows), rows.size, rows, t, anchor, shifted, totals)
+        totals, found = np.empty((2, len(rows)))
+        self.threads.parallel_for(sum_exponentials, len(rows), rows.size, rows, t, anchor, totals)
         given = _rows_like(targets, logits), _rows_like(NO_LOGS if log_targets is None else log_targets, logits)
-        sums = np.empty(len(rows))
         bits = exact.sum_bits(rows.shape[1])
-        self.threads.parallel_for(
-            sum_divergence, len(rows), rows.size, *given, shifted, arithmetic.log(totals), bits, sums
-        )
-        return sums.reshape(logits.shape[:-1])
+        self.threads.parallel_for(divergences, len(rows), rows.size, rows, *given, t, totals, bits, found)
+        return found.reshape(logits.shape[:-1])
 
     def softmax_gradient(
         self, logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None, arithmetic
@@ -98,8 +94,9 @@ class NumbaBackend(NumpyBackend):
         rows, t, exponential, anchor = _softmax_arguments(logits, temperature, arithmetic)
         targets = _rows_like(targets, logits)
         gradient = np.empty_like(rows)
+        totals = np.empty(len(rows), rows.dtype)
         self.threads.parallel_for(
-            make_softmax_gradient_loop(exponential), len(rows), rows.size, rows, targets, t, anchor, gradient
+            make_softmax_gradient_loop(exponential), len(rows), rows.size, rows, targets, t, anchor, gradient, totals
         )
         return gradient.reshape(logits.shape)
 

@@ -19,6 +19,7 @@ jit = numba.njit(nogil=True, error_model="numpy")
 # For functions that only compiled code calls; without what Python needs to call them, they are compiled sooner.
 inner_jit = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True)
 exact_exp = inner_jit(elementary.exp)
+exact_log_of_positive = inner_jit(elementary.log_of_positive)
 as_tuple = to_fixed_tuple  # (array, its length as a constant)
 
 
@@ -65,6 +66,11 @@ def _scaled(p, e):
 @overload(elementary.entry)
 def _entry(table, index):
     return lambda table, index: table[index]
+
+
+@overload(elementary.parts)
+def _parts(x):
+    return lambda x: math.frexp(x)
 
 
 @overload(elementary.integer)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from kdlib.backends.numba_backend.kept import keep, named
-from kdlib.backends.numba_backend.scalars import exact_exp, inner_jit, jit, snapped
+from kdlib.backends.numba_backend.scalars import exact_exp, exact_log_of_positive, inner_jit, jit, snapped
+from kdlib.numerics.exact import SAFE_SHIFT
 
 
 @inner_jit
@@ -25,14 +26,15 @@ def shift_row(row, t, out):
 
 @keep
 @jit
-def shift_rows(z, temperature, anchor, out, totals, first, last):
-    """Do what `numpy_backend.log_softmax_parts` does, over the rows from `first` to `last`."""
+def sum_exponentials(z, temperature, anchor, out, first, last):
+    """Store the sums of exp((z - max z) / T) in `out` (n,), for the rows from `first` to `last`."""
     rows_per_temperature = len(z) // len(temperature)
+    shifted = np.empty(z.shape[1])
     for i in range(first, last):
-        shift_row(z[i], temperature[i // rows_per_temperature], out[i])
-        totals[i] = 0.0
-        for j in range(z.shape[1]):
-            totals[i] += snapped(exact_exp(out[i, j]), anchor)
+        shift_row(z[i], temperature[i // rows_per_temperature], shifted)
+        out[i] = 0.0
+        for j in range(shifted.size):
+            out[i] += snapped(exact_exp(shifted[j]), anchor)
 
 
 @inner_jit
@@ -43,38 +45,55 @@ def scale(x, shift):
     return x * power * power * math.ldexp(1.0, shift - 2 * third)
 
 
+@inner_jit
+def exact_sum(terms, bits):
+    """Return the sum of the terms on a grid of `bits` bits, as `kdlib.numerics.exact.sum`."""
+    largest = 0.0
+    for j in range(terms.size):
+        largest = np.maximum(largest, np.abs(terms[j]))
+    total = 0.0
+    if not np.isfinite(largest):
+        for j in range(terms.size):
+            total += terms[j]
+        return total
+    shift = math.frexp(largest)[1] - bits
+    if abs(shift) < SAFE_SHIFT:
+        over = math.ldexp(1.0, -shift)
+        for j in range(terms.size):
+            total += np.rint(terms[j] * over)
+        return total * math.ldexp(1.0, shift)
+    for j in range(terms.size):
+        total += np.rint(scale(terms[j], -shift))
+    return scale(total, shift)
+
+
 @keep
 @jit
-def sum_divergence(targets, log_targets, shifted, log_totals, bits, out, first, last):
-    """Do the rest of `numpy_backend.divergence`, over the rows from `first` to `last`; `shifted` is overwritten.
+def divergences(z, targets, log_targets, temperature, totals, bits, out, first, last):
+    """Store what `numpy_backend.divergence` returns in `out` (n,), for the rows from `first` to `last`.
 
-    Each sum is that of `kdlib.numerics.exact.sum`, with grids of `bits` bits. log_targets: empty for none.
+    log_targets: empty for none. totals: those of `sum_exponentials`. bits: of the grid of each sum.
     """
+    rows_per_temperature = len(z) // len(temperature)
+    terms = np.empty(z.shape[1])
     for i in range(first, last):
-        terms = shifted[i]
-        largest = 0.0
+        shift_row(z[i], temperature[i // rows_per_temperature], terms)
+        log_total = exact_log_of_positive(totals[i]) if totals[i] > 0.0 else np.nan
         for j in range(terms.size):
-            log_probability = terms[j] - log_totals[i]
+            log_probability = terms[j] - log_total
             difference = log_targets[i, j] - log_probability if log_targets.size else -log_probability
             terms[j] = targets[i, j] * difference
-            largest = np.maximum(largest, np.abs(terms[j]))
-        total = 0.0
-        if np.isfinite(largest):
-            shift = math.frexp(largest)[1] - bits
-            for j in range(terms.size):
-                total += np.rint(scale(terms[j], -shift))
-            out[i] = scale(total, shift)
-        else:
-            for j in range(terms.size):
-                total += terms[j]
-            out[i] = total
+        out[i] = exact_sum(terms, bits)
 
 
 @functools.cache
 def make_softmax_gradient_loop(exponential: Callable) -> Callable:
-    """Return the compiled loop of `numpy_backend.softmax_gradient`, over the rows from `first` to `last`."""
+    """Return the compiled loop of `numpy_backend.softmax_gradient`, over the rows from `first` to `last`.
 
-    def soften(z, targets, temperature, anchor, out, first, last):
+    It stores the sums of the exponentials in `totals` (n,).
+    """
+
+    def soften(z, targets, temperature, anchor, out, totals, first, last):
         rows_per_temperature = len(z) // len(temperature)
         for i in range(first, last):
             result = out[i]
@@ -86,6 +105,7 @@ def make_softmax_gradient_loop(exponential: Callable) -> Callable:
                 result[j] = exponential(result[j])
             for j in range(result.size):
                 total += snapped(result[j], anchor)
+            totals[i] = total
             for j in range(result.size):
                 result[j] = (result[j] / total - target[j]) / t
 

@@ -11,11 +11,12 @@ from kdlib.backends.numba_backend.layers import NO_MASK, NO_TABLE, Passes, Snapp
 from kdlib.backends.numba_backend.passes import backward, forward
 from kdlib.backends.numba_backend.row_loops import as_bytes, gather_rows
 from kdlib.backends.numba_backend.scalars import exact_exp, fast_exp, inner_jit, jit, snapped
-from kdlib.backends.numba_backend.softmax import make_softmax_gradient_loop
+from kdlib.backends.numba_backend.softmax import divergences, make_softmax_gradient_loop
 from kdlib.backends.numba_backend.updates import make_update_loop, update_grids
 from kdlib.backends.threads import Threads
 from kdlib.numerics import exact
 
+NO_LOSSES = np.empty((1, 0))
 WHOLE = 0, 1  # k and count of `updates`; a constant in the code would be a type of its own, compiled once more
 
 
@@ -40,12 +41,14 @@ def make_step_loop(rule: Callable, moments: int, exponential: Callable) -> Calla
         (x, order, offset, scale), (sizes, p, w, g, moments) = data, network
         operands, scales, z, masks, deltas, scaled = passes
         anchors, units, weight_units, error_anchors, max_terms = grids
-        logits, targets, temperatures, weights, unit_anchor = loss
+        logits, targets, log_targets, temperatures, weights, losses, unit_anchor, sum_bits = loss
         factors, flush, part, snapped_anchor, snapped_unit, snapped_anchors, snapped_units, column_maxima = optimizer
         k, count = part
         rows, last = z[-1].shape[1], deltas[-1][0]
         term = np.empty((rows, last.shape[1]), logits.dtype)
         gradient = np.empty_like(term)
+        totals = np.empty(rows, logits.dtype)
+        found = np.empty((1, rows))
         examples = logits.dtype.type(rows)
         for step in range(len(factors)):
             a, b = step * rows, (step + 1) * rows
@@ -53,11 +56,13 @@ def make_step_loop(rule: Callable, moments: int, exponential: Callable) -> Calla
             forward(sizes, p, w, operands, scales, z, masks, anchors, units, max_terms)
             copy_rows(z[-1][0], logits[a:b])
             for t in range(len(targets)):
-                soften(logits[a:b], targets[t, a:b], temperatures[t : t + 1], unit_anchor, term, k, rows)
+                own, target, temperature = logits[a:b], targets[t, a:b], temperatures[t : t + 1]
+                soften(own, target, temperature, unit_anchor, term, totals, k, rows)
                 add_weighted(gradient, term, weights[t], t == 0)
-            for i in range(rows):
-                for j in range(last.shape[1]):
-                    last[i, j] = gradient[i, j] / examples
+                if losses.size:
+                    divergences(own, target, log_targets[t, a:b], temperature, totals, sum_bits, found[0], k, rows)
+                    add_weighted(losses[:, a:b], found, weights[t], t == 0)
+            divide(gradient, examples, last)
             backward(sizes, w, g, operands, scales, z, masks, deltas, scaled, weight_units, error_anchors, max_terms)
             change(p, g, moments, factors[step], sizes, w, snapped_anchor, column_maxima[0], k, count)
             if column_maxima.size:
@@ -78,6 +83,14 @@ def copy_rows(x, out):
     for i in range(len(x)):
         for j in range(x.shape[1]):
             out[i, j] = x[i, j]
+
+
+@inner_jit
+def divide(x, divisor, out):
+    """Store x / divisor in `out`."""
+    for i in range(len(x)):
+        for j in range(x.shape[1]):
+            out[i, j] = x[i, j] / divisor
 
 
 @inner_jit
@@ -129,6 +142,7 @@ class Steps:
         snaps = weight_arrays.widths > 0
         self._run = make_step_loop(rule, len(moments), exact_exp if snaps else fast_exp)
         self._anchor = exact.unit_anchor(layers.sizes[-1]) if snaps else logits_dtype(0)
+        self._sum_bits = exact.sum_bits(layers.sizes[-1])
         values = np.empty((networks, rows, layers.sizes[0]), np.float32)
         unit = np.empty((networks, rows), np.float32)
         operands = values, *passes.operands
@@ -158,22 +172,25 @@ class Steps:
     def __call__(
         self,
         data: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
-        loss: tuple[np.ndarray, Sequence[np.ndarray], np.ndarray, np.ndarray],
+        loss: tuple[np.ndarray, Sequence[np.ndarray], Sequence[np.ndarray | None], np.ndarray, np.ndarray],
+        losses: np.ndarray | None,
         factors: np.ndarray,
         flush: np.ndarray,
     ) -> None:
         """Take steps, one for each batch.
 
-        The gradient of the loss is a weighted sum of terms: gradients of softened cross-entropies.
+        The loss is a weighted sum of terms, see `kdlib.backends.numpy_backend.divergence`.
 
         Parameters
         ----------
         data : (x, order, offset, scale)
             x (N, features), C-contiguous; order (R, n), indices of its rows; offset and scale (S, features) float64, of
             S splits.
-        loss : (logits, targets, temperatures, weights)
-            logits (R, n, classes), where the logits are stored; targets, one (R, n, classes) for each term;
-            temperatures and weights (R, terms).
+        loss : (logits, targets, log_targets, temperatures, weights)
+            logits (R, n, classes), where the logits are stored; targets and their logarithms or None, (R, n, classes)
+            for each term; temperatures and weights (R, terms).
+        losses : np.ndarray or None
+            (R, n) float64, where the losses of the examples are stored. None in plain float32.
         factors : np.ndarray
             (steps, constants, R), of the rule.
         flush : np.ndarray
@@ -181,18 +198,33 @@ class Steps:
         """
         x, order, offset, scale = data
         x = as_bytes(x)
-        logits, targets, temperatures, weights = loss
+        logits, targets, log_targets, temperatures, weights = loss
+        if losses is None:
+            log_targets = []
+        no_logs = np.zeros(logits.shape[1:], logits.dtype)  # log t - log p with t of no account is - log p
 
         def train_networks(first, last):
             for r in range(first, last):
                 network, buffers, grids, snapped_weights = self._networks[r]
                 split = r * len(offset) // len(order)
+                of_terms = np.stack([target[r] for target in targets])
+                logs = [no_logs if log_target is None else log_target[r] for log_target in log_targets]
+                of_loss = (
+                    logits[r],
+                    of_terms,
+                    np.stack(logs) if logs else of_terms[:0],
+                    temperatures[r],
+                    weights[r],
+                    NO_LOSSES if losses is None else losses[r : r + 1],
+                    self._anchor,
+                    self._sum_bits,
+                )
                 self._run(
                     (x, np.ascontiguousarray(order[r : r + 1]), offset[split], scale[split]),
                     network,
                     buffers,
                     grids,
-                    (logits[r], np.stack([target[r] for target in targets]), temperatures[r], weights[r], self._anchor),
+                    of_loss,
                     (np.ascontiguousarray(factors[..., r : r + 1]), flush, WHOLE, *snapped_weights),
                 )
 
