@@ -37,6 +37,7 @@ def quick(**changes):
         "dropout": 0.0,
     }
     content["student"] |= {"hidden": [8], "epochs": 3, "batch_size": 32, "learning_rate": 0.15}
+    content["execution"]["workers"] = 1
     content["distill"]["alpha"] = 0.7
     content["logging"] |= {"level": "WARNING", "file": None}
     for key, value in changes.items():
