@@ -23,7 +23,7 @@ EXEMPT = {
     "kdlib/numerics/reductions.py": {"row_sums"},
     "kdlib/backends/numba_backend/scalars.py": {"fast_exp"},
     "kdlib/backends/numba_backend/passes.py": {"product", "product_of_transposed"},
-    "kdlib/backends/numba_backend/wide_passes.py": {"WidePasses.__init__"},
+    "kdlib/backends/numba_backend/wide_passes.py": {"plain_product"},
 }
 REDUCTIONS = {
     "sum", "mean", "average", "std", "var", "prod", "dot", "vdot", "inner", "outer", "matmul", "tensordot", "einsum",

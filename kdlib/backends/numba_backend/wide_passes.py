@@ -20,6 +20,11 @@ from kdlib.backends.numba_backend.row_loops import (
 from kdlib.numerics.grids import product
 
 
+def plain_product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Multiply two stacks of matrices in plain float32."""
+    return np.matmul(a, b, out=out)
+
+
 class WidePasses(Passes):
     """`Passes` that go layer by layer; the same bits."""
 
@@ -27,7 +32,7 @@ class WidePasses(Passes):
         super().__init__(layers, rows)
         self._layers = layers
         self._snaps = bool(layers.dense[0].grids)
-        self._multiply = product if self._snaps else np.matmul
+        self._multiply = product if self._snaps else plain_product
 
     def forward(self, operand: tuple[np.ndarray, np.ndarray | None], masks: Sequence[np.ndarray | None]) -> np.ndarray:
         self._begin(operand, masks)
