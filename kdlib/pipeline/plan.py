@@ -68,7 +68,8 @@ def plan_units(setup: TrainingSetup, ranks: SingleRank) -> list[WorkUnit]:
             units.append(stack)
         arithmetic = ARITHMETICS[params.arithmetic]
         examples = len(job.rows[split]) // recipe.views
-        log.info(estimate(job.section, recipe, setup.sizes(recipe), networks, examples, arithmetic))
+        needed = estimate(job.section, recipe, setup.sizes(recipe), networks, examples, arithmetic)
+        log.info("%s%s", needed, " at once" if networks < math.prod(stack.shape) else "")  # lint: integer sum
         if params.arithmetic == "exact":
             warn_of_outliers(dataset.scaled(job.rows[split], split), dataset, log)
     if apart and Path(f"{job.path}.checkpoint").exists():
