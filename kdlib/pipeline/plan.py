@@ -60,8 +60,10 @@ def plan_units(setup: TrainingSetup, ranks: SingleRank) -> list[WorkUnit]:
         split = stack.splits[0]
         networks = math.prod(stack.shape)  # lint: integer sum
         if apart:
-            units += cut_into_units(setup, stack)
-            networks = min(networks, len(units[-1].replicas) * params.execution.workers)  # at once
+            parts = cut_into_units(setup, stack)
+            units += parts
+            largest = max(math.prod(unit.shape) for unit in parts)  # lint: integer sum
+            networks = min(networks, largest * params.execution.workers)  # at once
         else:
             units.append(stack)
         arithmetic = ARITHMETICS[params.arithmetic]

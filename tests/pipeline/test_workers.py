@@ -37,12 +37,13 @@ SMALL = {
     "student": {"learning_rate": [0.1, 0.2], "patience": 2, "epochs": 4},
     "distill": {"temperature": [1.0, 3.0, 4.0], "alpha": [0.5, 1.0]},
 }
-LONG = {
+LONG = {  # six units of work, one a split
     "checkpoint": 1,
-    "prepare": {"dataset": "digits", "splits": 2, "max_samples": 600},
-    "student": {"epochs": 25, "learning_rate": [0.1, 0.2], "hidden": [96]},
+    "prepare": {"dataset": "digits", "splits": 6, "max_samples": 600},
+    "student": {"epochs": 25, "learning_rate": 0.1, "hidden": [96]},
     "distill": {"temperature": [1.0, 4.0]},
 }
+ALONE = {"execution": {"workers": 1}}
 CHILDREN = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc tells which processes are whose")
 
 
@@ -62,7 +63,7 @@ def whole(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         MAINS["prepare"](quick_params(**SMALL))
-        return folder, {name: main(name, **SMALL) for name in TRAINED}
+        return folder, {name: main(name, **SMALL, **ALONE) for name in TRAINED}
 
 
 @pytest.fixture
@@ -73,6 +74,12 @@ def experiment(whole, tmp_path, monkeypatch):
         if path != PATHS.teacher:
             Path(path).unlink()
     return tmp_path
+
+
+@pytest.fixture
+def small_units(monkeypatch):
+    """Cut SMALL into a unit of work for each setting of a student in a split, and for each member of a teacher."""
+    monkeypatch.setattr(work_units, "STEP_PRODUCTS", 1 << 12)
 
 
 # The cut
@@ -170,7 +177,7 @@ def test_the_fewest_values_say_the_same(values):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3])
-def test_so_many_workers_write_the_same_bytes(count, whole, experiment):
+def test_so_many_workers_write_the_same_bytes(count, whole, experiment, small_units):
     for name, content in whole[1].items():
         assert main(name, execution={"workers": count}, **SMALL) == content, name
 
@@ -229,7 +236,7 @@ def work_of(**changes):
 
 
 @pytest.mark.slow
-def test_the_data_are_mapped_by_processes_here(experiment, monkeypatch):
+def test_the_data_are_mapped_by_processes_here(experiment, small_units, monkeypatch):
     monkeypatch.setattr(workers, "_train", _which)
     found = [told for _, told in workers.train_in_workers(*work_of(**SMALL, execution={"workers": 2}), None)]
     assert len(found) == 4
@@ -238,7 +245,7 @@ def test_the_data_are_mapped_by_processes_here(experiment, monkeypatch):
 
 
 @pytest.mark.slow
-def test_each_worker_measures_its_epochs_after_the_first(experiment):
+def test_each_worker_measures_its_epochs_after_the_first(experiment, small_units):
     measured = []
     changes = {"prepare": SMALL["prepare"], "student": {"learning_rate": [0.1, 0.2], "epochs": 4}}
     setup, units = work_of(**changes, execution={"workers": 2, "kernels": "numpy"})
@@ -294,14 +301,14 @@ def test_workers_that_always_die_end_in_a_line(experiment, monkeypatch, caplog):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows hands no ignored interrupt on to a process that is started")
-def test_an_interrupt_is_for_the_process_that_started_them(experiment, interruptible, monkeypatch):
+def test_an_interrupt_is_for_the_process_that_started_them(experiment, interruptible, small_units, monkeypatch):
     monkeypatch.setattr(workers, "_train", _ignores)
     assert all(told for _, told in workers.train_in_workers(*work_of(**SMALL, execution={"workers": 4}), None))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.slow
-def test_it_is_left_early_without_a_warning(experiment, monkeypatch, recwarn):
+def test_it_is_left_early_without_a_warning(experiment, small_units, monkeypatch, recwarn):
     monkeypatch.setattr(workers, "_train", _which)
     found = workers.train_in_workers(*work_of(**SMALL, execution={"workers": 2}), None)
     next(found)
@@ -314,17 +321,17 @@ def test_each_worker_has_its_share_of_threads(experiment, monkeypatch):
     monkeypatch.setattr(Threads, "available", lambda self: 7)
     for given, expected in ((None, 3), (5, 5)):
         work, _ = work_of(execution={"workers": 2, "threads": given})
-        with workers._pool(work, 10) as (_, coordinator, options):
+        with workers._pool(work, 10) as (_, coordinator, options, processes):
             assert coordinator.threads == expected
-            assert options["n_jobs"] == 2
+            assert options["n_jobs"] == processes == 2
 
 
 @pytest.mark.slow
 def test_no_more_processes_than_parts(experiment, monkeypatch):
     monkeypatch.setattr(Threads, "available", lambda self: 7)
     work, _ = work_of(execution={"workers": 1000})
-    with workers._pool(work, 3) as (_, coordinator, options):
-        assert options["n_jobs"] == 3
+    with workers._pool(work, 3) as (_, coordinator, options, processes):
+        assert options["n_jobs"] == processes == 3
         assert coordinator.threads == 2
 
 
@@ -335,8 +342,20 @@ def test_what_fits_in_parts_is_not_refused_whole(experiment, monkeypatch):
     changes = SMALL | {"student": {"hidden": [2000, 2000], "learning_rate": [0.1, 0.2]}}
     monkeypatch.setattr(budget, "available_memory", lambda: 200_000_000)
     with pytest.raises(UserError, match="of memory or more"):
-        work_of(**changes)
+        work_of(**changes, **ALONE)
     assert len(work_of(**changes, execution={"workers": 2})[1]) == 8
+
+
+def test_memory_is_counted_for_as_many_units_as_there_are_workers(experiment, monkeypatch):
+    """Of two settings and of one, by turns."""
+    counted = []
+    monkeypatch.setattr(plan, "estimate", lambda section, recipe, sizes, networks, *_: counted.append(networks))
+    monkeypatch.setattr(work_units, "STEP_PRODUCTS", 1 << 13)
+    changes = SMALL | {"student": {"learning_rate": [0.1, 0.2, 0.3]}}
+    for count, networks in ((1, 12), (2, 8), (3, 12)):
+        _, units = work_of(**changes, execution={"workers": count})
+        assert {unit.shape for unit in units} == ({(2, 3, 2)} if count == 1 else {(1, 2, 2), (1, 1, 2)})
+        assert counted.pop() == networks
 
 
 # Kills
@@ -350,7 +369,7 @@ def long_run(tmp_path_factory):
         patch.chdir(folder)
         (folder / "params.yaml").write_text(yaml.safe_dump(quick(**LONG)), "utf-8")
         for name in ("prepare", "train_teacher", "distill"):
-            MAINS[name](quick_params(**LONG))
+            MAINS[name](quick_params(**LONG, **ALONE))
         content = Path(PATHS.student).read_bytes()
         Path(PATHS.student).unlink()
     return folder, content
@@ -523,7 +542,7 @@ def test_a_cluster_without_workers(dask_cluster, experiment, monkeypatch):
 
 @pytest.mark.slow
 @DASK
-def test_a_cluster_of_one_thread_trains(dask_cluster, whole, experiment, monkeypatch):
+def test_a_cluster_of_one_thread_trains(dask_cluster, whole, experiment, small_units, monkeypatch):
     dask_cluster.start(1)
     changes = SMALL | {"execution": {"cluster": dask_cluster.address}}
     assert main("train_baseline", **changes) == whole[1]["train_baseline"]
@@ -560,7 +579,7 @@ def test_a_cluster_whose_workers_are_all_killed_goes_on_with_new_ones(dask_clust
 
 @pytest.mark.slow
 @DASK
-def test_the_data_travel_to_a_worker_once(dask_cluster, experiment, monkeypatch):
+def test_the_data_travel_to_a_worker_once(dask_cluster, experiment, small_units, monkeypatch):
     dask_cluster.start(2)
     monkeypatch.setattr(workers, "_train", _which)
     found = [
