@@ -6,6 +6,7 @@ import pytest
 from kdlib.backends import numpy_backend
 from kdlib.learning.optimizer_base import FLUSH_ANCHOR
 from kdlib.learning.optimizers import OPTIMIZERS, SGD, Adam
+from kdlib.learning.recipe import Recipe
 
 
 def run(optimizer, parameters, gradients, learning_rate=0.1):
@@ -32,10 +33,15 @@ def test_the_first_step_of_adam_is_the_learning_rate():
     np.testing.assert_allclose(parameters, [[0.9, 1.1]], rtol=1e-12)
 
 
+def of_a_recipe(kind):
+    """The options of an optimizer, as a recipe has them: PyTorch has other defaults."""
+    return {name: getattr(Recipe(), name) for name in kind.options}
+
+
 RULES = {
     "SGD": (SGD, {"momentum": 0.9}),
     "SGD with Nesterov": (SGD, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
-    **{name: (kind, {"weight_decay": 0.01}) for name, kind in OPTIMIZERS.items()},
+    **{name: (kind, {**of_a_recipe(kind), "weight_decay": 0.01}) for name, kind in OPTIMIZERS.items()},
 }
 
 
