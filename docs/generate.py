@@ -1,4 +1,4 @@
-"""Write the generated parts of README.md, of docs/ and of the experiments' texts: `python docs/generate.py`.
+"""Write the generated parts of README.md, docs/, the experiments' texts and params.yaml: `python docs/generate.py`.
 
 What they come from, the pipeline, the benchmarks and the experiments, has to have run before.
 """
@@ -25,6 +25,7 @@ from kdlib.pipeline.schema import Params
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+PARAMS = ROOT / "params.yaml"
 README, PAPER, BEYOND = ROOT / "README.md", ROOT / "experiments/hinton2015", ROOT / "experiments/beyond"
 
 
@@ -121,6 +122,25 @@ def parameters():
     return "\n".join(
         [*head, *(f"| `{key}` | {json.dumps(value).strip(chr(34))} | {text} |" for key, value, text in rows)]
     )
+
+
+def commented(text):
+    """The text of params.yaml with the descriptions as its comments, in the columns where comments are."""
+    section = Params
+    column = 0
+    lines = []
+    for line in text.splitlines():
+        if found := re.match(r"( *)(\w+):", line):
+            indent, key = found.groups()
+            code, mark, _ = line.partition(" # ")
+            code = code.rstrip()
+            column = line.index(" # ") + 1 if mark else column  # else as in the line above
+            comment = described(section if indent else Params, key)
+            line = f"{f'{code}  ':<{column}}# {comment}" if comment else code
+            if not indent and isinstance(Params.model_fields[key].default, Section):
+                section = type(Params.model_fields[key].default)
+        lines.append(f"{line}\n")
+    return "".join(lines)
 
 
 def file_names(paths):
@@ -322,6 +342,7 @@ def written(path, name, part=None):
 
 
 if __name__ == "__main__":
+    PARAMS.write_text(commented(PARAMS.read_text("utf-8")), encoding="utf-8", newline="\n")
     for path, parts in PARTS.items():
         for name, part in parts.items():
             path.write_text(written(path, name, part()), encoding="utf-8", newline="\n")

@@ -186,7 +186,7 @@ class Execution(Section):
     wait: Positive = 600
     """seconds that a rank waits for another, before the run ends with its checkpoint"""
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
-    """processes that train side by side on this machine; auto: as many as have a core, where a run is long enough"""
+    """processes that train side by side; auto: one for each core, where a run is long enough"""
     cluster: Annotated[str, AfterValidator(_scheduler)] | None = None
     """tcp://host:8786 of a Dask scheduler whose workers train instead; null: this machine"""
 

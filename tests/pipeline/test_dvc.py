@@ -85,6 +85,9 @@ class Watched:
         sections.add(name)
         return getattr(self.params, name)
 
+    def model_copy(self, **options):
+        return Watched(self.params.model_copy(**options))
+
 from kdlib.pipeline.params import load_params
 params = load_params("params.yaml")
 stage = importlib.import_module("stages." + sys.argv[1])

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from docs.generate import described
+from docs.generate import commented, described
 from kdlib.pipeline.params import SECTIONS, load_params
 from kdlib.pipeline.schema import Params
 from tests.conftest import DVC_YAML, ROOT
@@ -39,6 +39,16 @@ def test_its_comments_are_the_descriptions():
         assert comment == (described(owner, key) or ""), key
         if not indent and key in SECTIONS:
             section = type(Params.model_fields[key].default)
+
+
+def test_its_comments_are_written_from_the_descriptions():
+    assert commented(TEXT) == TEXT, "run: python docs/generate.py"
+    stale = re.sub(r"^([^#\n]+# ).*$", r"\1stale", TEXT, flags=re.MULTILINE)
+    assert stale.count("# stale") > 25
+    assert commented(stale) == TEXT
+    added = TEXT.replace("  splits: 10 ", "  drop: []\n  splits: 10 ")
+    line = commented(added).split(" drop:")[1].splitlines()[0]
+    assert line == " []               # columns of a table that are no features, such as [id]"
 
 
 @pytest.mark.parametrize("text", ["prepare: {dataset: iris}\n", "prepare:\n", "seed: 0\n"])
