@@ -67,8 +67,9 @@ class Inputs:
     """Make batches of the training examples: scaled, with dropout, and snapped to the grid of the first layer.
 
     The operands of all examples are made once and kept if all splits together have at most `NumpyBackend.max_held`
-    elements, or if x is one array. Otherwise, and with input dropout, each batch is made when it is needed. `max_held`
-    is smaller for compiled loops, because they make a batch as quickly as they read one that was kept.
+    elements, or if x is one array that no compiled loop reads. Otherwise, and with input dropout, each batch is made
+    when it is needed. `max_held` is smaller for compiled loops, because they make a batch as quickly as they read one
+    that was kept.
 
     Parameters
     ----------
@@ -108,7 +109,11 @@ class Inputs:
         scaled_splits = [x for x in splits if isinstance(x, ScaledRows)]
         self._scaled = scaled_splits if len(scaled_splits) == len(splits) else []  # empty if a split is an array
         one_array = len(splits) == 1 and not self._scaled
-        self._snap_once = one_array or len(splits) * len(splits[0]) * self._features <= backend.max_held
+        compiled = self.scaled_splits() if backend.has_steps else None
+        few = len(splits) * len(splits[0]) * self._features <= backend.max_held
+        self._snap_once = few or (one_array and not compiled)
+        if one_array and not self._snap_once:
+            self._scaled = compiled
         if self._scaled and not self._snap_once:
             advise_access(self._scaled[0].x, random=True)
 

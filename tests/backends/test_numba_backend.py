@@ -350,6 +350,21 @@ def used(kernels, steps=1, ranks=SINGLE_RANK):
     return type(backend).__name__
 
 
+@pytest.mark.parametrize("arithmetic", [EXACT, FAST])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64, np.int16])
+def test_compiled_loops_make_the_batches_of_one_large_array(numba, monkeypatch, dtype, arithmetic):
+    monkeypatch.setattr(type(numba), "max_held", 100)
+    x = (np.random.default_rng(0).random((40, 3, 2)) * 200).astype(dtype)
+    network = Network((6, 2), 2, arithmetic)
+    found = []
+    for backend in (NUMPY, numba):
+        inputs = Inputs([x], network, Backpropagation(network, 5, backend=backend).dense[0], backend)
+        found.append(inputs(np.array([[3, 1, 39, 0, 3], [7, 8, 9, 1, 2]])))
+    assert ("_whole" in vars(inputs)) == (dtype is np.int16)  # which compiled loops do not read
+    for expected, array in zip(*found, strict=True):
+        assert expected is array is None or same_bits(expected, array)
+
+
 def test_without_numba_the_run_goes_on_with_one_line(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "kdlib.backends.numba_backend", None)
     monkeypatch.delitem(sys.modules, "kdlib.backends.numba_backend.calls", raising=False)
