@@ -13,6 +13,7 @@ from kdlib.io.errors import UserError
 from kdlib.learning.checkpoints import Checkpoint
 from kdlib.learning.losses import LOSSES
 from kdlib.learning.objectives import CrossEntropy, Distillation
+from kdlib.learning.optimizers import OPTIMIZERS
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
 from kdlib.learning.stack import expand_to_networks, network_slices, select_rows
@@ -26,10 +27,11 @@ TEACHER = RANDOM.normal(size=(2, 60, 3)).astype(np.float32)
 ROWS = np.stack([RANDOM.permutation(60)[:40] for _ in range(2)])
 OUT = [np.setdiff1d(np.arange(60), ROWS[0]), np.setdiff1d(np.arange(60), ROWS[1])[:17]]  # of unequal lengths
 OFFSET, SCALE = np.array([[0.0] * 6, [1.0] * 6]), np.array([[1 / 16] * 6, [0.07] * 6])
+SHARED = {"epochs": 3, "batch_size": 16, "dropout": 0.2, "input_dropout": 0.1, "views": 2, "max_norm": 1.0}
 RECIPES = {
-    "sgd": Recipe((5,), epochs=3, batch_size=16, dropout=0.2, input_dropout=0.1, views=2, max_norm=1.0),
-    "adam, early stopping": Recipe((5,), epochs=8, batch_size=16, optimizer="adam", schedule="linear", patience=1),
-    "adamw": Recipe((4, 4), epochs=3, batch_size=7, optimizer="adamw", weight_decay=0.1),
+    **{name: Recipe((5,), optimizer=name, **SHARED) for name in OPTIMIZERS},
+    "early stopping": Recipe((5,), epochs=8, batch_size=16, optimizer="adam", schedule="linear", patience=1),
+    "two layers, decay": Recipe((4, 4), epochs=3, batch_size=7, optimizer="adamw", weight_decay=0.1),
 }
 
 
@@ -119,7 +121,7 @@ def test_a_setting_is_the_same_in_a_grid_and_alone(
 
 @pytest.mark.parametrize("patience", [None, 1])
 def test_a_network_that_diverges_is_marked_and_the_others_live_on(patience, tmp_path):
-    recipe = replace(RECIPES["adamw"], optimizer="sgd", epochs=6, patience=patience)
+    recipe = replace(RECIPES["two layers, decay"], optimizer="sgd", epochs=6, patience=patience)
     objective = CrossEntropy(ONE_HOT[ROWS], EXACT)
     stack = of_both((0, 0), replace(recipe, learning_rate=(0.1, 1e200) * 2), objective, allow_divergence=True)
     for split in range(2):

@@ -19,6 +19,7 @@ from kdlib.io.errors import UserError
 from kdlib.learning.losses import LOSSES
 from kdlib.learning.model_file import load_model
 from kdlib.learning.objectives import CrossEntropy
+from kdlib.learning.optimizers import OPTIMIZERS
 from kdlib.learning.sweeps import Sweep
 from kdlib.learning.training import train
 from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
@@ -85,7 +86,7 @@ RATES = st.lists(st.floats(0.01, 0.3), min_size=1, max_size=2, unique=True)
     alphas=st.lists(st.floats(0, 1) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=2, unique=True),
     rates=RATES,
     loss=st.sampled_from([*LOSSES, "ls"]),
-    optimizer=st.sampled_from(["sgd", "adam", "adamw"]),
+    optimizer=st.sampled_from([*OPTIMIZERS]),
     patience=st.sampled_from([None, 1]),
     dropout=st.sampled_from([0.0, 0.2]),
     arithmetic=st.sampled_from(["exact", "fast"]),
