@@ -294,13 +294,19 @@ def called(calls):
         assert differences(backend, RECIPES[name]) == ""
     backend.divergence(np.zeros((2, 3, 4)), np.full((2, 3, 4), 0.25), None, 4.0, EXACT)
     backend.softmax_gradient(np.zeros((2, 3, 4)), np.full((2, 3, 4), 0.25), 4.0, EXACT)
-    softened = {"shift_rows": calls.shift_rows, "sum_divergence": calls.sum_divergence}
+    softened = {"sum_exponentials": calls.sum_exponentials, "divergences": calls.divergences}
     softened |= {
         f"soften {power.__name__}": calls.make_softmax_gradient_loop(power)
         for power in (calls.exact_exp, calls.fast_exp)
     }
     softened["soften fast_exp"](
-        *np.ones((2, 3, 4), np.float32), np.ones(1, np.float32), np.float32(0), np.ones((3, 4), np.float32), 0, 3
+        *np.ones((2, 3, 4), np.float32),
+        np.ones(1, np.float32),
+        np.float32(0),
+        np.ones((3, 4), np.float32),
+        np.ones(3, np.float32),
+        0,
+        3,
     )
     return softened | {
         "snap_rows": row_loops.snap_rows, "forward": passes.forward, "backward": passes.backward,
