@@ -233,7 +233,8 @@ class SoftLoss:
     needs_labels : bool
         Whether each example needs a label.
     softens : bool
-        Whether `targets` are the teacher's softmax at T, and the gradient is (softmax(z / T) - targets) / T.
+        Whether `targets` are the teacher's softmax at T, and the loss is the KL divergence from them to the student's
+        softmax at T. Then compiled loops compute its value and gradient themselves.
     """
 
     options: tuple[str, ...] = ()

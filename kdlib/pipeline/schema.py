@@ -49,7 +49,7 @@ class Prepare(Section):
     """Section `prepare`."""
 
     dataset: Source = "digits"
-    """digits, iris, wine, breast_cancer; data/raw/my.npz, .csv or .parquet; openml:61 and the like"""
+    """digits, iris, wine, breast_cancer; data/raw/my.npz, .csv (also .gz) or .parquet; openml:61 and the like"""
     target: Name | None = None
     """column of a table that has the classes; null: openml.org's own, and for all others"""
     drop: list[Name] = []

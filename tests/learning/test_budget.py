@@ -65,7 +65,7 @@ def test_a_training_holds_no_less_and_not_ten_times_as_much(name, arithmetic):
         ("train_baseline", {"student": {"epochs": 10**12}}, ["student: 2 networks need", "of memory"]),
         ("train_baseline", {"student": {"learning_rate": [0.1] * 900, "hidden": [64]}, "replicas": 1000}, []),
     ],
-    ids=str,
+    ids=["units", "two layers", "epochs", "2^63 units", "2^63 epochs", "student's epochs", "networks"],
 )
 def test_what_cannot_fit_is_refused(tmp_path, monkeypatch, stage, changes, words):
     monkeypatch.chdir(tmp_path)
