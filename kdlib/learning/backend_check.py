@@ -146,7 +146,8 @@ def results_in_steps(
             for rows, rate in zip((slice(0, 3), slice(3, 6)), rates, strict=True):
                 snapped = np.empty((2, 3, sizes[0]), np.float32)
                 unit = np.empty((2, 3, 1), np.float32)
-                NUMPY.gather(x[0], order[:, rows], *offset, passes.dense[0].grids[0], snapped, unit)
+                grid = passes.dense[0].grids[0]
+                NUMPY.gather(x[0], order[:, rows], offset[0], offset[1], grid, snapped, unit)
                 logits[:, rows] = passes.forward((snapped, unit))
                 errors = [
                     arithmetic.softmax_gradient(logits[:, rows], target[:, rows], temperatures[:, k, None, None])

@@ -109,7 +109,7 @@ class Inputs:
         scaled_splits = [x for x in splits if isinstance(x, ScaledRows)]
         self._scaled = scaled_splits if len(scaled_splits) == len(splits) else []  # empty if a split is an array
         one_array = len(splits) == 1 and not self._scaled
-        compiled = self.scaled_splits() if backend.has_steps else None
+        compiled = (backend.has_steps and self.scaled_splits()) or []
         few = len(splits) * len(splits[0]) * self._features <= backend.max_held
         self._snap_once = few or (one_array and not compiled)
         if one_array and not self._snap_once:
