@@ -12,6 +12,7 @@ import importlib.metadata
 import logging
 import os
 import platform
+import re
 import shutil
 import stat
 import sys
@@ -35,7 +36,7 @@ def folder() -> Path | None:
     try:
         parent = _user_folder() / "kernels"
         path = parent / _digest_of_environment()
-        for own in (parent, path):
+        for own in (parent.parent, parent, path):
             own.mkdir(mode=0o700, parents=True, exist_ok=True)
             if os.path.islink(own) or not _is_own(os.stat(own)):
                 raise PermissionError(f"{own}: is not the user's own, or others may write to it")
@@ -89,7 +90,9 @@ def _remove_unused(parent):
     """Remove the folders of other versions that nobody has used for UNUSED_SECONDS."""
     for other in parent.iterdir():
         with contextlib.suppress(FileNotFoundError):  # another process removes it
-            if time.time() - other.stat().st_mtime > UNUSED_SECONDS:
+            status = other.lstat()
+            own = stat.S_ISDIR(status.st_mode) and _is_own(status) and re.fullmatch(r"[0-9a-f]{32}", other.name)
+            if own and time.time() - status.st_mtime > UNUSED_SECONDS:
                 shutil.rmtree(other, ignore_errors=True)
 
 

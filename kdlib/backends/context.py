@@ -113,8 +113,8 @@ def _pays(workload):
     """
     saved = workload.saved_seconds()
     if workload.arithmetic == "exact":
-        if _agreed:
-            return True
+        if workload.kind in _agreed:
+            return _agreed[workload.kind]
         if saved > LOAD_SECONDS and code_folder.holds(*workload.kind):
             return True
     return saved > COMPILE_SECONDS

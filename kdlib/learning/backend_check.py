@@ -7,7 +7,7 @@ import numpy as np
 from kdlib.backends.arithmetic import EXACT
 from kdlib.backends.numpy_backend import NUMPY, NumpyBackend
 from kdlib.learning.backpropagation import Backpropagation
-from kdlib.learning.losses import log_or_zero, log_softmax
+from kdlib.learning.losses import log_or_zero
 from kdlib.learning.network import Network
 from kdlib.learning.optimizer_base import constants_of_steps
 from kdlib.learning.optimizers import optimizer
@@ -98,7 +98,9 @@ def results(
             logits = logits.astype(np.float64)
             errors = arithmetic.softmax_gradient(logits, targets, temperature)
             found[f"errors {step}"] = errors.copy()
-            found[f"losses {step}"] = log_softmax(logits, arithmetic, temperature)
+            logs = log_or_zero(targets, EXACT)
+            found[f"divergences {step}"] = arithmetic.divergence(logits, targets, logs, temperature)
+            found[f"cross-entropies {step}"] = arithmetic.divergence(logits, targets[:1])
             passes.backward(errors)
             found[f"gradient {step}"] = passes.gradient.copy()
             update.step(network.parameters, passes.gradient, rate, passes.layers)

@@ -1,6 +1,7 @@
 """Maxima and sums of rows and columns, faster than NumPy's reductions where rows are short.
 
-All take their terms in any order. A maximum has the same bits in every order; a sum only if no partial sum rounds.
+All take their terms in any order. A maximum has the same bits in every order, except for the sign of a zero; a sum has
+them if no partial sum rounds.
 """
 
 import numpy as np

@@ -10,10 +10,12 @@ import importlib.util
 import logging
 import math
 import mmap
+import multiprocessing
 import os
 import pickle
 import platform
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -27,17 +29,19 @@ from kdlib.backends.context import Context
 from kdlib.backends.threads import Threads
 from kdlib.io.atomic import temporary_path
 from kdlib.io.errors import UserError
+from kdlib.learning.budget import available_memory, memory_needed
 from kdlib.learning.checkpoints import Checkpoint
 from kdlib.learning.training import workload
 from kdlib.pipeline import cluster
 from kdlib.pipeline.forecast import Stopwatch, work_of_epoch
 from kdlib.pipeline.schema import Params
-from kdlib.pipeline.work_units import TrainingSetup, WorkUnit, cut_into_units, train_unit
+from kdlib.pipeline.work_units import TrainingSetup, WorkUnit, cut_into_units, has_unit_checkpoints, train_unit
 
 WORKERS_KILLED = (
     "execution: workers were killed {} times in a row, perhaps as memory ran out; give each more, or have fewer"
 )
 MIN_WORK = 4 * 10**9  # multiply-adds, see `work_of_epoch`, that pay for the start of another process: about 4 s
+WORKER_BYTES = 1 << 29  # a worker's Python and packages, and the operands that its training holds
 MAX_KILLS = 3  # times in a row that workers may be killed before one of them has finished a unit of work
 MIN_MAPPED_BYTES = 1 << 12  # workers of this machine map arrays of this size or more; smaller ones are copied
 ALIGNMENT = 64  # bytes; each array in the file starts at a multiple of it
@@ -52,8 +56,8 @@ def are_used(params: Params) -> bool:
 def with_number_of_workers(setup: TrainingSetup, stacks: list[WorkUnit], context: Context) -> TrainingSetup:
     """Put a number in place of `execution.workers: auto`: that of the cores, where NumPy trains for long enough.
 
-    Compiled kernels share the cores among threads. A checkpoint of a whole stack goes on in one process. So does plain
-    float32, whose bits would depend on the number of cores.
+    It is 1 where compiled kernels share the cores among threads, where a checkpoint of a whole stack goes on, in plain
+    float32, whose bits would depend on the number of cores, and on Windows, where no worker ends with its coordinator.
 
     Parameters
     ----------
@@ -70,17 +74,43 @@ def with_number_of_workers(setup: TrainingSetup, stacks: list[WorkUnit], context
     execution = setup.params.execution
     if execution.workers != "auto":
         return setup
-    count = 1
+    work = sum(stack.recipe.epochs * work_of_epoch(setup, stack) for stack in stacks)  # lint: integer sum
+    count = work // MIN_WORK
+    if count > 1:
+        count = min(count, _processes(setup, stacks, context))
+        if count > 1:
+            logging.getLogger(setup.job.path).info("%d processes train: execution.workers", count)
+    params = setup.params.model_copy(update={"execution": execution.model_copy(update={"workers": max(1, count)})})
+    return TrainingSetup(setup.job, params, setup.dataset)
+
+
+def _processes(setup, stacks, context):
+    """Return how many processes can train side by side."""
     job = setup.job
-    arithmetic = ARITHMETICS[setup.params.arithmetic]
-    alone = execution.cluster or context.ranks.size > 1 or Path(f"{job.path}.checkpoint").exists()
-    if not alone and not arithmetic.threads_matter and importlib.util.find_spec("joblib"):
-        work = sum(unit.recipe.epochs * work_of_epoch(setup, unit) for unit in stacks)  # lint: integer sum
-        units = sum(len(cut_into_units(setup, stack)) for stack in stacks)  # lint: integer sum
-        if not any(_numba_trains(setup, stack, context) for stack in stacks):
-            count = max(1, min(Threads().available(), units, work // MIN_WORK))
-    params = setup.params.model_copy(update={"execution": execution.model_copy(update={"workers": count})})
-    return TrainingSetup(job, params, setup.dataset)
+    params = setup.params
+    execution = params.execution
+    arithmetic = ARITHMETICS[params.arithmetic]
+    whole = Path(f"{job.path}.checkpoint").exists() and not has_unit_checkpoints(job.path)
+    if execution.cluster or context.ranks.size > 1 or arithmetic.threads_matter or (whole and params.checkpoint):
+        return 1
+    if os.name == "nt" or multiprocessing.current_process().daemon or importlib.util.find_spec("joblib") is None:
+        return 1
+    import joblib
+
+    if joblib.parallel.mp is None or any(_numba_trains(setup, stack, context) for stack in stacks):
+        return 1
+    units = [unit for stack in stacks for unit in cut_into_units(setup, stack)]
+    needed = max(_memory_needed(setup, unit, arithmetic) for unit in units)
+    fitting = (available_memory() or sys.maxsize) // needed
+    return max(1, min(joblib.cpu_count(), execution.threads or sys.maxsize, len(units), fitting))
+
+
+def _memory_needed(setup, unit, arithmetic):
+    """Return the bytes that a worker needs for a unit of work, at most for what is not its networks."""
+    examples = len(setup.job.rows[unit.splits[0]]) // unit.recipe.views
+    networks = math.prod(unit.shape)  # lint: integer sum
+    dtypes = arithmetic.dtype, arithmetic.logits_dtype
+    return WORKER_BYTES + memory_needed(unit.recipe, setup.sizes(unit.recipe), networks, examples, dtypes)
 
 
 def _numba_trains(setup, stack, context):
@@ -196,6 +226,8 @@ def _train(number, setup, unit, coordinator):
 
 def _ignoring_interrupts(call, *arguments):
     """Call while SIGINT is ignored: the processes started here inherit that, and this one handles it."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may set signals
+        return call(*arguments)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return call(*arguments)

@@ -1,5 +1,6 @@
 """Compiled kernels that are kept in files: found again, never trusted when damaged, never in the way."""
 
+import dataclasses
 import os
 import pickle
 import subprocess
@@ -117,10 +118,10 @@ def test_a_link_is_not_followed(kept, tmp_path):
 
 
 @posix
-@pytest.mark.parametrize("which", ["folder", "above"])
+@pytest.mark.parametrize("which", ["folder", "above", "two above"])
 @pytest.mark.parametrize("change", ["group", "others", "link", "owner", "file"])
 def test_a_folder_that_is_not_the_users_own_is_not_used(kept, tmp_path, monkeypatch, which, change):
-    path = kept if which == "folder" else kept.parent
+    path = {"folder": kept, "above": kept.parent, "two above": kept.parent.parent}[which]
     if change in ("group", "others"):
         path.chmod(0o770 if change == "group" else 0o707)
     elif change == "owner":
@@ -180,14 +181,15 @@ def test_another_source_version_or_option_has_another_folder(kept, tmp_path, mon
 
 
 def test_a_folder_that_nobody_used_for_a_month_is_removed(kept):
-    times = {"old": time.time() - 31 * 86400, "new": time.time() - 29 * 86400}
+    old, new = "0" * 32, "a" * 32
+    times = {old: time.time() - 31 * 86400, new: time.time() - 29 * 86400, "other": time.time() - 31 * 86400}
     for name, at in times.items():
         (kept.parent / name).mkdir()
         (kept.parent / name / "file").write_bytes(b"")
         os.utime(kept.parent / name, (at, at))
     code_folder.folder.cache_clear()
     code_folder.folder()
-    assert {path.name for path in kept.parent.iterdir()} == {"new", kept.name}
+    assert {path.name for path in kept.parent.iterdir()} == {new, "other", kept.name}
 
 
 def test_rules_are_told_apart():
@@ -225,6 +227,10 @@ def test_auto_takes_numba_sooner_where_its_code_is_kept(kept, monkeypatch):
     assert chosen(LOAD_SECONDS / 2) is NUMPY
     assert chosen(between, exact=False) is NUMPY
     assert chosen(2 * COMPILE_SECONDS, exact=False) == "numba"
+    context._agreed[RULE, False, 2] = False
+    work = Workload(RULE, False, 2, 10**9, 0, "exact")
+    assert not Context().wants_numba(work)
+    assert Context().wants_numba(dataclasses.replace(work, layers=3))
     foreign = eval("lambda p, g, v, rate, momentum, decay: (p, v)")
     assert chosen(2 * COMPILE_SECONDS, foreign) == "numba"
     for other in ({"rule": foreign}, {"rule": sgd_rule(True, False)}, {"bounded": True}, {"layers": 3}):

@@ -123,6 +123,12 @@ def test_a_difference_is_told(calls):
     class OtherProduct(calls.NumbaBackend):
         product = staticmethod(lambda a, b: np.matmul(a, b.round(-1)))
 
+    class OtherDivergence(calls.NumbaBackend):
+        def divergence(self, *arguments):
+            return super().divergence(*arguments) + 1
+
+    found = differences(OtherDivergence(Threads()), SGD)
+    assert found == ", ".join(f"{name} {step}" for step in range(3) for name in ("divergences", "cross-entropies"))
     assert differences(OtherUpdate(Threads()), SGD) == "parameters"
     assert differences(OtherSteps(Threads()), SGD) == "parameters in steps, weights in steps"
     assert differences(OtherProduct(Threads()), SGD) == "products"

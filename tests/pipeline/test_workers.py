@@ -156,10 +156,13 @@ def test_auto_takes_a_process_for_each_core_where_numpy_trains_for_long(experime
     def number(context=Context("numpy")):
         return workers.with_number_of_workers(setup, plan.stacks_of(setup), context).params.execution.workers
 
-    monkeypatch.setattr(workers.Threads, "available", lambda self: 2)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 2)
     assert number() == 1
     monkeypatch.setattr(workers, "MIN_WORK", 1)
-    assert number() == 2
+    assert number() == (1 if os.name == "nt" else 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "available_memory", lambda: 3 * workers.WORKER_BYTES // 2)
+        assert number() == 1
     assert number(Context("numba")) == (1 if importlib.util.find_spec("numba") else 2)
     assert number(Context("numpy", ranks=Ranks(0, 2, None))) == 1
 

@@ -52,11 +52,7 @@ def exact_sum(terms, bits):
     for j in range(terms.size):
         largest = np.maximum(largest, np.abs(terms[j]))
     total = 0.0
-    if not np.isfinite(largest):
-        for j in range(terms.size):
-            total += terms[j]
-        return total
-    shift = math.frexp(largest)[1] - bits
+    shift = (math.frexp(largest)[1] if np.isfinite(largest) else 0) - bits
     if abs(shift) < SAFE_SHIFT:
         over = math.ldexp(1.0, -shift)
         for j in range(terms.size):
