@@ -163,7 +163,7 @@ class Inputs:
         first = self._splits[0]
         if len(self._splits) == 1 and not isinstance(first, ScaledRows):
             splits = [ScaledRows(first, np.arange(len(first)), np.zeros(self._features), np.ones(self._features))]
-        same_array = all(split.x is splits[0].x for split in splits)
+        same_array = all(_is_same_array(split.x, splits[0].x) for split in splits)
         return splits if splits and same_array and _compiled_loops_read(splits[0].x) else None
 
     def _gathered(self, indices):
@@ -181,6 +181,12 @@ class Inputs:
 def _compiled_loops_read(x):
     """Return whether compiled loops can read an array."""
     return x.dtype in COMPILED_DTYPES and x.flags.c_contiguous
+
+
+def _is_same_array(a, b):
+    """Return whether both are one array, or views of one with the same shape: images are a new view for each split."""
+    arrays = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
+    return a is b or (arrays and a.__array_interface__ == b.__array_interface__)
 
 
 def _check_magnitudes(magnitudes, max_magnitude):

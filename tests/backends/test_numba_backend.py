@@ -433,3 +433,17 @@ def test_batches_made_of_the_data_are_those_that_are_held(numba, monkeypatch, ar
             assert unit is None or same_bits(unit, expected_unit)
         assert same_bits(several[0][0], one[0][0])
         assert not same_bits(several[0][1], one[0][1])
+
+
+def test_splits_of_images_are_read_by_compiled_steps(numba):
+    """Each split has a view of its own."""
+    x = np.zeros((9, 4), np.uint8)
+    network = Network((4, 2), 2, EXACT)
+    dense = Backpropagation(network, 5, backend=numba).dense[0]
+
+    def read(*arrays):
+        splits = [ScaledRows(array, np.arange(9), np.zeros(4), np.ones(4)) for array in arrays]
+        return Inputs(splits, network, dense, numba).scaled_splits() is not None
+
+    assert read(x.reshape(9, 2, 2), x.reshape(9, 2, 2))
+    assert not read(x.reshape(9, 2, 2), x.copy().reshape(9, 2, 2))
