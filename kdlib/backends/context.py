@@ -15,7 +15,7 @@ from kdlib.backends.threads import Threads
 
 log = logging.getLogger("kernels")
 KERNELS = "auto", "numpy", "numba"
-COMPILE_SECONDS = 10.0  # to import numba and to compile
+COMPILE_SECONDS = 20.0  # to import numba and to compile
 LOAD_SECONDS = 1.0  # to import numba and to load what is kept compiled
 # Of a step, and of an activation in it. Measured on networks of one to three layers, in stacks of 1 to 80.
 SAVED_SECONDS = {"exact": (2e-4, 4e-9), "fast": (5e-5, 1e-9)}

@@ -186,10 +186,8 @@ def _shifted_logits(logits, temperature):
     return result
 
 
-def log_softmax_parts(
-    logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the two parts of log-softmax = shifted - log(total).
+def log_softmax(logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic) -> np.ndarray:
+    """Return log(softmax(z / T)), (..., classes).
 
     Parameters
     ----------
@@ -198,23 +196,10 @@ def log_softmax_parts(
     temperature : float, np.ndarray or None
         T; None for 1.
     arithmetic : Exact or Fast
-
-    Returns
-    -------
-    shifted : np.ndarray
-        (z - max z) / T, (..., classes).
-    total : np.ndarray
-        The sum of exp(shifted) over the classes, (..., 1).
     """
     result = _shifted_logits(logits, temperature)
-    return result, arithmetic.unit_sum(arithmetic.exp(result))
-
-
-def log_softmax(logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic) -> np.ndarray:
-    """Return log(softmax(logits / T)), (..., classes). The parameters are those of `log_softmax_parts`."""
-    shifted, total = log_softmax_parts(logits, temperature, arithmetic)
-    shifted -= arithmetic.log(total)
-    return shifted
+    result -= arithmetic.log(arithmetic.unit_sum(arithmetic.exp(result)))
+    return result
 
 
 def divergence(
@@ -245,7 +230,7 @@ def divergence(
 
 
 def softmax(logits: np.ndarray, temperature: float | np.ndarray | None, arithmetic) -> np.ndarray:
-    """Return softmax(logits / T), (..., classes). The parameters are those of `log_softmax_parts`."""
+    """Return softmax(logits / T), (..., classes). The parameters are those of `log_softmax`."""
     exponentials = arithmetic.exp(_shifted_logits(logits, temperature))
     exponentials /= arithmetic.unit_sum(exponentials)
     return exponentials
@@ -254,7 +239,7 @@ def softmax(logits: np.ndarray, temperature: float | np.ndarray | None, arithmet
 def softmax_gradient(
     logits: np.ndarray, targets: np.ndarray, temperature: float | np.ndarray | None, arithmetic
 ) -> np.ndarray:
-    """Return (softmax(logits / T) - targets) / T, (R, n, classes). The parameters are those of `log_softmax_parts`."""
+    """Return (softmax(logits / T) - targets) / T, (R, n, classes). The parameters are those of `log_softmax`."""
     gradient = softmax(logits, temperature, arithmetic)
     gradient -= targets
     if temperature is not None:

@@ -33,7 +33,8 @@ def to_table(rows: object, needed: Sequence[str]) -> Table:
     ----------
     rows : DataFrame, dict or list of dict
         A DataFrame (pandas, polars), a dict of columns (n,), or n dicts of one row each. Numbers, truth values, dates
-        and texts are treated like the same cells in a CSV. None, NaN, NaT and masked values are missing.
+        and texts are treated like the same cells in a CSV; but a column that holds only numbers is read as plain
+        numbers, whatever notation it was fitted with. None, NaN, NaT and masked values are missing.
     needed : sequence of str
         Names of the columns that will be read. Other columns may hold anything.
 

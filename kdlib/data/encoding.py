@@ -35,7 +35,7 @@ class Column:
     """Describe how one column becomes features.
 
     A cell is matched to a category by its text (in Unicode's normal form C), and else by its number: `4.0` matches `4`.
-    An unknown or missing category is all zeros.
+    For an unknown or missing category all its features are zero, except for the one that marks missing values.
 
     Parameters
     ----------
@@ -194,9 +194,9 @@ class Kind:
 
     @staticmethod
     def number_of(text: str) -> object:
-        """Return the number that a text such as `-999`, which marks a missing value, denotes; None if it denotes none.
+        """Return the number that a mark of missing values, such as `-999`, stands for; here None.
 
-        A cell with the same number in another spelling is missing too.
+        A subclass that returns a number makes cells with this number in another spelling missing too.
         """
         return None
 

@@ -288,8 +288,8 @@ def category_parser(
     Parameters
     ----------
     frequent : sequence of str
-        Categories, each with its own feature. If two categories are
-        the same number, a cell with this number, whose text is neither, belongs to the one with the shorter text.
+        Categories, each with its own feature. Two categories may be the same number, such as `007` and `7`. A cell that
+        spells it otherwise, such as `7.0`, belongs to the category with the shorter text.
     rare : collection of str
         Categories that share the next feature.
     missing_texts : collection of str

@@ -93,7 +93,7 @@ def read_table(path: Path | str) -> Table:
 
 
 def _refuse_expansion(path):
-    """Refuse a gzip file that unpacks to more than MAX_EXPANSION times its size; reading all also checks its CRC."""
+    """Refuse a gzip file that unpacks to more than MAX_EXPANSION times its size plus FREE_BYTES; check its CRC."""
     max_bytes = npz_reader.MAX_EXPANSION * Path(path).stat().st_size + npz_reader.FREE_BYTES
     unpacked = 0
     with gzip.open(path) as file:

@@ -1,6 +1,7 @@
 """A check that another back end of kernels trains to the same bits as NumPy."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,23 +28,31 @@ def sizes_of(layers: int) -> tuple[int, ...]:
     return *(WIDTHS + WIDTHS[-1:] * layers)[:layers], CLASSES
 
 
-def example(seed: int, sizes: tuple[int, ...] = sizes_of(3)) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Draw inputs and parameters of two networks, with magnitudes of all sizes.
+class Example(NamedTuple):
+    """Inputs and parameters of two networks.
 
-    Parameters
+    Attributes
     ----------
-    seed : int
-        An odd seed puts in tiny, zero, huge, infinite and NaN values, different ones in each network.
     sizes : tuple of int
         Widths of the layers.
-
-    Returns
-    -------
     x : ndarray of float32, shape (2, 7, sizes[0])
     targets : ndarray of float64, shape (2, 7, sizes[-1])
     mask : ndarray of float64, shape (2, 7, sizes[-2])
         A dropout mask of the last hidden layer.
     parameters : ndarray of float32, shape (2, parameters)
+    """
+
+    sizes: tuple[int, ...]
+    x: np.ndarray
+    targets: np.ndarray
+    mask: np.ndarray
+    parameters: np.ndarray
+
+
+def example(seed: int, sizes: tuple[int, ...]) -> Example:
+    """Draw an example with magnitudes of all sizes.
+
+    An odd seed puts in tiny, zero, huge, infinite and NaN values, different ones in each network.
     """
     random = np.random.default_rng(seed)
     network = Network(sizes, 2, EXACT)
@@ -56,33 +65,24 @@ def example(seed: int, sizes: tuple[int, ...] = sizes_of(3)) -> tuple[np.ndarray
         parameters[k, random.permutation(parameters.shape[1])[: len(special)]] = special
     targets = random.random((2, 7, sizes[-1]))
     mask = (random.random((2, 7, sizes[-2])) > 0.5) * 1.25
-    return x.astype(np.float32), targets, mask, parameters.astype(np.float32)
+    return Example(sizes, x.astype(np.float32), targets, mask, parameters.astype(np.float32))
 
 
-def results(
-    backend: NumpyBackend,
-    recipe: Recipe,
-    sizes: tuple[int, ...],
-    x: np.ndarray,
-    targets: np.ndarray,
-    mask: np.ndarray,
-    parameters: np.ndarray,
-) -> dict[str, np.ndarray]:
+def results(backend: NumpyBackend, recipe: Recipe, given: Example) -> dict[str, np.ndarray]:
     """Train three steps with the recipe's optimizer, at several rates and temperatures.
 
     Parameters
     ----------
     backend : NumpyBackend
     recipe : Recipe
-    sizes : tuple of int
-    x, targets, mask, parameters : ndarray
-        See `example`.
+    given : Example
 
     Returns
     -------
     dict of str to ndarray
         Named results of every step, and the parameters, weights and moments at the end.
     """
+    sizes, x, targets, mask, parameters = given
     found = {}
     arithmetic = EXACT.on(backend)
     masks = [*[None] * (len(sizes) - 3), mask][: len(sizes) - 2]
@@ -110,20 +110,13 @@ def results(
     return found
 
 
-def results_in_steps(
-    backend: NumpyBackend,
-    recipe: Recipe,
-    sizes: tuple[int, ...],
-    x: np.ndarray,
-    targets: np.ndarray,
-    mask: np.ndarray,
-    parameters: np.ndarray,
-) -> dict[str, np.ndarray]:
+def results_in_steps(backend: NumpyBackend, recipe: Recipe, given: Example) -> dict[str, np.ndarray]:
     """Train an epoch of two steps, three rows each, on a loss of two terms; in one call if `backend.has_steps`.
 
-    The parameters are those of `results`; the mask is not used. Return logits, parameters, weights and moments at the
-    end, named `logits in steps` and so on.
+    The parameters are those of `results`; the mask is not used. Return the logits and losses of the epoch, and the
+    parameters, weights and moments at its end, named `logits in steps` and so on.
     """
+    sizes, x, targets, _, parameters = given
     order = np.array([[0, 6, 2, 4, 5, 1], [3, 5, 4, 0, 2, 6]])
     rates = np.array([[[0.2], [0.01]], [[0.1], [0.7]]])
     temperatures = np.array([[1.0, 3.0], [1.0, 0.7]])
@@ -200,10 +193,9 @@ def differences(backend: NumpyBackend, recipe: Recipe, seeds: Sequence[int] = (0
         return "products"
     sizes = sizes_of(layers)
     for seed in seeds:
-        arrays = example(seed, sizes)
+        given = example(seed, sizes)
         expected, found = (
-            results(tried, recipe, sizes, *arrays) | results_in_steps(tried, recipe, sizes, *arrays)
-            for tried in (NUMPY, backend)
+            results(tried, recipe, given) | results_in_steps(tried, recipe, given) for tried in (NUMPY, backend)
         )
         different = [name for name in expected if not same_bits(expected[name], found[name])]
         if different:

@@ -82,7 +82,7 @@ def time_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples: i
 
 
 def _words(value, units):
-    """Write a lower bound in words, rounded down."""
+    """Write a size in words, rounded down; from a million units on, rounded to two digits."""
     name, size = next((unit for unit in units if value >= unit[1]), units[-1])
     count = value / size
     if count >= 1e6:

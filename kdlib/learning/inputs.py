@@ -34,10 +34,10 @@ def feature_maxima(x: np.ndarray | ScaledRows) -> np.ndarray:
 def find_outlier(x: np.ndarray | ScaledRows) -> tuple[int, float] | None:
     """Find a value so large that exact arithmetic may lose the other features of its row.
 
-    Take each feature's largest magnitude. A value is too large if it exceeds 128 times the lower median of these. On
-    the coarsest grid, of 7 bits, at least half of the features are then smaller than the unit of its row. A row has 7
-    bits with more than 512 features or in batches of more than 256 rows; with fewer of both it has more, and loses
-    less. If this median is zero, no value is too large. Other rows are not affected.
+    Take each feature's largest magnitude. A value is too large if it exceeds 128 times the lower median of these. At
+    least half of the features are then smaller than the unit of the row's grid, if the grid has 7 bits. It has 7 bits
+    if there are more than 512 features, or more than 256 rows in a batch. Otherwise it has more bits, and small
+    features lose less. If this median is zero, no value is too large. Other rows are not affected.
 
     Parameters
     ----------

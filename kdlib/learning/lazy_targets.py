@@ -74,8 +74,8 @@ class LazyTargets:
         Parameters
         ----------
         function : callable
-            It takes the number of an entry of the result and the rows (m, classes) of the source entry that it uses,
-            and returns rows (m, width).
+            `function(g, values)` returns rows (m, width) of entry g of the result. The values (m, classes) are rows of
+            the source entry that belongs to g.
         identity : object
             What the function depends on.
         entries : int, optional

@@ -154,7 +154,7 @@ def _is_origin(found):
 def load_model(path: Path | str, dataset: Dataset, needs_logits: bool = False) -> Model:
     """Read the file of a `Model`.
 
-    Any model can be a teacher: if the file has no weights, `network` is None and `curve` is empty.
+    A teacher need not be a network: if the file has no weights, `network` is None and `curve` is empty.
 
     Parameters
     ----------

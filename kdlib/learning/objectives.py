@@ -139,9 +139,9 @@ class Objective:
     def as_softmax_terms(self, networks: int) -> list[SoftmaxTerm] | None:
         """Describe loss and gradient as sums of terms.
 
-        With the logits z and the term's targets t, the gradient has `weight * (softmax(z / T) - t) / T`, and the loss
-        has `weight * sum_i t_i (log t_i - log softmax_i(z / T))`, or without log t. A back end can compute such sums
-        without a call of `value` or `gradient`.
+        z are the logits, t the targets of a term. Each term adds `weight * (softmax(z / T) - t) / T` to the gradient,
+        and `weight * sum_i t_i (log t_i - log softmax_i(z / T))` to the loss. If its log_index is None, log t_i is left
+        out. A back end can compute such sums without a call of `value` or `gradient`.
 
         Parameters
         ----------
@@ -151,7 +151,7 @@ class Objective:
         Returns
         -------
         list of (index, log_index, T, weight), or None
-            The indices are those of t and of log t in `targets`; the second is None without log t. T and weight are
+            The indices are those of t and of log t in `targets`. T and weight are
             (1, 1, 1) or (R, 1, 1). None if the loss is no such sum.
         """
         return None

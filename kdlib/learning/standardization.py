@@ -15,7 +15,8 @@ def standardize(logits: np.ndarray, arithmetic: Arithmetic) -> tuple[np.ndarray,
     """Subtract from logits their mean over the classes and divide by their population std.
 
     Logits count as constant if their std is at most 1e-6 max(|mean|, 1). Then the result is zero, the std is infinite
-    and no gradient passes. A small student has such logits wherever all its units are off.
+    and no gradient passes. A new student, whose biases are still zero, has such logits
+    wherever all units of its last hidden layer are off.
 
     Parameters
     ----------
