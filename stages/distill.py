@@ -79,7 +79,7 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     options = params.distill.model_dump(exclude={"smoothing", *SETTING_CONSTRAINTS})
     augmented = with_augmented_views("student", params, dataset, context)
     rows = transfer_sets(params, augmented)
-    recipes = [params.student.recipe()] * dataset.splits
+    recipes = [params.recipe("student", dataset.image_shape)] * dataset.splits
     labeled, baseline_recipes = labeled_only(augmented, rows, recipes[0])
     if params.distill.loss == "ls":  # label smoothing needs no teacher
         rows = labeled

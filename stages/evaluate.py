@@ -77,7 +77,6 @@ def advice_settings(params: Params, dataset: Dataset) -> dict:
     scaling = "standard" if scaling == "auto" and not dataset.image_shape else scaling
     return {
         "prepare.scaling": scaling,
-        "student.patience": params.student.patience,
         "student.warmup": params.student.warmup,
     }
 

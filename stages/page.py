@@ -69,7 +69,7 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     tried = models["student"].sweep.settings
     if max(len(set(tried.get(name, ()))) for name in ("temperature", "alpha")) > 1:  # else it is one point
         pictures["sweep.svg"] = plots.sweep(csv_tables.sweep_rows(models))
-    recipe = params.student.recipe()
+    recipe = params.recipe("student", dataset.image_shape)
     distill = params.distill.model_dump() | params.distill.values_to_try()
     limit = max_examples(dataset)
     training = None

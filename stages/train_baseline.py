@@ -22,7 +22,9 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     """Run the stage. Raises UserError as `with_augmented_views` and `train_and_save` do."""
     dataset = Dataset.load(paths.dataset)
     augmented = with_augmented_views("student", params, dataset, context)
-    rows, recipes = labeled_only(augmented, transfer_sets(params, augmented), params.student.recipe())
+    rows, recipes = labeled_only(
+        augmented, transfer_sets(params, augmented), params.recipe("student", dataset.image_shape)
+    )
     objective_spec = LabelTargets(ARITHMETICS[params.arithmetic])
     shared = shared_params(params, dataset)
     settings = grid(learning_rate=params.student.learning_rate)

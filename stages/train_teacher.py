@@ -155,7 +155,7 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     augmented = with_augmented_views("teacher", params, dataset, context)
     objective_spec = LabelTargets(ARITHMETICS[params.arithmetic])
     rows = [augmented.labeled(split) for split in range(dataset.splits)]
-    recipes = [teacher.recipe()] * dataset.splits
+    recipes = [params.recipe("teacher", dataset.image_shape)] * dataset.splits
     settings = {"learning_rate": (teacher.learning_rate,)}
     job = TrainingJob("teacher", paths.teacher, rows, recipes, objective_spec, settings, teacher.members, True)
     train_and_save(job, params, dataset, augmented, context)

@@ -222,8 +222,7 @@ def advice(network: str, collapsed: Collection[str], model: str = "", settings: 
         return "the baseline has not: T² scales the gradient; " + _listed(
             [*warmup, "lower distill.temperature", "lower student.learning_rate"]
         )
-    patience = ["set student.patience"] * (not settings.get("student.patience"))
-    return _listed(["lower student.learning_rate", *standard, *patience, "raise student.epochs"])
+    return _listed(["lower student.learning_rate", *standard, "raise student.epochs"])
 
 
 def _listed(remedies):

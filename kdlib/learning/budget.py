@@ -63,7 +63,7 @@ def memory_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples:
     int
     """
     parameter_bytes, logit_bytes = (dtype().itemsize for dtype in dtypes)
-    copies = 2 + len(OPTIMIZERS[recipe.optimizer].moment_names) + (recipe.patience is not None)  # with the gradient
+    copies = 2 + len(OPTIMIZERS[recipe.optimizer].moment_names) + (recipe.keep == "best")  # with the gradient
     batch = min(recipe.batch_size, examples)
     network_bytes = parameter_bytes * (copies * parameter_count(sizes) + batch * sum(sizes))  # lint: integer sum
     output_bytes = 2 * logit_bytes * sizes[-1] * buffer_rows(networks, sizes[-1], recipe.batch_size, examples)

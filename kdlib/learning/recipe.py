@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from kdlib.io.errors import UserError
 from kdlib.learning.arguments import (
     BELOW_ONE,
     BOOLEAN,
@@ -20,6 +21,7 @@ from kdlib.learning.schedules import SCHEDULES
 from kdlib.learning.stack import expand_to_networks
 from kdlib.numerics.quantization import MAX_INTEGER
 
+KEPT_EPOCHS = "best", "last"
 CONSTRAINTS = {
     "hidden": (Several((COUNT,), min_size=0),),
     "epochs": (COUNT,),
@@ -36,6 +38,7 @@ CONSTRAINTS = {
     "max_norm": (POSITIVE, NONE),
     "views": (COUNT,),
     "patience": (COUNT, NONE),
+    "keep": (Options(KEPT_EPOCHS),),
     "bits": (Options(MAX_INTEGER), NONE),
 }
 
@@ -76,7 +79,10 @@ class Recipe:
     views : int
         Views of each example. The rows hold one view after another; an epoch shows one view of each example.
     patience : int, optional
-        A replica stops after this many epochs without a lower validation loss, and its best epoch is kept.
+        A replica stops after this many epochs without a lower validation loss.
+    keep : str
+        Which epoch is kept of each replica: `best`, the first with the lowest validation loss, or `last`. Without
+        validation it is the last. `last` allows no patience.
     bits : int, optional
         The trained weights are on levels of this many bits, see `kdlib.numerics.quantization`.
 
@@ -107,10 +113,13 @@ class Recipe:
     max_norm: float | None = None
     views: int = 1
     patience: int | None = None
+    keep: str = "best"
     bits: int | None = None
 
     def __post_init__(self) -> None:
         check_arguments(CONSTRAINTS, vars(self))
+        if self.patience and self.keep == "last":
+            raise UserError(f"patience: got {self.patience} with keep: last; needs keep: best, or no patience")
         for name in ("hidden", "learning_rate"):
             if isinstance(getattr(self, name), list | np.ndarray):
                 object.__setattr__(self, name, tuple(getattr(self, name)))

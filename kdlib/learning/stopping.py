@@ -13,27 +13,28 @@ class EarlyStopping:
     network : Network
         The stack that is trained.
     patience : int or None
-        A replica stops after this many epochs without a lower validation loss. None: no replica stops, and the last
-        epoch is kept.
+        A replica stops after this many epochs without a lower validation loss. None: no replica stops.
+    keep_best : bool
+        Whether the best epoch is kept; otherwise the last one, and there is no patience.
 
     Attributes
     ----------
     state : dict of arrays
-        What a checkpoint has to save; empty without patience.
+        What a checkpoint has to save; empty if the last epoch is kept.
 
     References
     ----------
     Prechelt, "Early Stopping - But When?" (1998).
     """
 
-    def __init__(self, network: Network, patience: int | None):
+    def __init__(self, network: Network, patience: int | None, keep_best: bool = True):
         self.network = network
         self.patience = patience
         self.best = np.full(network.replicas, np.inf)
         self.waited = np.zeros(network.replicas, dtype=int)
         self.parameters = None
         self.state = {}
-        if patience is not None:
+        if keep_best:
             self.parameters = network.parameters.copy()
             self.state = {"best": self.best, "waited": self.waited, "kept": self.parameters}
 
@@ -68,6 +69,7 @@ class EarlyStopping:
         return not self.running.any()
 
     def restore(self) -> None:
-        """Write the kept parameters back to the network."""
+        """Write the kept parameters back to the network. A replica without a finite validation loss keeps its own."""
         if self.parameters is not None:
-            self.network.parameters[:] = self.parameters
+            found = np.isfinite(self.best)
+            self.network.parameters[found] = self.parameters[found]

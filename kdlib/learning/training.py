@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,9 +61,9 @@ def train(
     recipe : Recipe
         The hyperparameters.
     validation : tuple (x, labels), optional
-        Examples for the learning curve and for early stopping: x in a form that the training examples may have; labels
-        are class numbers (n,) or one-hot rows. For several splits: a list with one tuple for each. Without them the
-        curve has the training loss only.
+        Examples for the learning curve and the choice of the best epoch: x in a form that the training examples may
+        have; labels are class numbers (n,) or one-hot rows. For several splits: a list with one tuple for each. Without
+        them the curve has the training loss only.
     streams : Streams
         The random numbers: one network for each entry of `streams.replicas`.
     progress : callable, optional
@@ -101,6 +102,7 @@ def train(
     x, validation = _as_lists(x, validation)
     if recipe.patience and not validation:
         raise UserError(f"recipe.patience: got {recipe.patience}, and there is no validation; give it, or set None")
+    recipe = recipe if validation else replace(recipe, keep="last")
     run = TrainingState(x, objective, recipe, streams, context)
     network = run.network
     stopping = run.stopping
@@ -264,7 +266,7 @@ class TrainingState:
         self.backend = context.backend(self.threads, work, check)
         rows = min(recipe.batch_size, self.n)
         self.backpropagation = Backpropagation(self.network, rows, recipe.bits, self.backend, self.ranks)
-        self.stopping = EarlyStopping(self.network, recipe.patience)
+        self.stopping = EarlyStopping(self.network, recipe.patience, recipe.keep == "best")
         self.order_generators = streams.generators("batches")
         self.dropout_generators = streams.generators("dropout")
         self.view_generators = streams.generators("views")

@@ -20,7 +20,7 @@ from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
 # All that the page's JavaScript implements, by keys of params.yaml: these with any value, but with no schedule, ...
 ANY_VALUE = {
     "student.hidden", "student.epochs", "student.learning_rate", "student.batch_size", "student.momentum",
-    "student.nesterov", "student.warmup", "distill.temperature", "distill.alpha", "distill.scale_by_t2",
+    "student.nesterov", "student.warmup", "student.keep", "distill.temperature", "distill.alpha", "distill.scale_by_t2",
     "distill.beta", "distill.smoothing",
 }  # fmt: skip
 # ... and these with one of a few values. A student with anything else is not trained in the browser.

@@ -137,7 +137,7 @@ def _trained(dataset, training, logits):
         found[name] = {key: encode_array(values) for key, values in curve.items()}
         found[name] |= {"sha256": [array_sha256(own) for own in network.parameters], "epochs": recipe.epochs}
         found[name]["rate"] = recipe.learning_rate
-    names = ("batch_size", "momentum", "nesterov", "schedule", "warmup")
+    names = ("batch_size", "momentum", "nesterov", "schedule", "warmup", "keep")
     found["recipe"] = {name: getattr(training.recipe, name) for name in names} | training.objective
     found["recipe"]["sizes"] = list(trained["student"][0].sizes)
     streams = {"seed": training.streams.seed, "replicas": list(training.streams.replicas)}

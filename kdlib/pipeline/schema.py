@@ -143,13 +143,16 @@ class Training(Section):
     augment: Augment | None = None
     """views of images: {shift: 2}, by up to 2 pixels; {affine: 0.1, elastic: 3.0}, distorted; null: none"""
     patience: Count | None = None
-    """stop after this many epochs without lower validation loss, and keep the best epoch; null: never"""
+    """stop after this many epochs without lower validation loss; null: never"""
+    keep: Literal["best", "last"] | None = None
+    """epoch to keep: best (lowest validation loss) or last; null: best of tables, last with prepare.transfer_classes"""
 
     def recipe(self) -> "Recipe":
         """Return the recipe of these keys; of several learning rates it has the first."""
         from kdlib.learning.recipe import Recipe  # here: the stage prepare reads params, but depends on no learning
 
         keys = {key: getattr(self, key) for key in Training.model_fields if key not in ("hidden", "augment")}
+        keys |= {"keep": self.keep or "best"}
         keys |= {"learning_rate": self.learning_rate[0]} if isinstance(self.learning_rate, list) else {}
         keys |= {"bits": getattr(self, "bits", None), "views": len(self.augment.to_views()) if self.augment else 1}
         return Recipe(tuple(self.hidden), **keys)
@@ -256,3 +259,19 @@ class Params(Section):
             if getattr(self, name).augment and self.prepare.scaling == "standard":
                 raise ValueError(f"{name}.augment needs prepare.scaling: minmax or none, which pixels share")
         return self
+
+    def recipe(self, section: str, image_shape: tuple[int, ...]) -> "Recipe":
+        """Return the recipe of the section `teacher` or `student`; of several learning rates it has the first.
+
+        Parameters
+        ----------
+        section : str
+        image_shape : tuple of int
+            Of the dataset; () of a table.
+        """
+        # Validation rows of classes that no student is trained on have the lowest loss before it has learned anything.
+        unknown_classes = section == "student" and self.prepare.transfer_classes
+        keys = getattr(self, section)
+        return keys.model_copy(
+            update={"keep": keys.keep or ("last" if image_shape or unknown_classes else "best")}
+        ).recipe()

@@ -98,8 +98,8 @@ def test_it_is_told_before_the_training(tmp_path, monkeypatch, caplog):
     [
         ((32,), 60, 40, ""),
         ((2000, 2000), 10, 2, ""),
-        ((2000, 2000), 10, 40, " need at least 2 GB of memory"),
-        ((2000, 2000), 10_000, 60, " need at least 3 GB of memory"),
+        ((2000, 2000), 10, 40, " need at least 2.7 GB of memory"),
+        ((2000, 2000), 10_000, 60, " need at least 4 GB of memory"),
     ],
 )
 def test_memory_is_told_if_it_is_much_and_time_is_not(monkeypatch, hidden, epochs, networks, words):

@@ -147,8 +147,30 @@ def test_early_stopping_keeps_the_best_epoch():
     best = int(np.nanargmin(loss))
     assert ran < 60
     assert ran == best + 1 + 2
-    short, _ = fit(epochs=best + 1, learning_rate=0.3, schedule="constant")
+    short, _ = fit(epochs=best + 1, learning_rate=0.3, schedule="constant", keep="last")
     assert np.array_equal(long.parameters, short.parameters)
+
+
+def test_without_patience_all_epochs_are_trained_and_the_best_one_is_kept():
+    rates = {"epochs": 30, "learning_rate": 0.3, "schedule": "constant"}
+    best, curve = fit(**rates)
+    last, same_curve = fit(**rates, keep="last")
+    losses = curve["validation_loss"][0]
+    assert np.array_equal(losses, same_curve["validation_loss"][0])
+    assert int(np.argmin(losses)) + 1 < 30
+    short, _ = fit(**rates | {"epochs": int(np.argmin(losses)) + 1}, keep="last")
+    assert np.array_equal(best.parameters, short.parameters)
+    assert not np.array_equal(best.parameters, last.parameters)
+
+
+def test_without_validation_the_last_epoch_is_kept():
+    kept = [train(X, CrossEntropy(Y), Recipe((5,), epochs=3, keep=keep))[0].parameters for keep in ("best", "last")]
+    assert np.array_equal(*kept)
+
+
+def test_patience_needs_the_best_epoch():
+    with pytest.raises(UserError, match=r"^patience: got 2 with keep: last; needs keep: best, or no patience$"):
+        Recipe(patience=2, keep="last")
 
 
 def test_a_stopped_replica_does_not_come_back():

@@ -483,7 +483,7 @@ def why_untrained(folder, distill=(), limit=100, **student):
     }
     params = quick_params(student=student)
     own = params.distill.model_dump() | params.distill.values_to_try() | dict(distill)
-    return browser_training.why_untrained(dataset, models, params.student.recipe(), own, limit)
+    return browser_training.why_untrained(dataset, models, params.recipe("student", ()), own, limit)
 
 
 def test_the_page_trains_what_it_implements(trained):

@@ -8,7 +8,7 @@ import yaml
 from docs.generate import commented, described
 from kdlib.pipeline.params import SECTIONS, load_params
 from kdlib.pipeline.schema import Params
-from tests.conftest import DVC_YAML, ROOT
+from tests.conftest import DVC_YAML, ROOT, quick_params
 
 TEXT = (ROOT / "params.yaml").read_text("utf-8")
 
@@ -68,3 +68,18 @@ def test_every_key_is_described():
         f"{name}.{key}" for name, of in sections.items() for key in of.model_fields if not described(of, key)
     ]
     assert undescribed == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "section", "image_shape", "kept"),
+    [
+        ({}, "student", (), "best"),
+        ({}, "teacher", (8, 8), "last"),
+        ({"student": {"keep": "best"}}, "student", (8, 8), "best"),
+        ({"student": {"keep": "last"}}, "student", (), "last"),
+        ({"prepare": {"transfer_classes": ["7"]}}, "student", (), "last"),
+        ({"prepare": {"transfer_classes": ["7"]}}, "teacher", (), "best"),
+    ],
+)
+def test_the_best_epoch_of_a_table_is_kept_and_the_last_of_images(changes, section, image_shape, kept):
+    assert quick_params(**changes).recipe(section, image_shape).keep == kept

@@ -129,7 +129,7 @@ def alone(params, split, k, rows, rate):
     dataset = Dataset.load(PATHS.dataset)
     x = (dataset.x - dataset.offset[split]) * dataset.scale[split]
     one_hot, held_out = np.eye(3)[dataset.y], dataset.rows("validation", split)
-    recipe, streams = params.student.recipe(), Streams(params.seed, "student", (split * REPLICAS_PER_SPLIT + k,))
+    recipe, streams = params.recipe("student", ()), Streams(params.seed, "student", (split * REPLICAS_PER_SPLIT + k,))
     validation, objective = (x[held_out], one_hot[held_out]), CrossEntropy(one_hot[rows], EXACT)
     return train(x[rows], objective, replace(recipe, learning_rate=rate), validation, streams)[0].parameters[0]
 

@@ -14,7 +14,8 @@ const WHO = [
 function lead({ recipe, rows, all, split }) {
     const numbers = rows.shape[0] < all ? [rows.shape[0], all] : [all];
     const count = numbers.map((n) => n.toLocaleString("en")).join(" of the ");
-    return `A network ${recipe.sizes.join("-")} on ${count} examples of split ${split}, by stochastic gradient descent with momentum ${recipe.momentum}, from the same weights and through the same batches as in Python.`;
+    const kept = recipe.keep === "best" ? " Of all epochs the one with the lowest validation loss is kept." : "";
+    return `A network ${recipe.sizes.join("-")} on ${count} examples of split ${split}, by stochastic gradient descent with momentum ${recipe.momentum}, from the same weights and through the same batches as in Python.${kept}`;
 }
 
 function controls(lesson, state) {

@@ -8,8 +8,8 @@ import { layerViews, Network } from "./network.mjs";
 import { permutation, stream } from "./streams.mjs";
 
 /**
- * recipe: {sizes, epochs, rate, batch, momentum, nesterov, schedule, warmup, loss, temperature, alpha, scaleByT2, seed,
- * replica}. data: {x: rows of scaled doubles, labels, teacher: logits of each row, validation: {x, labels}}.
+ * recipe: {sizes, epochs, rate, batch, momentum, nesterov, schedule, warmup, keep, loss, temperature, alpha, scaleByT2,
+ * seed, replica}. data: {x: rows of scaled doubles, labels, teacher: logits of each row, validation: {x, labels}}.
  */
 export class Training {
     constructor(recipe, data) {
@@ -36,6 +36,7 @@ export class Training {
         this.steps = recipe.epochs * this.stepsOfEpoch;
         this.losses = new Float64Array(this.n);
         this.diverged = false;
+        this.best = { loss: Number.POSITIVE_INFINITY, parameters: null };
     }
 
     /** One batch. Returns {epoch, loss, validationLoss, accuracy} after the last one of an epoch, else null. */
@@ -104,12 +105,21 @@ export class Training {
         const correct = logits.filter((z, i) => z.indexOf(Math.max(...z)) === labels[i]);
         const loss = mean(this.losses);
         this.diverged ||= !Number.isFinite(loss);
-        return {
-            epoch: this.step / this.stepsOfEpoch,
-            loss,
-            validationLoss: mean(Float64Array.from(logits, (z, i) => crossEntropy(z, labels[i]))),
-            accuracy: correct.length / x.length,
-        };
+        const validationLoss = mean(Float64Array.from(logits, (z, i) => crossEntropy(z, labels[i])));
+        if (this.recipe.keep === "best") {
+            this.keep(validationLoss);
+        }
+        return { epoch: this.step / this.stepsOfEpoch, loss, validationLoss, accuracy: correct.length / x.length };
+    }
+
+    /** After an epoch: keep its parameters if its validation loss is the lowest; after the last one restore the best. */
+    keep(loss) {
+        if (loss < this.best.loss) {
+            this.best = { loss, parameters: this.parameters.slice() };
+        }
+        if (this.done && this.best.parameters) {
+            this.parameters.set(this.best.parameters);
+        }
     }
 
     get done() {
