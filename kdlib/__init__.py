@@ -1,8 +1,9 @@
 """Knowledge distillation for model compression, in NumPy.
 
 `train` trains a stack of small networks by a `Recipe` on an objective: `CrossEntropy` with labels, or `Distillation` of
-a teacher's logits. `DistilledClassifier` does all of it behind scikit-learn's interface. `load` reads a deployed
-student. In exact arithmetic, the default, the same arguments give the same bytes on every machine.
+a teacher's logits; `Weighted` is either with a weight for each example. `DistilledClassifier` does all of it behind
+scikit-learn's interface. `load` reads a deployed student. In exact arithmetic, the default, the same arguments give the
+same bytes on every machine.
 """
 
 from importlib import import_module
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from kdlib.learning.recipe import Recipe
     from kdlib.learning.schedules import LinearSchedule
     from kdlib.learning.training import train
+    from kdlib.learning.weighting import Weighted
     from kdlib.numerics.streams import Streams
 
     __version__: str
@@ -37,6 +39,7 @@ _PLACES = {
     "Recipe": "kdlib.learning.recipe",
     "Streams": "kdlib.numerics.streams",
     "UserError": "kdlib.io.errors",
+    "Weighted": "kdlib.learning.weighting",
     "load": "kdlib.deployment.model_file",
     "losses": "kdlib.learning.losses",
     "metrics": "kdlib.evaluation.metrics",
@@ -54,6 +57,7 @@ __all__ = [
     "Recipe",
     "Streams",
     "UserError",
+    "Weighted",
     "__version__",
     "load",
     "losses",

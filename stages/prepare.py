@@ -15,6 +15,7 @@ from kdlib.pipeline.schema import Params
 from kdlib.preparation import sources
 from kdlib.preparation.build import build_dataset
 from kdlib.preparation.transfer import read_unlabeled, with_transfer_rows
+from kdlib.preparation.weights import with_class_weights
 
 log = logging.getLogger("prepare")
 
@@ -55,13 +56,13 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     """
     column_options = params.prepare.column_options()
     examples = sources.load_examples(params.prepare.dataset, params.prepare.target, column_options)
-    elsewhere = {"dataset", "target", "transfer_classes", "transfer", *vars(column_options)}
+    elsewhere = {"dataset", "target", "transfer_classes", "transfer", "class_weight", *vars(column_options)}
     options = params.prepare.model_dump(exclude=elsewhere)
-    dataset = build_dataset(examples, params.seed, **options)
+    dataset = with_class_weights(build_dataset(examples, params.seed, **options), params.prepare.class_weight)
     more = params.prepare.transfer
     if more:
-        unlabeled = read_unlabeled(more.rows, examples) if more.rows else None
-        dataset = with_transfer_rows(dataset, unlabeled, more.synthesis, more.times, params.seed)
+        rows, weights = read_unlabeled(more.rows, examples, params.prepare.weight) if more.rows else (None, None)
+        dataset = with_transfer_rows(dataset, rows, more.synthesis, more.times, params.seed, weights)
     try:
         dataset.validate()
     except UserError as error:

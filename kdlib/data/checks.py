@@ -4,6 +4,7 @@ import numpy as np
 
 from kdlib.data.encoding import Encoding
 from kdlib.data.parsing import MAX_MAGNITUDE
+from kdlib.data.weights import are_weights
 from kdlib.io.errors import UserError
 
 SUBSETS = ("train", "validation", "test")
@@ -33,6 +34,7 @@ def check_content(dataset, min_max: np.ndarray | None) -> None:
     _check_assignment(dataset)
     _check_scaling(dataset, bounds)
     _check_names(dataset)
+    _check_weights(dataset)
 
 
 def _check_examples(dataset, bounds):
@@ -85,6 +87,30 @@ def _check_names(dataset):
     height, width = dataset.image_shape if len(dataset.image_shape) == 2 else (features, 1)
     if len(dataset.image_shape) not in (0, 2) or height < 1 or height * width != features:
         raise UserError(f"images {dataset.image_shape} are not of {features} pixels")
+
+
+def _check_weights(dataset):
+    weights = dataset.weights
+    factors = dataset.class_factors
+    if factors is None and weights is None:
+        return
+    n = len(dataset.y)
+    if weights is not None and (weights.shape != (n,) or weights.dtype != np.float64):
+        raise UserError(f"weights is {weights.dtype} {weights.shape}, not float64 ({n},)")
+    if weights is not None and not are_weights(np.where((dataset.y < 0) & np.isnan(weights), 1, weights)):
+        raise UserError("weights has numbers that are no weights")
+    shape = len(dataset.assignment), len(dataset.class_names) + 1
+    if not isinstance(factors, np.ndarray) or (factors.shape, factors.dtype) != (shape, np.float64):
+        raise UserError(f"class_factors are {getattr(factors, 'dtype', None)}, not float64 {shape}")
+    if not (np.isfinite(factors) & (factors >= 0)).all():
+        raise UserError("class_factors has negative numbers, or some that are not finite")
+    for split in range(len(factors)):
+        for subset in SUBSETS[:2]:
+            of_rows = dataset.row_weights(np.flatnonzero(dataset.assignment[split] == SUBSETS.index(subset)), split)
+            if not 0 < of_rows.max() < np.inf:
+                raise UserError(
+                    f"weights and class_factors leave the {subset} rows of split {split} no finite weight above 0"
+                )
 
 
 def is_encoding_of(text: str, feature_names: list[str]) -> bool:

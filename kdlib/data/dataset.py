@@ -10,8 +10,11 @@ from kdlib.data.checks import ABSENT, SUBSETS, UNLABELED, check_content
 from kdlib.data.mapped_rows import MinMaxRecorder
 from kdlib.data.name_checks import check_name
 from kdlib.data.scaled import ScaledRows
+from kdlib.data.weights import row_weights
 from kdlib.io.artifacts import array_digest, read_npz, write_npz
 from kdlib.io.errors import UserError
+
+WEIGHTS = ("weights", "class_factors")  # in the file only if examples have weights
 
 
 @dataclass
@@ -37,6 +40,11 @@ class Dataset:
     digest : str
         SHA-256 of all other fields, in hex; set by `update_digest`, `validate` and `load`. For a dataset with views it
         is the SHA-256 of the original's digest, the views and the seed.
+    weights : float64 array, shape (n,), optional
+        Weight of each example in the losses, as given; NaN for a row without a class whose weight is not given. None:
+        all have the same.
+    class_factors : float64 array, shape (S, classes + 1), optional
+        See `kdlib.data.weights.class_factors`; there are such in each dataset in which examples have weights.
     """
 
     x: np.ndarray
@@ -49,6 +57,8 @@ class Dataset:
     image_shape: tuple[int, ...]
     encoding: str = ""
     digest: str = field(default="")
+    weights: np.ndarray | None = None
+    class_factors: np.ndarray | None = None
 
     @property
     def splits(self) -> int:
@@ -96,6 +106,16 @@ class Dataset:
         """Return one-hot labels, shape (m, classes), float64; a row of zeros where the split hides the label."""
         return (self.labels(rows, split)[:, None] == np.arange(len(self.class_names))).astype(np.float64)
 
+    def row_weights(self, rows: np.ndarray, split: int = 0) -> np.ndarray | None:
+        """Return the weights of these rows in the losses, shape (m,), float64; None if no weights were asked for.
+
+        Those of the labelled training rows of the split have the mean 1. A hidden label has no influence.
+        """
+        if self.class_factors is None:
+            return None
+        own = None if self.weights is None else self.weights[rows]
+        return row_weights(self.class_factors[split], self.labels(rows, split), own)
+
     def labeled(self, split: int = 0) -> np.ndarray:
         """Return the indices of the training examples with a known label, ascending."""
         return np.flatnonzero(self.assignment[split] == SUBSETS.index("train"))
@@ -133,6 +153,7 @@ class Dataset:
         arrays = {"image_shape": np.array(self.image_shape, dtype=np.int64)}
         if self.encoding:
             arrays["encoding"] = np.array(self.encoding)
+        names += tuple(name for name in WEIGHTS if getattr(self, name) is not None)
         for name in names:
             value = getattr(self, name)
             arrays[name] = value if name == "x" else np.asarray(value)
@@ -197,6 +218,7 @@ class Dataset:
                 *([str(name) for name in arrays[key]] for key in ("class_names", "feature_names")),
                 tuple(int(n) for n in arrays["image_shape"]),
                 str(arrays.get("encoding", "")),
+                **{name: arrays[name] for name in WEIGHTS if name in arrays},
             )
         except (TypeError, ValueError) as error:
             raise UserError(f"{path}: not a dataset ({error}); run the stage prepare again") from None

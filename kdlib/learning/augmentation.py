@@ -185,4 +185,5 @@ def with_views(dataset: Dataset, views: Views, seed: int, threads: Threads = COR
                 start += len(images)
             assignment[~splits, first:start] = ABSENT
     new_digest = array_digest({"dataset": np.array(dataset.digest), "views": np.array(f"{views} {seed}")})
-    return replace(dataset, x=x, y=dataset.y[index], assignment=assignment, digest=new_digest)
+    weights = None if dataset.weights is None else dataset.weights[index]
+    return replace(dataset, x=x, y=dataset.y[index], assignment=assignment, digest=new_digest, weights=weights)

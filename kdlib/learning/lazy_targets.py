@@ -197,6 +197,21 @@ def one_hot(
     return array_if_small(LazyTargets(shape, make, [dataset.digest, splits, [rows[split] for split in splits]]))
 
 
+def example_weights(
+    dataset: "Dataset", rows: Mapping[int, np.ndarray] | Sequence[np.ndarray], splits: Sequence[int]
+) -> np.ndarray | LazyTargets | None:
+    """Return the weights of rows in several splits, (splits, n, 1), as `one_hot` returns labels; None without any."""
+    if dataset.class_factors is None:
+        return None
+
+    def make(g, indices):
+        split = splits[g]
+        return np.asarray(dataset.row_weights(rows[split][indices], split))[:, None]
+
+    identity = ["weights", dataset.digest, splits, [rows[split] for split in splits]]
+    return array_if_small(LazyTargets((len(splits), len(rows[splits[0]]), 1), make, identity))
+
+
 def teacher_targets(
     logits: np.ndarray, rows: Mapping[int, np.ndarray] | Sequence[np.ndarray], splits: Sequence[int], digest: str
 ) -> np.ndarray | LazyTargets:

@@ -12,6 +12,7 @@ from kdlib.backends.arithmetic import EXACT, Arithmetic
 from kdlib.backends.context import Context, Workload
 from kdlib.backends.threads import Threads
 from kdlib.data.scaled import ScaledRows
+from kdlib.data.weights import MAX_WEIGHT, are_weights
 from kdlib.io.errors import UserError
 from kdlib.learning.backend_check import differences
 from kdlib.learning.backpropagation import Backpropagation
@@ -60,10 +61,10 @@ def train(
         The network uses the arithmetic of the objective.
     recipe : Recipe
         The hyperparameters.
-    validation : tuple (x, labels), optional
+    validation : tuple (x, labels) or (x, labels, weights), optional
         Examples for the learning curve and the choice of the best epoch: x in a form that the training examples may
-        have; labels are class numbers (n,) or one-hot rows. For several splits: a list with one tuple for each. Without
-        them the curve has the training loss only.
+        have; labels are class numbers (n,) or one-hot rows. With weights (n,) the validation loss is a weighted mean.
+        For several splits: a list with one tuple for each. Without them the curve has the training loss only.
     streams : Streams
         The random numbers: one network for each entry of `streams.replicas`.
     progress : callable, optional
@@ -106,7 +107,7 @@ def train(
     run = TrainingState(x, objective, recipe, streams, context)
     network = run.network
     stopping = run.stopping
-    validation = [(rows, _labels_as_rows(rows, labels, network.sizes)) for rows, labels in validation]
+    validation = [_checked_validation(*given, sizes=network.sizes) for given in validation]
     epochs_done = 0
     if checkpoint:
         content = [x, validation, recipe, streams, objective, allow_divergence]
@@ -169,16 +170,17 @@ def _as_lists(x, validation):
                 f"x: got {found}; needs an array (n, features), or a list of such arrays, one for each split: a table"
                 " in nested lists becomes one by numpy.array"
             )
-    all_pairs = all(isinstance(pair, tuple) and len(pair) == 2 for pair in validation)
-    if not all_pairs or len(validation) not in (0, len(x)):
+    are_tuples = all(isinstance(given, tuple) and len(given) in (2, 3) for given in validation)
+    if not are_tuples or len(validation) not in (0, len(x)):
         raise UserError(
-            f"validation: needs (x, labels) as a tuple, or a list of such tuples, one for each of the {len(x)} splits"
+            "validation: needs (x, labels) or (x, labels, weights) as a tuple, or a list of such tuples, one for each"
+            f" of the {len(x)} splits"
         )
     return x, validation
 
 
-def _labels_as_rows(rows, labels, sizes):
-    """Return the labels of validation rows as distributions (n, classes); refuse what does not fit the network."""
+def _checked_validation(rows, labels, weights=None, *, sizes):
+    """Return the validation with labels as distributions (n, classes); refuse what does not fit the network."""
     targets = as_rows(labels, sizes[-1])
     shape = getattr(rows, "shape", (0,))
     features = math.prod(shape[1:])  # lint: integer sum
@@ -188,7 +190,15 @@ def _labels_as_rows(rows, labels, sizes):
             f"validation: got {found} with labels {targets.shape}; needs rows of {sizes[0]} features, as x has, and for"
             f" each its class number or {sizes[-1]} probabilities"
         )
-    return targets
+    if weights is None:
+        return rows, targets
+    weights = np.asarray(weights, np.float64)
+    if weights.shape != shape[:1] or not are_weights(weights) or not weights.any():
+        raise UserError(
+            f"validation: got weights {weights.shape}; needs a number from 0 to {MAX_WEIGHT:g} for each of {shape[0]}"
+            " rows, one of them above 0"
+        )
+    return rows, targets, weights
 
 
 class TrainingState:

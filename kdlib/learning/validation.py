@@ -31,8 +31,9 @@ def validate(
     ----------
     network : Network
         A stack of R networks.
-    validation : sequence of tuples (x, one_hot)
-        One for each split. x is an array (n, features), images (n, height, width), or `ScaledRows`.
+    validation : sequence of tuples (x, one_hot) or (x, one_hot, weights)
+        One for each split. x is an array (n, features), images (n, height, width), or `ScaledRows`. The weights (n,)
+        have a sum above 0.
     ranks : SingleRank or Ranks
         They share the rows.
     arithmetic : Arithmetic
@@ -41,12 +42,12 @@ def validate(
     Returns
     -------
     loss : array (R,)
-        Mean cross-entropy in nats.
+        Mean cross-entropy in nats, weighted if there are weights.
     accuracy : array (R,)
-        Fraction of correct rows.
+        Fraction of correct rows, which has no weights.
     """
     found = []
-    for (x, one_hot), own in zip(validation, network_slices(len(validation), network.replicas), strict=True):
+    for (x, one_hot, *weights), own in zip(validation, network_slices(len(validation), network.replicas), strict=True):
         stack = network.select(own)
         share = ranks.share(len(x))
         chunks = []
@@ -60,6 +61,9 @@ def validate(
             targets = one_hot[rows]
             correct += np.count_nonzero(np.argmax(logits, axis=-1) == np.argmax(targets, axis=-1), axis=1)
             chunks.append(losses.cross_entropy(logits, targets, arithmetic))
-        found.append((mean_of_chunks(chunks, len(x), ranks), ranks.allreduce_sum(correct) / len(x)))
+            if weights:
+                chunks[-1] *= weights[0][rows]
+        mean_weight = exact.mean(weights[0], axis=0) if weights else 1.0
+        found.append((mean_of_chunks(chunks, len(x), ranks) / mean_weight, ranks.allreduce_sum(correct) / len(x)))
     loss, accuracy = (np.concatenate(values) for values in zip(*found, strict=True))
     return loss, accuracy

@@ -127,6 +127,7 @@ def why_untrained(dataset: Dataset, models: dict[str, Model], recipe: Recipe, di
     setting, _ = _deployed_setting(models)
     used |= {f"distill.{name}": setting.get(name, value) for name, value in distill.items()}
     missing = [f"{key}: {used[key]}" for key in sorted(used) if not _implemented(key, used[key])]
+    missing += ["prepare.weight and prepare.class_weight"] if dataset.class_factors is not None else []
     if missing:
         return f"This page cannot train the student: its program does not implement {', '.join(missing)}."
     sizes = features, *recipe.hidden, classes

@@ -2,13 +2,14 @@
 
 import re
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (  # isort: skip
     AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator,
 )  # fmt: skip
 
 from kdlib.data.readers import TABLE_SUFFIXES
+from kdlib.data.weights import BALANCED, MAX_WEIGHT
 
 if TYPE_CHECKING:
     from kdlib.learning.augmentation import Views
@@ -36,6 +37,23 @@ def OneOrMany(kind: object) -> object:  # noqa: N802 - a type
 
 # YAML reads a class or a column named 3 as a number.
 Name = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
+
+
+def _class_weight(given):
+    """Check `prepare.class_weight`; its names are compared with the classes by the stage prepare."""
+    if given is None or given == BALANCED:
+        return given
+    if not isinstance(given, dict) or not given:
+        raise ValueError(f"got {given!r}; needs {BALANCED}, weights of classes such as {{fraud: 5}}, or null")
+    for name, weight in given.items():
+        if type(name) not in (str, int):  # YAML reads yes and no as truth values
+            raise ValueError(f"got the class {name!r}; needs its name, in quotes where YAML reads no text, as 'yes'")
+        if type(weight) not in (int, float) or not 0 <= weight <= MAX_WEIGHT:
+            raise ValueError(f"got {weight!r} for {name!r}; needs a number from 0 to {MAX_WEIGHT:g}")
+    return {str(name): float(weight) for name, weight in given.items()}
+
+
+ClassWeight = Annotated[Any, AfterValidator(_class_weight)]
 
 ARRAY_SUFFIX = ".npy"
 

@@ -12,6 +12,7 @@ from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
+from kdlib.learning.weighting import Weighted
 from kdlib.numerics.streams import Streams
 
 LINEAR = Recipe(learning_rate=0.03, batch_size=32, optimizer="adam")
@@ -25,7 +26,9 @@ def _thinned(rows):
     return rows[:: -(-len(rows) // MAX_ROWS)]
 
 
-def train_linear_model(x: np.ndarray, one_hot: np.ndarray, context: Context = Context()) -> Network:
+def train_linear_model(
+    x: np.ndarray, one_hot: np.ndarray, context: Context = Context(), weights: np.ndarray | None = None
+) -> Network:
     """Train a softmax regression, on at most MAX_ROWS examples.
 
     It has the same bits everywhere, whatever arithmetic trained the networks.
@@ -38,6 +41,8 @@ def train_linear_model(x: np.ndarray, one_hot: np.ndarray, context: Context = Co
         Labels; rows of zeros are left out.
     context : Context
         What computes.
+    weights : np.ndarray, (n,), optional
+        Of the examples in the loss.
 
     Returns
     -------
@@ -46,10 +51,12 @@ def train_linear_model(x: np.ndarray, one_hot: np.ndarray, context: Context = Co
     """
     rows = _thinned(np.flatnonzero(one_hot.any(axis=1)))
     recipe = replace(LINEAR, epochs=STEPS // LINEAR.steps(len(rows)))
-    return train(x[rows], CrossEntropy(one_hot[rows]), recipe, streams=Streams(0, "linear"), context=context)[0]
+    objective = CrossEntropy(one_hot[rows])
+    objective = objective if weights is None else Weighted(objective, weights[rows])
+    return train(x[rows], objective, recipe, streams=Streams(0, "linear"), context=context)[0]
 
 
 def train_linear_control(dataset: Dataset, heldout: HeldoutLogits, context: Context = Context()) -> Network:
     """Train a linear model on the labelled rows of the first split, see `kdlib.evaluation.collapse.labeled_rows`."""
     rows = _thinned(labeled_rows(dataset, heldout)[0])
-    return train_linear_model(dataset.scaled(rows), dataset.one_hot(rows), context)
+    return train_linear_model(dataset.scaled(rows), dataset.one_hot(rows), context, dataset.row_weights(rows))

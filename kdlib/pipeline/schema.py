@@ -14,6 +14,7 @@ from kdlib.pipeline.field_types import (
     BelowOne,
     Beta,
     Bits,
+    ClassWeight,
     Count,
     Execution,
     Fraction,
@@ -60,6 +61,10 @@ class Prepare(Section):
     """texts that mean a missing value in a table, besides NA and the like, such as [unknown]"""
     encodings: dict[Name, Annotated[str, AfterValidator(_encoding_name)]] = {}
     """encodings of columns, category or number, such as {postcode: category}; the cells of the others decide"""
+    weight: Name | None = None
+    """column of a table that has the rows' weights in the losses, and is no feature; null: all weigh the same"""
+    class_weight: ClassWeight = None
+    """weights of classes in the losses: balanced (rare ones weigh more), or {fraud: 5}, others 1; null: all 1"""
     splits: Annotated[int, Field(ge=1, le=1000)] = 10
     """divisions into train, validation and test; their test sets are disjoint while the ratios allow it"""
     train_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.8
@@ -94,6 +99,8 @@ class Prepare(Section):
             must_be_in_data_raw(self.target)
         if (self.drop or self.categories or self.missing) and not name.endswith(TABLE_SUFFIXES) and ":" not in name:
             raise ValueError(f"drop, categories and missing are of a table, and {self.dataset} is none; leave them []")
+        if self.weight and not name.endswith(TABLE_SUFFIXES) and ":" not in name:
+            raise ValueError(f"weight is a column of a table, and {self.dataset} is none; set null")
         if self.encodings and not name.endswith(TABLE_SUFFIXES) and ":" not in name:
             raise ValueError(f"encodings are of a table, and {self.dataset} is none; leave them {{}}")
         return self
@@ -102,7 +109,7 @@ class Prepare(Section):
         """Return what these keys say about the columns of a table."""
         from kdlib.preparation.column_options import ColumnOptions  # here: other stages depend on no preparation
 
-        return ColumnOptions(self.drop, self.categories, self.missing, self.encodings)
+        return ColumnOptions(self.drop, self.categories, self.missing, self.encodings, self.weight)
 
     @model_validator(mode="after")
     def _test_split(self):

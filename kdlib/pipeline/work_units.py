@@ -15,11 +15,12 @@ from kdlib.backends.ranks import SINGLE_RANK, SingleRank
 from kdlib.data.dataset import Dataset
 from kdlib.io.atomic import file_lock
 from kdlib.learning.checkpoints import Checkpoint, run_fingerprint
-from kdlib.learning.lazy_targets import one_hot, one_hot_of_split
+from kdlib.learning.lazy_targets import example_weights, one_hot, one_hot_of_split
 from kdlib.learning.network import Network, multiply_adds
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import CURVES, train
 from kdlib.learning.validation import validate
+from kdlib.learning.weighting import Weighted
 from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
 from kdlib.pipeline.schema import Params
 
@@ -145,21 +146,28 @@ def train_unit(
     dataset = setup.dataset
     splits = unit.splits
     x = [dataset.scaled(job.rows[split], split) for split in splits]
-    held_out = [dataset.rows("validation", split) for split in splits]
-    validation = [
-        (dataset.scaled(r, s), one_hot_of_split(dataset, r, s)) for r, s in zip(held_out, splits, strict=True)
-    ]
+    validation = [_validation(dataset, split) for split in splits]
     settings = {name: tuple(values[k] for k in unit.settings) for name, values in job.settings.items()}
     rates = settings["learning_rate"]
     recipe = replace(unit.recipe, learning_rate=rates * len(splits) if len(rates) > 1 else rates[0])
     replicas = [split * REPLICAS_PER_SPLIT + k for split in splits for _ in unit.settings for k in unit.replicas]
     objective = job.objective_spec.objective(one_hot(dataset, job.rows, splits), splits, settings)
+    weights = example_weights(dataset, job.rows, splits)
+    objective = objective if weights is None else Weighted(objective, weights)
     streams = Streams(params.seed, job.section, tuple(replicas))
     allow_divergence = len(job.settings["learning_rate"]) > 1  # a sweep goes on when some of its settings diverge
     network, curve = train(x, objective, recipe, validation, streams, progress, checkpoint, allow_divergence, context)
     with np.errstate(all="ignore"):
         loss, accuracy = validate(network, validation, context.ranks)
     return {"parameters": network.parameters, "loss": loss, "accuracy": accuracy, **curve}
+
+
+def _validation(dataset, split):
+    """Return the validation rows of a split with their labels, and with their weights if the dataset has such."""
+    rows = dataset.rows("validation", split)
+    weights = dataset.row_weights(rows, split)
+    validation = dataset.scaled(rows, split), one_hot_of_split(dataset, rows, split)
+    return validation if weights is None else (*validation, weights)
 
 
 def merge_units(setup: TrainingSetup, results: Iterable[tuple[WorkUnit, dict]]) -> dict[int, dict[str, np.ndarray]]:

@@ -59,7 +59,8 @@ def build_dataset(
     Returns
     -------
     Dataset
-        Without a digest if x is `kdlib.data.mapped_rows.ConcatenatedRows`.
+        Without a digest if x is `kdlib.data.mapped_rows.ConcatenatedRows`. With the examples' weights, and still
+        without the factors of `kdlib.preparation.weights.with_class_weights`.
 
     Raises
     ------
@@ -68,6 +69,7 @@ def build_dataset(
     """
     x = examples.x
     y = examples.y
+    weights = examples.weights
     in_given_test_set = (
         np.zeros(len(y), dtype=bool) if examples.in_given_test_set is None else examples.in_given_test_set
     )
@@ -79,6 +81,7 @@ def build_dataset(
         )
         x = select_rows(x, kept)
         y = y[kept]
+        weights = None if weights is None else weights[kept]
         in_given_test_set = in_given_test_set[kept]
     free_labels = y[~in_given_test_set] if in_given_test_set.any() else y
     groups = equal_rows(x)
@@ -91,7 +94,7 @@ def build_dataset(
     offset = np.zeros((splits, x.shape[1]))
     scale = np.zeros((splits, x.shape[1]))
     description = examples.class_names, examples.feature_names, examples.image_shape, examples.encoding
-    dataset = Dataset(x, y, assignment, offset, scale, *description)
+    dataset = Dataset(x, y, assignment, offset, scale, *description, weights=weights)
     for split in range(splits):
         train = select_rows(x, dataset.rows("train", split))
         dataset.offset[split], dataset.scale[split] = fit_scaling(train, scaling, bool(examples.image_shape))

@@ -33,7 +33,7 @@ log = logging.getLogger("prepare")
 
 
 def fit_encoding(table: Table, target: str, options: ColumnOptions = ColumnOptions()) -> Encoding:
-    """Fit the `Encoding` of all columns but `target` and `options.drop`.
+    """Fit the `Encoding` of all columns but `target`, `options.drop` and `options.weight`.
 
     It reads the features of all rows, and no label. So a row of a test subset takes part in three decisions: what kind
     a column has, which categories have a feature, and the median. None of them gives a class away: the feature of a
@@ -71,13 +71,14 @@ def fit_encoding(table: Table, target: str, options: ColumnOptions = ColumnOptio
         column is left. If several columns are refused, the log has the reason for each.
     """
     named = {key: getattr(options, key) for key in ("drop", "categories", "encodings")}
-    for key, names in ({"target": [target]} | named).items():
+    weight = [options.weight] if options.weight else []
+    for key, names in ({"target": [target], "weight": weight} | named).items():
         for name in names:
             if name not in table.columns:
                 raise UserError(
                     f"prepare.{key}: got {name!r}; the columns of {table.path} are {join_names(table.columns)}"
                 )
-    names = [name for name in table.columns if name != target and name not in options.drop]
+    names = [name for name in table.columns if name not in (target, *options.drop, *weight)]
     asked = dict.fromkeys((*table.declared_categories, *options.categories), "category") | options.encodings
     text_columns = [name for name in names if _is_parsed(asked.get(name)) and not table.is_numeric(name)]
     marks = _DecimalMarks(table, text_columns, PLACEHOLDERS.union(MISSING_TEXTS, options.missing))

@@ -10,7 +10,7 @@ from kdlib.data.parsing import nfc
 from kdlib.data.readers import TABLE_SUFFIXES, read_table
 from kdlib.io.chunks import zeros_or_tempfile
 from kdlib.io.errors import UserError
-from kdlib.preparation import array_files, builtin, columns, labels
+from kdlib.preparation import array_files, builtin, columns, labels, weights
 from kdlib.preparation.column_options import ColumnOptions
 from kdlib.preparation.column_warnings import column_warnings, summarize_columns
 from kdlib.preparation.openml import PREFIX, read_openml
@@ -36,6 +36,8 @@ class Examples:
         Whether an example is in the source's own test set; None if the source has none.
     encoding : str
         JSON of the `Encoding` that made x from a table, or "".
+    weights : array of float64, shape (n,), or None
+        Weights of the examples in the losses; None if all have the same.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class Examples:
     image_shape: tuple[int, ...] = ()
     in_given_test_set: np.ndarray | None = None
     encoding: str = ""
+    weights: np.ndarray | None = None
 
     def __post_init__(self):
         if isinstance(self.x, np.ndarray) and self.x.dtype != np.uint8:
@@ -116,13 +119,16 @@ def _encode(encoding, table):
 
 def _examples_of_table(table, target, options):
     target = target and nfc(target)
+    if target and target == options.weight:
+        raise UserError(f"prepare.weight: got {target!r}, the column of the classes; name another one, or null")
     encoding = columns.fit_encoding(table, target, options)
     y, class_names = labels.of_table(table, target, options.missing)
+    own_weights = weights.of_table(table, options.weight) if options.weight else None
     x = _encode(encoding, table)
     for line in (*table.notes, summarize_columns(encoding)):
         log.info("%s: %s", table.path, line)
-    used = {target, *options.drop, *(column.name for column in encoding.columns)}
+    used = {target, options.weight, *options.drop, *(column.name for column in encoding.columns)}
     left_out = [name for name in table.columns if name not in used]
     for line in column_warnings(encoding, x, left_out):
         log.warning("%s: %s", table.path, line)
-    return Examples(x, y, class_names, encoding.feature_names, encoding=encoding.to_json())
+    return Examples(x, y, class_names, encoding.feature_names, encoding=encoding.to_json(), weights=own_weights)

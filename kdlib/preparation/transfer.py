@@ -10,12 +10,13 @@ import numpy as np
 from kdlib.data.dataset import ABSENT, SUBSETS, UNLABELED, Dataset
 from kdlib.data.encoding import Encoding
 from kdlib.data.mapped_rows import ConcatenatedRows, column_min_max, equal_rows, is_large
-from kdlib.data.parsing import MAX_MAGNITUDE
+from kdlib.data.parsing import MAX_MAGNITUDE, nfc
 from kdlib.data.readers import read_table
 from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
 from kdlib.numerics.streams import stream
 from kdlib.preparation.synthesis import SYNTHESES
+from kdlib.preparation.weights import of_table
 
 if TYPE_CHECKING:
     from kdlib.preparation.sources import Examples
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("prepare")
 
 
-def read_unlabeled(path: str, examples: "Examples") -> np.ndarray | ConcatenatedRows:
+def read_unlabeled(
+    path: str, examples: "Examples", weight: str | None = None
+) -> tuple[np.ndarray | ConcatenatedRows, np.ndarray | None]:
     """Read rows without a label.
 
     Parameters
@@ -32,10 +35,14 @@ def read_unlabeled(path: str, examples: "Examples") -> np.ndarray | Concatenated
         An `.npz` with the array `x_unlabeled`, or a table with the columns of the examples' table.
     examples : Examples
         The examples with labels.
+    weight : str, optional
+        Column of the rows' weights.
 
     Returns
     -------
-    array or ConcatenatedRows, shape (m, features)
+    x : array or ConcatenatedRows, shape (m, features)
+    weights : float64 array, shape (m,), or None
+        None if no column is named, or the table has no such column.
 
     Raises
     ------
@@ -45,7 +52,9 @@ def read_unlabeled(path: str, examples: "Examples") -> np.ndarray | Concatenated
     if not path.lower().endswith(".npz"):
         if not examples.encoding:
             raise UserError(f"prepare.transfer.rows: got {path}, but the dataset is no table; needs a .npz")
-        return Encoding.from_json(examples.encoding).encode(read_table(path))
+        table = read_table(path)
+        weights = of_table(table, nfc(weight)) if weight and nfc(weight) in table.columns else None
+        return Encoding.from_json(examples.encoding).encode(table), weights
     if not Path(path).is_file():
         raise UserError(f"{path}: not found; prepare.transfer.rows names it")
     x = read_npz(path, ["x_unlabeled"], from_user=True)["x_unlabeled"]
@@ -61,11 +70,16 @@ def read_unlabeled(path: str, examples: "Examples") -> np.ndarray | Concatenated
     x = x if is_large(x) else x[:]
     if not (np.abs(column_min_max(x)) <= MAX_MAGNITUDE).all():
         raise UserError(f"{path}: x_unlabeled has NaN or infinite values, or magnitudes above 1e300")
-    return x
+    return x, None
 
 
 def with_transfer_rows(
-    dataset: Dataset, unlabeled: np.ndarray | ConcatenatedRows | None, synthesis: str | None, times: int, seed: int
+    dataset: Dataset,
+    unlabeled: np.ndarray | ConcatenatedRows | None,
+    synthesis: str | None,
+    times: int,
+    seed: int,
+    weights: np.ndarray | None = None,
 ) -> Dataset:
     """Add unlabeled and synthetic rows to the training subsets of a dataset.
 
@@ -86,6 +100,9 @@ def with_transfer_rows(
     times : int
         Number of synthetic rows for each training row.
     seed : int
+    weights : float64 array, shape (m,), optional
+        Weights of the unlabeled rows, if the dataset's examples have weights of their own. Without them, and for
+        synthetic rows, the weight is the mean.
 
     Returns
     -------
@@ -119,7 +136,12 @@ def with_transfer_rows(
     assignment = np.concatenate(assignments, axis=1)
     y = np.concatenate([dataset.y, np.full(assignment.shape[1] - len(dataset.y), -1)])
     x = np.concatenate(x_parts) if isinstance(dataset.x, np.ndarray) else ConcatenatedRows(x_parts, dataset.x.dtype)
-    return replace(dataset, x=x, y=y, assignment=assignment, digest="")
+    if dataset.weights is not None:
+        added = np.full(len(y) - len(dataset.y), np.nan)
+        if weights is not None:
+            added[: len(weights)] = weights
+        weights = np.concatenate([dataset.weights, added])
+    return replace(dataset, x=x, y=y, assignment=assignment, digest="", weights=weights)
 
 
 def _assign_unlabeled(dataset, unlabeled):

@@ -8,7 +8,7 @@ from kdlib.numerics import exact
 TEMPERATURES = np.arange(2, 81) / 20  # 0.1 to 4
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+def fit_temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Choose the one of TEMPERATURES for which logits / T have the least mean NLL.
 
     Call it with logits out of fold, for labelled rows only. The probabilities of a forest are not confident enough and
@@ -19,6 +19,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     ----------
     logits : ndarray, shape (n, classes)
     labels : ndarray of int, shape (n,)
+    weights : ndarray, shape (n,), optional
+        Of the rows in the mean.
 
     Returns
     -------
@@ -32,4 +34,5 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     z = z - z.max(axis=1, keepdims=True)
     label_logits = z[np.arange(len(z)), labels]
     losses = [EXACT.log(EXACT.sum(EXACT.exp(z / t), axis=1)) - label_logits / t for t in TEMPERATURES]
-    return float(TEMPERATURES[np.argmin(exact.mean(np.stack(losses), axis=1))])
+    losses = np.stack(losses) if weights is None else np.stack(losses) * weights
+    return float(TEMPERATURES[np.argmin(exact.mean(losses, axis=1))])

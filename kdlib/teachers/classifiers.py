@@ -121,7 +121,15 @@ def _reporting(name):
         log.warning("%s: %s", name, text)
 
 
-def fit_classifier(classifier: Any, x: np.ndarray, y: np.ndarray, model_number: int, seed: int, n_folds: int) -> Any:
+def fit_classifier(
+    classifier: Any,
+    x: np.ndarray,
+    y: np.ndarray,
+    model_number: int,
+    seed: int,
+    n_folds: int,
+    weights: np.ndarray | None = None,
+) -> Any:
     """Fit a clone of a classifier, and make sure that it predicts probabilities.
 
     If it has no `predict_proba`, its `decision_function` is calibrated on `n_folds` folds of the same rows. It predicts
@@ -138,6 +146,8 @@ def fit_classifier(classifier: Any, x: np.ndarray, y: np.ndarray, model_number: 
         Number of the split and the fold. With the seed it determines `random_state`, unless the classifier has one.
     seed : int
     n_folds : int
+    weights : ndarray, shape (n,), optional
+        Of the rows: its `sample_weight`. If it takes none, a warning says so, and the weights are not used.
 
     Returns
     -------
@@ -156,6 +166,7 @@ def fit_classifier(classifier: Any, x: np.ndarray, y: np.ndarray, model_number: 
     from sklearn.base import clone
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.dummy import DummyClassifier
+    from sklearn.utils.validation import has_fit_parameter
 
     rows_of_class = np.unique(y, return_counts=True)[1]
     if len(rows_of_class) == 1:
@@ -174,7 +185,13 @@ def fit_classifier(classifier: Any, x: np.ndarray, y: np.ndarray, model_number: 
         fold = assign_folds(y, n_folds, seed, model_number, equal_rows(x))
         pairs = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
         model = CalibratedClassifierCV(model, cv=pairs, ensemble=False)
-    model.fit(x, y)
+    options = {}
+    if weights is not None and has_fit_parameter(classifier, "sample_weight"):
+        options["sample_weight"] = weights
+    elif weights is not None:
+        name = type(classifier).__name__
+        warnings.warn(f"{name}: its fit takes no sample_weight, so that the weights of rows are not used", stacklevel=2)
+    model.fit(x, y, **options)
     _set(model, "n_jobs", None)
     return model
 
@@ -206,7 +223,7 @@ def predict_probabilities(estimator: Any, x: np.ndarray, classes: int) -> np.nda
     return result
 
 
-def predict_out_of_fold(
+def predict_out_of_fold(  # noqa: PLR0913 - four arrays of the same rows
     classifier: Any,
     x: np.ndarray,
     y: np.ndarray,
@@ -216,6 +233,7 @@ def predict_out_of_fold(
     seed: int,
     split: int = 0,
     after_fit: Callable[[], object] = lambda: None,
+    weights: np.ndarray | None = None,
 ) -> tuple[np.ndarray, Any]:
     """Predict each fold with a model that was fitted on the other folds, and calibrate the logits.
 
@@ -235,6 +253,8 @@ def predict_out_of_fold(
         They determine `random_state`.
     after_fit : callable
         Called after each model has been fitted and has predicted.
+    weights : ndarray, shape (n,), optional
+        Of the rows, in fits and calibration.
 
     Returns
     -------
@@ -248,7 +268,9 @@ def predict_out_of_fold(
         predicted = np.flatnonzero(fold == k)
         training = rows_to_fit(fold, k, n_folds)
         if len(predicted) or k == n_folds:
-            model = fit_classifier(classifier, x[training], y[training], split * REPLICAS_PER_SPLIT + k, seed, n_folds)
+            number = split * REPLICAS_PER_SPLIT + k
+            own = None if weights is None else weights[training]
+            model = fit_classifier(classifier, x[training], y[training], number, seed, n_folds, own)
         if len(predicted):
             logits[predicted] = smoothed_log_probabilities(
                 predict_probabilities(model, x[predicted], classes), examples
@@ -256,7 +278,8 @@ def predict_out_of_fold(
         if len(predicted) or k == n_folds:
             after_fit()
     labeled = np.flatnonzero(fold != n_folds)
-    return logits / np.float32(fit_temperature(logits[labeled], y[labeled])), model
+    own = None if weights is None else weights[labeled]
+    return logits / np.float32(fit_temperature(logits[labeled], y[labeled], own)), model
 
 
 def count_fits(dataset: Dataset, n_folds: int, seed: int) -> int:
@@ -319,8 +342,9 @@ def fit_and_predict(
         for split, fold in enumerate(folds_by_split(dataset, n_folds, seed)):
             rows = dataset.present(split)
             x = dataset.inputs(rows, split)
+            weights = dataset.row_weights(rows, split)
             logits[split, rows], model = predict_out_of_fold(
-                classifier, x, dataset.y[rows], fold[rows], n_folds, classes, seed, split, after_fit
+                classifier, x, dataset.y[rows], fold[rows], n_folds, classes, seed, split, after_fit, weights
             )
             sizes.append(len(pickle.dumps(model, protocol=5)))
     return logits, sizes[0]
@@ -328,7 +352,8 @@ def fit_and_predict(
 
 def refit_first_split(name: str, options: Mapping[str, Any], dataset: Dataset, n_folds: int, seed: int) -> Any:
     """Fit again the model that predicted the first split's validation rows. Parameters as of `fit_and_predict`."""
-    x = dataset.inputs(dataset.labeled())
+    rows = dataset.labeled()
+    x = dataset.inputs(rows)
     with _reporting(name):
         classifier = _build_for(dataset, name, options)
-        return fit_classifier(classifier, x, dataset.y[dataset.labeled()], n_folds, seed, n_folds)
+        return fit_classifier(classifier, x, dataset.y[rows], n_folds, seed, n_folds, dataset.row_weights(rows))
