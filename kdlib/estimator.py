@@ -1,11 +1,14 @@
 """Distillation behind scikit-learn's interface: `DistilledClassifier`."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from kdlib.backends.arithmetic import ARITHMETICS, EXACT
 from kdlib.data.dataframes import masked_to_nan
 from kdlib.data.mapped_rows import equal_rows
+from kdlib.data.weights import BALANCED, MAX_WEIGHT, are_weights, class_factors, row_weights, weights_of_classes
 from kdlib.io.chunks import positive_zeros
 from kdlib.io.errors import UserError
 from kdlib.learning import losses, objectives, recipe
@@ -16,8 +19,10 @@ from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
+from kdlib.learning.weighting import Weighted
 from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
 from kdlib.preparation.scaling import fit_scaling
+from kdlib.preparation.splits import stratified_split
 from kdlib.teachers.classifiers import predict_out_of_fold
 from kdlib.teachers.folds import assign_folds
 from kdlib.teachers.smoothing import check_probabilities, smoothed_log_probabilities
@@ -34,7 +39,7 @@ except ImportError:
 validate_data = getattr(validation, "validate_data", lambda own, *data, **options: own._validate_data(*data, **options))
 DEFAULT_TEACHER = Recipe((128,), epochs=40, learning_rate=0.003, optimizer="adam", dropout=0.3)
 SEED_RANGE = Interval(0, 2**32, "[)", whole=True)
-RECIPE_FIELDS = "epochs", "learning_rate", "batch_size", "optimizer", "weight_decay", "schedule"
+RECIPE_FIELDS = "epochs", "learning_rate", "batch_size", "optimizer", "weight_decay", "schedule", "dropout", "patience"
 CONSTRAINTS = {name: recipe.CONSTRAINTS[name] for name in ("hidden", *RECIPE_FIELDS)} | {
     **objectives.SETTING_CONSTRAINTS,
     "loss": objectives.CONSTRAINTS["loss"],
@@ -43,6 +48,7 @@ CONSTRAINTS = {name: recipe.CONSTRAINTS[name] for name in ("hidden", *RECIPE_FIE
     "folds": (Interval(2, 100, whole=True),),
     "scaling": (Options(("auto", "minmax", "standard", "none")),),
     "arithmetic": (Options(ARITHMETICS),),
+    "validation_fraction": (Interval(0, 1, "()"),),
 }
 
 
@@ -62,7 +68,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         See `kdlib.learning.objectives.Distillation`.
     loss : str
         See `kdlib.learning.objectives.Distillation`.
-    epochs, learning_rate, batch_size, optimizer, weight_decay, schedule
+    epochs, learning_rate, batch_size, optimizer, weight_decay, schedule, dropout
         Of the student, see `kdlib.learning.recipe.Recipe`.
     members : int
         Networks of the teacher, if it is one of networks.
@@ -76,6 +82,15 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     random_state : int, RandomState or None
         Seed of all draws. The same seed and rows give the same bytes as the pipeline's first replica of its first
         split.
+    patience : int, optional
+        The student stops after this many epochs without a lower loss on rows that are held out, and its best epoch is
+        kept. None: no row is held out, and the last epoch is kept.
+    validation_fraction : float
+        With a patience: the share of the labelled rows of each class on which neither student nor teacher is trained. A
+        fitted teacher, and one whose probabilities `fit` is given, may know them.
+    class_weight : None, "balanced" or dict
+        Weights of classes in the losses of teacher and student, {class: number}; a class that is left out has 1.
+        "balanced": the rows of all classes together weigh the same.
 
     Attributes
     ----------
@@ -103,7 +118,8 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         self, teacher=None, hidden=(16,), temperature=Distillation.temperature, alpha=Distillation.alpha,
         loss=Distillation.loss, epochs=Recipe.epochs, learning_rate=0.01, batch_size=Recipe.batch_size,
         optimizer="adam", weight_decay=Recipe.weight_decay, schedule=Recipe.schedule, members=5, folds=5,
-        scaling="standard", unlabeled=None, arithmetic="exact", random_state=0,
+        scaling="standard", unlabeled=None, arithmetic="exact", random_state=0, dropout=Recipe.dropout,
+        patience=None, validation_fraction=0.1, class_weight=None,
     ):  # fmt: skip
         self.teacher = teacher
         self.hidden = hidden
@@ -122,6 +138,10 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         self.unlabeled = unlabeled
         self.arithmetic = arithmetic
         self.random_state = random_state
+        self.dropout = dropout
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.class_weight = class_weight
 
     def fit(
         self,
@@ -129,6 +149,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         y: ArrayLike,
         X_transfer: ArrayLike | None = None,  # noqa: N803
         teacher_proba: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> "DistilledClassifier":
         """Fit the teacher, if it is not fitted yet, and train the student.
 
@@ -142,6 +163,9 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             Rows without labels, on which the student learns from the teacher only.
         teacher_proba : array-like, (n + m, classes), optional
             The teacher's probabilities, in the order of the sorted classes, in place of `teacher`.
+        sample_weight : array-like, (n,), optional
+            Weights of the rows in the losses of teacher and student; only their ratios matter. A row of weight 0 is
+            left out. Rows of `X_transfer` have the mean weight.
 
         Returns
         -------
@@ -158,29 +182,43 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         x, classes = validate_data(self, masked_to_nan(X), y, dtype=np.float64)
         check_classification_targets(classes)
         x = positive_zeros(x)
+        own_weights = self._checked_weights(sample_weight, x)
         known = np.ones(len(classes), bool) if self.unlabeled is None else classes != self.unlabeled
+        if own_weights is not None:
+            known &= own_weights > 0
         self.classes_, labels = np.unique(classes[known], return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y has {len(self.classes_)} class; at least 2 classes are needed")
-        self._offset, self._scale = fit_scaling(x, self.scaling, image=False)
+        n = len(x)
         if X_transfer is not None:
             x = np.concatenate(
                 [x, positive_zeros(validate_data(self, masked_to_nan(X_transfer), dtype=np.float64, reset=False))]
             )
         codes = np.full(len(x), -1)
         codes[np.flatnonzero(known)] = labels.reshape(-1)
-        is_seed = isinstance(self.random_state, int | np.integer)
-        if is_seed:
-            check_arguments({"random_state": (SEED_RANGE,)}, vars(self))
-        seed = int(self.random_state if is_seed else check_random_state(self.random_state).randint(1 << 31))
+        seed = self._seed()
+        used = np.ones(len(x), bool)
+        if own_weights is not None:
+            used[:n] = own_weights > 0
+            own_weights = np.concatenate([own_weights, np.full(len(x) - n, np.nan)])
+        held_out = self._held_out(x, codes, seed)
+        used[held_out] = False
+        rows = np.flatnonzero(used)
+        self._offset, self._scale = fit_scaling(x[rows[rows < n]], self.scaling, image=False)
+        weights, validation_weights = self._weights(codes, own_weights, rows, held_out)
+        validated = None
+        if len(held_out):
+            validated = self._inputs(x[held_out]), codes[held_out]
+            validated = validated if validation_weights is None else (*validated, validation_weights)
         if teacher_proba is None:
-            logits = self._teacher_logits(x, codes, seed)
+            logits = self._teacher_logits(x[rows], codes[rows], seed, weights, validated)
         else:
-            logits = self._logits_of_given(teacher_proba, codes)
+            logits = self._logits_of_given(teacher_proba, codes, rows)
         student = Recipe(self.hidden, **{name: getattr(self, name) for name in RECIPE_FIELDS})
         options = {"loss": self.loss, "temperature": self.temperature, "alpha": self.alpha}
-        objective = Distillation(codes, logits, ARITHMETICS[self.arithmetic], **options)
-        self.network_ = self._trained(self._inputs(x), objective, student, Streams(seed, "student"))
+        objective = Distillation(codes[rows], logits, ARITHMETICS[self.arithmetic], **options)
+        streams = Streams(seed, "student")
+        self.network_ = self._trained(self._inputs(x[rows]), objective, student, streams, weights, validated)
         return self
 
     def _check_teacher(self):
@@ -190,32 +228,83 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
                 f"teacher: got {self.teacher!r}; needs None, a Recipe, or a classifier, such as GaussianNB()"
             )
 
+        allowed = self.class_weight is None or isinstance(self.class_weight, Mapping)
+        if not allowed and not (isinstance(self.class_weight, str) and self.class_weight == BALANCED):
+            raise UserError(f"class_weight: got {self.class_weight!r}; needs None, {BALANCED!r} or {{class: number}}")
+
+    def _seed(self):
+        if isinstance(self.random_state, int | np.integer):
+            check_arguments({"random_state": (SEED_RANGE,)}, vars(self))
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(1 << 31))
+
+    @staticmethod
+    def _checked_weights(sample_weight, x):
+        """Return the weights as (n,) float64, or None."""
+        if sample_weight is None:
+            return None
+        weights = validation._check_sample_weight(sample_weight, x, dtype=np.float64)
+        if not are_weights(weights) or not weights.any():
+            raise UserError(f"sample_weight: needs numbers from 0 to {MAX_WEIGHT:g} that are not all zero")
+        return weights
+
+    def _held_out(self, x, codes, seed):
+        """Return the indices of the labelled rows that are held out; none without a patience."""
+        if self.patience is None:
+            return np.arange(0)
+        known = np.flatnonzero(codes >= 0)
+        ratios = 1 - self.validation_fraction, self.validation_fraction
+        remedy = "lower validation_fraction, or set patience to None"
+        groups = equal_rows(x[known])
+        _, held_out = stratified_split(codes[known], ratios, seed, "estimator/validation", remedy, 1, groups)
+        if not len(held_out):
+            raise UserError(
+                f"patience: got {self.patience}, and a validation_fraction of {self.validation_fraction} leaves none of"
+                f" {len(known)} labelled rows to validate on; raise validation_fraction, or set patience to None"
+            )
+        return known[held_out]
+
+    def _weights(self, codes, own_weights, rows, held_out):
+        """Return the weights of the rows to train on and of those that are held out; (None, None) without any."""
+        if self.class_weight is None and own_weights is None:
+            return None, None
+        class_weight = self.class_weight
+        if isinstance(class_weight, Mapping):
+            class_weight = weights_of_classes(class_weight, self.classes_.tolist(), "class_weight")
+        known = rows[codes[rows] >= 0]
+        own = [None if own_weights is None else own_weights[of] for of in (known, rows, held_out)]
+        factors = class_factors(codes[known], len(self.classes_), class_weight, own[0])
+        return row_weights(factors, codes[rows], own[1]), row_weights(factors, codes[held_out], own[2])
+
     def _inputs(self, x):
         return (x - self._offset) * self._scale
 
     @staticmethod
-    def _trained(x, objective, recipe, streams):
-        network, _ = train(x, objective, recipe, streams=streams)
+    def _trained(x, objective, recipe, streams, weights, validated):
+        objective = objective if weights is None else Weighted(objective, weights)
+        network, _ = train(x, objective, recipe, validated, streams)
         return Network.from_arrays(network.arrays(), EXACT)
 
-    def _logits_of_given(self, probabilities, codes):
-        """Check the probabilities that `fit` was given; return their logits, (n, classes)."""
+    def _logits_of_given(self, probabilities, codes, rows):
+        """Check the probabilities that `fit` was given; return the logits of `rows`, (m, classes)."""
         p = np.asarray(probabilities)
         shape = len(codes), len(self.classes_)
         if p.shape != shape or p.dtype.kind not in "fiu":
             raise ValueError(f"teacher_proba: got {p.dtype} {p.shape}; needs probabilities {shape}, rows and classes")
         check_probabilities(p, "teacher_proba")
         self.teacher_ = None
-        return smoothed_log_probabilities(p, int(np.count_nonzero(codes >= 0)))
+        return smoothed_log_probabilities(p[rows], int(np.count_nonzero(codes[rows] >= 0)))
 
-    def _teacher_logits(self, x, codes, seed):
+    def _teacher_logits(self, x, codes, seed, weights, validated):
         """Fit the teacher, if it is not fitted yet; return its logits of all rows, (n, classes)."""
         known = np.flatnonzero(codes >= 0)
         if self.teacher is None or isinstance(self.teacher, Recipe):
             objective = CrossEntropy(one_hot(codes[known], len(self.classes_)), ARITHMETICS[self.arithmetic])
             streams = Streams(seed, "teacher", tuple(range(self.members)))
             inputs = self._inputs(x)
-            self.teacher_ = self._trained(inputs[known], objective, self.teacher or DEFAULT_TEACHER, streams)
+            recipe = self.teacher or DEFAULT_TEACHER
+            own = None if weights is None else weights[known]
+            self.teacher_ = self._trained(inputs[known], objective, recipe, streams, own, validated)
             return ensemble_logits(self.teacher_.logits(inputs))
         try:
             check_is_fitted(self.teacher)
@@ -223,7 +312,9 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             fold = np.full(len(x), self.folds)
             fold[known] = assign_folds(codes[known], self.folds, seed, groups=equal_rows(x[known]))
             classes = len(self.classes_)
-            logits, self.teacher_ = predict_out_of_fold(self.teacher, x, codes, fold, self.folds, classes, seed)
+            logits, self.teacher_ = predict_out_of_fold(
+                self.teacher, x, codes, fold, self.folds, classes, seed, weights=weights
+            )
             return logits
         self.teacher_ = self.teacher
         return smoothed_log_probabilities(self._teacher_proba(x), len(known))
