@@ -121,6 +121,7 @@ def results_in_steps(backend: NumpyBackend, recipe: Recipe, given: Example) -> d
     rates = np.array([[[0.2], [0.01]], [[0.1], [0.7]]])
     temperatures = np.array([[1.0, 3.0], [1.0, 0.7]])
     weights = np.array([[0.3, 6.3], [1.0, 0.0]])
+    of_examples = np.array([[1.0, 0.0, 0.3, 2.5, 1e-20, 1.0], [0.1, 1.7, 1.0, 1.0, 3.0, 0.6]])
     offset = x[1, :2].astype(np.float64)
     data = (x[0], order, offset[:1], offset[1:])
     both = [targets[:, :6], targets[:, 1:]]
@@ -135,7 +136,7 @@ def results_in_steps(backend: NumpyBackend, recipe: Recipe, given: Example) -> d
         update = optimizer(network.parameters, recipe)
         if backend.has_steps:
             steps = backend.steps(passes.layers, 3, update.rule, tuple(update.moments.values()), np.float64)
-            loss = logits, both, logs, temperatures, weights
+            loss = logits, both, logs, temperatures, weights, of_examples
             steps(data, loss, losses, *constants_of_steps(update, rates, network.parameters))
         else:
             for rows, rate in zip((slice(0, 3), slice(3, 6)), rates, strict=True):
@@ -149,7 +150,7 @@ def results_in_steps(backend: NumpyBackend, recipe: Recipe, given: Example) -> d
                     * weights[:, k, None, None]
                     for k, target in enumerate(both)
                 ]
-                passes.backward((errors[0] + errors[1]) / 3)
+                passes.backward((errors[0] + errors[1]) * of_examples[:, rows, None] / 3)
                 terms = [
                     arithmetic.divergence(
                         logits[:, rows], target[:, rows], log if log is None else log[:, rows],
@@ -158,7 +159,7 @@ def results_in_steps(backend: NumpyBackend, recipe: Recipe, given: Example) -> d
                     * weights[:, k, None]
                     for k, (target, log) in enumerate(zip(both, logs, strict=True))
                 ]  # fmt: skip
-                losses[:, rows] = terms[0] + terms[1]
+                losses[:, rows] = (terms[0] + terms[1]) * of_examples[:, rows]
                 update.step(network.parameters, passes.gradient, rate, passes.layers)
     found = {
         "logits": logits,

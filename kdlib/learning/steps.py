@@ -14,6 +14,7 @@ from kdlib.learning.dropout import dropout_masks
 from kdlib.learning.network import multiply_adds
 from kdlib.learning.optimizer_base import constants_of_steps
 from kdlib.learning.stack import network_slices
+from kdlib.learning.weighting import Weighted
 
 if TYPE_CHECKING:
     from kdlib.learning.epoch import EpochTargets
@@ -132,7 +133,7 @@ class CompiledSteps:
         Parameters
         ----------
         objective : Objective
-            The objective of this epoch; the gradient is the sum of its `as_softmax_terms`.
+            The objective of this epoch; the gradient is the sum of its `as_softmax_terms`, `Weighted` or not.
         order : array (R, k)
             Row indices of this rank's k examples, in the order of training.
         epoch_targets : EpochTargets
@@ -158,6 +159,7 @@ class CompiledSteps:
             logits, targets = epoch_targets.batch(start, stop)
             chosen = [targets[index] for index in indices]
             logs = [None if index is None else targets[index] for index in log_indices]
+            of_examples = targets[-1][..., 0] if isinstance(objective, Weighted) else np.ones(logits.shape[:2], dtype)
             losses = np.empty(logits.shape[:2]) if objective.arithmetic.name == "exact" else None
             pairs = zip(self._splits, networks_of_splits, strict=True)
             rows_of_x = np.concatenate([split.rows.take(order[own, start:stop]) for split, own in pairs])
@@ -168,7 +170,14 @@ class CompiledSteps:
                 if b > a:
                     data = self._x, rows_of_x[:, a:b], self._offset, self._scale
                     own_logs = [None if log is None else log[:, a:b] for log in logs]
-                    loss = logits[:, a:b], [t[:, a:b] for t in chosen], own_logs, temperatures, weights
+                    loss = (
+                        logits[:, a:b],
+                        [t[:, a:b] for t in chosen],
+                        own_logs,
+                        temperatures,
+                        weights,
+                        of_examples[:, a:b],
+                    )
                     own_losses = None if losses is None else losses[:, a:b]
                     rates = self._rates(next_step, (b - a) // rows)
                     take_steps = self._steps_of(rows)

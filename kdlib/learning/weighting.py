@@ -11,7 +11,7 @@ from kdlib.data.weights import MAX_WEIGHT, are_weights
 from kdlib.io.errors import UserError
 from kdlib.learning import lazy_targets
 from kdlib.learning.lazy_targets import LazyTargets
-from kdlib.learning.objectives import Objective, Targets
+from kdlib.learning.objectives import Objective, SoftmaxTerm, Targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +81,10 @@ class Weighted(Objective):
 
     def on(self, backend: NumpyBackend) -> "Weighted":
         return self._of(self.objective.on(backend))
+
+    def as_softmax_terms(self, networks: int) -> list[SoftmaxTerm] | None:
+        """Describe loss and gradient as sums of terms, without the weights: these are the last of `targets`."""
+        return self.objective.as_softmax_terms(networks)
 
     def value(self, logits: np.ndarray, *targets: np.ndarray) -> np.ndarray:
         return self.objective.value(logits, *targets[:-1]) * targets[-1][..., 0]

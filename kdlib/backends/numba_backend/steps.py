@@ -41,7 +41,7 @@ def make_step_loop(rule: Callable, moments: int, exponential: Callable) -> Calla
         (x, order, offset, scale), (sizes, p, w, g, moments) = data, network
         operands, scales, z, masks, deltas, scaled = passes
         anchors, units, weight_units, error_anchors, max_terms = grids
-        logits, targets, log_targets, temperatures, weights, losses, unit_anchor, sum_bits = loss
+        logits, targets, log_targets, temperatures, weights, of_examples, losses, unit_anchor, sum_bits = loss
         factors, flush, part, snapped_anchor, snapped_unit, snapped_anchors, snapped_units, column_maxima = optimizer
         k, count = part
         rows, last = z[-1].shape[1], deltas[-1][0]
@@ -62,6 +62,8 @@ def make_step_loop(rule: Callable, moments: int, exponential: Callable) -> Calla
                 if losses.size:
                     divergences(own, target, log_targets[t, a:b], temperature, totals, sum_bits, found[0], k, rows)
                     add_weighted(losses[:, a:b], found, weights[t], t == 0)
+            multiply_rows(gradient, of_examples[a:b])
+            multiply(losses[0, a:b], of_examples[a:b])  # of none in plain float32
             divide(gradient, examples, last)
             backward(sizes, w, g, operands, scales, z, masks, deltas, scaled, weight_units, error_anchors, max_terms)
             change(p, g, moments, factors[step], sizes, w, snapped_anchor, column_maxima[0], k, count)
@@ -83,6 +85,21 @@ def copy_rows(x, out):
     for i in range(len(x)):
         for j in range(x.shape[1]):
             out[i, j] = x[i, j]
+
+
+@inner_jit
+def multiply_rows(x, factors):
+    """Multiply each row of x by its factor."""
+    for i in range(len(x)):
+        for j in range(x.shape[1]):
+            x[i, j] *= factors[i]
+
+
+@inner_jit
+def multiply(x, factors):
+    """Multiply each element of x by its factor."""
+    for i in range(len(x)):
+        x[i] *= factors[i]
 
 
 @inner_jit
@@ -172,23 +189,24 @@ class Steps:
     def __call__(
         self,
         data: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
-        loss: tuple[np.ndarray, Sequence[np.ndarray], Sequence[np.ndarray | None], np.ndarray, np.ndarray],
+        loss: tuple[np.ndarray, Sequence[np.ndarray], Sequence[np.ndarray | None], np.ndarray, np.ndarray, np.ndarray],
         losses: np.ndarray | None,
         factors: np.ndarray,
         flush: np.ndarray,
     ) -> None:
         """Take steps, one for each batch.
 
-        The loss is a weighted sum of terms, see `kdlib.backends.numpy_backend.divergence`.
+        The loss of an example is its weight times a weighted sum of terms, see
+        `kdlib.backends.numpy_backend.divergence`.
 
         Parameters
         ----------
         data : (x, order, offset, scale)
             x (N, features), C-contiguous; order (R, n), indices of its rows; offset and scale (S, features) float64, of
             S splits.
-        loss : (logits, targets, log_targets, temperatures, weights)
+        loss : (logits, targets, log_targets, temperatures, weights, weights of examples)
             logits (R, n, classes), where the logits are stored; targets and their logarithms or None, (R, n, classes)
-            for each term; temperatures and weights (R, terms).
+            for each term; temperatures and weights (R, terms); weights of examples (R, n) in the dtype of the logits.
         losses : np.ndarray or None
             (R, n) float64, where the losses of the examples are stored. None in plain float32.
         factors : np.ndarray
@@ -198,7 +216,7 @@ class Steps:
         """
         x, order, offset, scale = data
         x = as_bytes(x)
-        logits, targets, log_targets, temperatures, weights = loss
+        logits, targets, log_targets, temperatures, weights, of_examples = loss
         if losses is None:
             log_targets = []
         no_logs = np.zeros(logits.shape[1:], logits.dtype)  # log t - log p with t of no account is - log p
@@ -215,6 +233,7 @@ class Steps:
                     np.stack(logs) if logs else of_terms[:0],
                     temperatures[r],
                     weights[r],
+                    np.ascontiguousarray(of_examples[r]),
                     NO_LOSSES if losses is None else losses[r : r + 1],
                     self._anchor,
                     self._sum_bits,
