@@ -68,7 +68,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         See `kdlib.learning.objectives.Distillation`.
     loss : str
         See `kdlib.learning.objectives.Distillation`.
-    epochs, learning_rate, batch_size, optimizer, weight_decay, schedule, dropout
+    epochs, learning_rate, batch_size, optimizer, weight_decay, schedule
         Of the student, see `kdlib.learning.recipe.Recipe`.
     members : int
         Networks of the teacher, if it is one of networks.
@@ -82,6 +82,8 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
     random_state : int, RandomState or None
         Seed of all draws. The same seed and rows give the same bytes as the pipeline's first replica of its first
         split.
+    dropout : float
+        Of the student, see `kdlib.learning.recipe.Recipe`.
     patience : int, optional
         The student stops after this many epochs without a lower loss on rows that are held out, and its best epoch is
         kept. None: no row is held out, and the last epoch is kept.
@@ -90,7 +92,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         fitted teacher, and one whose probabilities `fit` is given, may know them.
     class_weight : None, "balanced" or dict
         Weights of classes in the losses of teacher and student, {class: number}; a class that is left out has 1.
-        "balanced": the rows of all classes together weigh the same.
+        "balanced": the rows of one class together weigh as much as those of any other.
 
     Attributes
     ----------

@@ -28,6 +28,7 @@ def export_rows(path: Path | str, dataset: Dataset, n_folds: int, seed: int) -> 
     - id: (n,), numbers of the rows
     - digest: SHA-256 of x
     - class_names, feature_names
+    - weight: (S, n), weights of the rows in the losses, if there are such
 
     Parameters
     ----------
@@ -44,6 +45,9 @@ def export_rows(path: Path | str, dataset: Dataset, n_folds: int, seed: int) -> 
         "id": np.arange(len(dataset.y)),
         "digest": _digest(dataset),
     }
+    if dataset.class_factors is not None:
+        every = np.arange(len(dataset.y))
+        arrays["weight"] = np.stack([dataset.row_weights(every, split) for split in range(dataset.splits)])
     names = {key: np.array(getattr(dataset, key)) for key in ("class_names", "feature_names")}
     write_npz(path, arrays | names)
 

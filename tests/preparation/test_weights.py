@@ -13,6 +13,7 @@ from kdlib.pipeline.command_line import PATHS
 from kdlib.pipeline.params import load_params
 from kdlib.preparation.weights import of_table
 from kdlib.teachers.classifiers import fit_classifier
+from kdlib.teachers.external import export_rows
 from tests.conftest import MAINS, files, quick_params
 
 RANDOM = np.random.default_rng(0)
@@ -110,6 +111,17 @@ def test_each_split_balances_its_own_labelled_rows(folder):
         labels = dataset.y[dataset.labeled(split)]
         counts = np.bincount(labels)
         assert dataset.class_factors[split] == pytest.approx([*(len(labels) / (2 * counts)), 1])
+
+
+def test_rows_that_another_model_is_fitted_on_have_their_weights(folder):
+    write_table()
+    dataset = MAINS["prepare"](params(weight="w", class_weight="balanced"))
+    export_rows("rows.npz", dataset, 5, 0)
+    rows = dataset.labeled(1)
+    assert np.array_equal(read_npz("rows.npz")["weight"][1, rows], dataset.row_weights(rows, 1))
+    MAINS["prepare"](params(["w"]))
+    export_rows("rows.npz", Dataset.load(PATHS.dataset), 5, 0)
+    assert "weight" not in read_npz("rows.npz")
 
 
 def test_rows_of_the_transfer_set_have_their_own_weights_or_the_mean(folder):
