@@ -147,7 +147,8 @@ def fit_classifier(
     seed : int
     n_folds : int
     weights : ndarray, shape (n,), optional
-        Of the rows: its `sample_weight`. If it takes none, a warning says so, and the weights are not used.
+        Of the rows: its `sample_weight`. Rows of weight 0 are left out. If it takes none, a warning says so, and the
+        other weights are not used.
 
     Returns
     -------
@@ -168,6 +169,9 @@ def fit_classifier(
     from sklearn.dummy import DummyClassifier
     from sklearn.utils.validation import has_fit_parameter
 
+    if weights is not None and not weights.all():
+        kept = np.flatnonzero(weights)
+        return fit_classifier(classifier, x[kept], y[kept], model_number, seed, n_folds, weights[kept])
     rows_of_class = np.unique(y, return_counts=True)[1]
     if len(rows_of_class) == 1:
         return DummyClassifier().fit(x, y)

@@ -1,5 +1,8 @@
 """Weights of examples: the loss, the training, and what leaves every bit as it is."""
 
+import os
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,7 @@ from kdlib.backends.context import Context
 from kdlib.backends.ranks import SINGLE_RANK
 from kdlib.data.weights import class_factors, row_weights, weights_of_classes
 from kdlib.io.errors import UserError
+from kdlib.learning.checkpoints import Checkpoint
 from kdlib.learning.lazy_targets import LazyTargets
 from kdlib.learning.losses import LOSSES
 from kdlib.learning.objectives import CrossEntropy, Distillation
@@ -17,6 +21,8 @@ from kdlib.learning.steps import LayerSteps
 from kdlib.learning.training import train
 from kdlib.learning.validation import validate
 from kdlib.learning.weighting import Weighted
+from kdlib.numerics.streams import Streams
+from tests.backends.forked_ranks import over
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(70, 6))
@@ -114,6 +120,66 @@ def test_compiled_steps_in_float32_weigh_too(monkeypatch):
     monkeypatch.delattr(LayerSteps, "__call__")
     found = train(X[:50], objective, RECIPE, context=Context(kernels="numba"))[0].parameters
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_each_split_has_its_own_weights():
+    """Two splits, two settings and two replicas in a stack: the bits of each network alone."""
+    weights = RANDOM.random((2, 50, 1))
+    labels = np.stack([np.eye(4)[Y[:50]], np.eye(4)[Y[20:]]])
+    held_out = [(X[50:], Y[50:], RANDOM.random(20)), (X[:20], Y[:20], RANDOM.random(20))]
+    recipe = replace(RECIPE, learning_rate=(0.1, 0.2, 0.1, 0.2))
+    objective = Weighted(CrossEntropy(labels), weights)
+    streams = Streams(0, "test", (0, 1, 0, 1, 2, 3, 2, 3))
+    stack, curve = train([X[:50], X[20:]], objective, recipe, held_out, streams)
+    for k, (split, rate, replica) in enumerate([(s, r, 2 * s + i) for s in (0, 1) for r in (0.1, 0.2) for i in (0, 1)]):
+        objective = Weighted(CrossEntropy(labels[split]), weights[split, :, 0])
+        own = replace(RECIPE, learning_rate=rate)
+        x = (X[:50], X[20:])[split]
+        network, alone = train(x, objective, own, held_out[split], Streams(0, "test", (replica,)))
+        assert np.array_equal(network.parameters[0], stack.parameters[k])
+        for name in curve:
+            assert np.array_equal(alone[name][0], curve[name][k]), name
+
+
+def test_a_training_goes_on_with_the_same_weights_only(tmp_path, caplog):
+    recipe = replace(RECIPE, epochs=4)
+
+    def fit(weights, epochs=None):
+        def stop(epoch, loss, accuracy):
+            if epoch == epochs:
+                raise KeyboardInterrupt
+
+        checkpoint = Checkpoint(tmp_path / "model", 1)
+        objective = Weighted(CrossEntropy(Y[:50]), weights)
+        held_out = (*HELD_OUT, weights[:20])
+        return train(X[:50], objective, recipe, held_out, progress=stop, checkpoint=checkpoint)[0].parameters.tobytes()
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(WEIGHTS, 2)
+    with caplog.at_level("INFO"):
+        other = fit(WEIGHTS + 1)
+        assert "belongs to other parameters, data or code" in caplog.text
+    (tmp_path / "model.checkpoint").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        fit(WEIGHTS, 2)
+    with caplog.at_level("INFO"):
+        resumed = fit(WEIGHTS)
+        assert "resumed after epoch 2" in caplog.text
+    (tmp_path / "model.checkpoint").unlink()
+    assert resumed == fit(WEIGHTS) != other
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no process")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_ranks_share_weighted_rows():
+    objective = Weighted(OBJECTIVES["kd"], WEIGHTS)
+    held_out = (*HELD_OUT, WEIGHTS[:20])
+
+    def fit(ranks):
+        network, curve = train(X[:50], objective, RECIPE, held_out, context=Context(ranks=ranks))
+        return network.parameters.tobytes(), *(values.tobytes() for values in curve.values())
+
+    assert set(over(3, fit)) == {bits(objective, held_out)}
 
 
 def test_class_factors_are_balanced_as_in_scikit_learn():
