@@ -130,8 +130,8 @@ class Training(Section):
     """whether sgd looks ahead by one momentum step"""
     weight_decay: NonNegative = 0.0
     """factor of the L2 penalty's gradient; decoupled with adamw"""
-    schedule: Literal["constant", "linear"] = "linear"
-    """constant, or linear to zero"""
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """of the learning rate: constant, linear to zero, or cosine, half a cosine to zero after the warm-up"""
     warmup: BelowOne = 0.0
     """share of the steps in which the learning rate rises from zero; helps with a high T: T² scales the gradient"""
     input_dropout: BelowOne = 0.0

@@ -127,6 +127,15 @@ def test_schedules():
     assert constant.learning_rate_at(3, 4) == 0.5
 
 
+@pytest.mark.parametrize("warmup", [0.0, 0.25, 1 / 3])
+def test_cosine_falls_from_the_rate_to_zero_after_the_warm_up(warmup):
+    steps, begin = 24, round(warmup * 24)
+    found = [Recipe(learning_rate=0.5, schedule="cosine", warmup=warmup).learning_rate_at(k, steps) for k in range(24)]
+    assert found[:begin] == [0.5 * (k + 1) / (warmup * steps) for k in range(begin)]
+    expected = [0.25 * (1 + np.cos(np.pi * (k - begin) / (steps - begin))) for k in range(begin, steps)]
+    np.testing.assert_allclose(found[begin:], expected, rtol=0, atol=1e-15)
+
+
 @pytest.mark.parametrize("schedule", ["linear", "constant"])
 def test_a_warm_up_rises_to_the_schedule_and_leaves_the_rest_alone(schedule):
     cold, warm = (Recipe(learning_rate=(0.5, 1.0), schedule=schedule, warmup=share) for share in (0.0, 0.4))
