@@ -287,12 +287,12 @@ class SoftLoss:
         targets: np.ndarray,
         temperature: np.ndarray,
         arithmetic: Arithmetic,
-        weight: np.ndarray | None = None,
+        weight: float | np.ndarray = 1.0,
     ) -> np.ndarray:
         """Compute the gradient of `value` with respect to the student's logits, shape (R, n, classes).
 
-        If the loss is `relational`, weight is given, (R, n, 1) or (R, 1, 1), and it is the gradient of the sum of
-        weight * value over the batch.
+        If the loss is `relational`, it is the gradient of the sum of weight * value over the batch, with a weight
+        (R, n, 1) or (R, 1, 1). Other losses ignore the weight, and their gradient is weighed afterwards.
         """
         raise NotImplementedError
 
@@ -305,7 +305,7 @@ class KD(SoftLoss):
     def value(self, logits, one_hot, targets, temperature, arithmetic, log_targets=None):
         return kd_divergence(logits, targets, temperature, arithmetic, log_targets)
 
-    def gradient(self, logits, one_hot, targets, temperature, arithmetic, weight=None):
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic, weight=1.0):
         return kd_gradient(logits, targets, temperature, arithmetic)
 
 
@@ -326,7 +326,7 @@ class DKD(SoftLoss):
     def value(self, logits, one_hot, targets, temperature, arithmetic, log_targets=None):
         return dkd_divergence(logits, one_hot, targets, temperature, self.beta, arithmetic)
 
-    def gradient(self, logits, one_hot, targets, temperature, arithmetic, weight=None):
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic, weight=1.0):
         return dkd_gradient(logits, one_hot, targets, temperature, self.beta, arithmetic)
 
 
@@ -338,7 +338,7 @@ class LogitMSE(SoftLoss):
     def value(self, logits, one_hot, targets, temperature, arithmetic, log_targets=None):
         return logit_mse(logits, targets, arithmetic)
 
-    def gradient(self, logits, one_hot, targets, temperature, arithmetic, weight=None):
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic, weight=1.0):
         return logit_mse_gradient(logits, targets)
 
 
@@ -350,7 +350,7 @@ class WTTM(SoftLoss):
     def value(self, logits, one_hot, targets, temperature, arithmetic, log_targets=None):
         return wttm_divergence(logits, targets, temperature, arithmetic)
 
-    def gradient(self, logits, one_hot, targets, temperature, arithmetic, weight=None):
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic, weight=1.0):
         return wttm_gradient(logits, targets, temperature, arithmetic)
 
 
@@ -375,7 +375,7 @@ class DIST(SoftLoss):
     def value(self, logits, one_hot, targets, temperature, arithmetic, log_targets=None):
         return dist_loss(logits, targets, temperature, self.inter_class, self.intra_class, arithmetic)
 
-    def gradient(self, logits, one_hot, targets, temperature, arithmetic, weight=None):
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic, weight=1.0):
         return dist_gradient(logits, targets, temperature, self.inter_class, self.intra_class, weight, arithmetic)
 
 

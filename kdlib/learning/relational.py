@@ -103,7 +103,7 @@ def dist_gradient(
     temperature: float | np.ndarray,
     inter_class: float,
     intra_class: float,
-    weight: np.ndarray,
+    weight: float | np.ndarray,
     arithmetic: Arithmetic,
 ) -> np.ndarray:
     """Compute the gradient of the sum of weight * `dist_loss` over the batch.
@@ -112,7 +112,7 @@ def dist_gradient(
     ----------
     logits_student, logits_teacher, temperature, inter_class, intra_class, arithmetic
         As for `dist_loss`.
-    weight : ndarray, shape (R, n, 1) or (R, 1, 1)
+    weight : float or ndarray, shape (R, n, 1) or (R, 1, 1)
         Of each example.
 
     Returns
@@ -122,7 +122,7 @@ def dist_gradient(
     student, teacher = _softmaxes(logits_student, logits_teacher, temperature, arithmetic)
     of_examples = correlation_distance_gradient(student, teacher, arithmetic)
     of_classes = correlation_distance_gradient(np.swapaxes(student, 1, 2), np.swapaxes(teacher, 1, 2), arithmetic)
-    of_each = np.broadcast_to(weight, (len(weight), student.shape[1], 1))
+    of_each = np.broadcast_to(weight, (*student.shape[:2], 1))
     of_batch = arithmetic.sum(of_each, axis=1, keepdims=True) * intra_class / student.shape[-1]
     gradient = inter_class * weight * of_examples + of_batch * np.swapaxes(of_classes, 1, 2)
     along = arithmetic.sum(gradient * student, axis=-1, keepdims=True)

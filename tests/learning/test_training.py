@@ -9,6 +9,7 @@ from kdlib.backends import dense
 from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.data.scaled import ScaledRows
 from kdlib.io.errors import UserError
+from kdlib.learning.epoch import draw_orders
 from kdlib.learning.inputs import find_outlier
 from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy, Distillation
@@ -142,6 +143,23 @@ def test_a_warm_up_rises_to_the_schedule_and_leaves_the_rest_alone(schedule):
     for step in range(10):
         factor = min(1, (step + 1) / 4)
         assert np.array_equal(warm.learning_rate_at(step, 10, 4), cold.learning_rate_at(step, 10, 4) * factor)
+
+
+@pytest.mark.parametrize("held", [1, 2, 50])
+def test_the_loss_of_a_relational_objective_is_that_of_the_batches(held, monkeypatch):
+    """Batches of 20, 20 and 10; the buffer holds one of them, two or all."""
+    monkeypatch.setattr("kdlib.learning.epoch.MAX_BUFFERED_LOGITS", held * 20 * 4)
+    monkeypatch.setattr("kdlib.learning.epoch.CHUNK_LOSSES", 7)
+    objective = Distillation(Y[:50], X[:50, :4], FAST, loss="dist", alpha=0.7)
+    network, curve = fit(arithmetic=FAST, objective=objective, epochs=1, batch_size=20, learning_rate=1e-30)
+    streams = Streams(0, "test", (0,))
+    (order,) = draw_orders(streams.generators("batches"), 50, streams.generators("views"))
+    logits = network.logits(X[:50])
+    batches = [order[start : start + 20] for start in (0, 20, 40)]
+    expected = [objective.value(logits[:, b], *(target[:, b] for target in objective.targets))[0] for b in batches]
+    np.testing.assert_allclose(curve["training_loss"][0, 0], np.concatenate(expected).mean(), rtol=1e-5)
+    whole = objective.value(logits, *objective.targets).mean()
+    assert abs(curve["training_loss"][0, 0] - whole) > 1e-3
 
 
 def test_parameters_are_float32_numbers():

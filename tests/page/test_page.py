@@ -489,7 +489,7 @@ def why_untrained(folder, distill=(), limit=100, **student):
 def test_the_page_trains_what_it_implements(trained):
     assert why_untrained(trained) == ""
     assert why_untrained(trained, schedule="constant", nesterov=True, momentum=0.5, warmup=0.1, hidden=[3, 4]) == ""
-    assert why_untrained(trained, {"beta": 3.0, "scale_by_t2": False}) == ""
+    assert why_untrained(trained, {"beta": 3.0, "inter_class": 2.0, "intra_class": 0.5, "scale_by_t2": False}) == ""
 
 
 @pytest.mark.parametrize(
@@ -502,7 +502,7 @@ def test_of_another_recipe_it_names_the_key(trained, student):
     assert why_untrained(trained, **student).endswith(f"its program does not implement student.{key}: {value}.")
 
 
-@pytest.mark.parametrize("loss", ["mse", "dkd", "ls", "dist"])
+@pytest.mark.parametrize("loss", ["mse", "dkd", "wttm", "dist", "ls"])
 def test_of_another_loss_it_names_it(trained, loss):
     assert why_untrained(trained, {"loss": loss}).endswith(f"does not implement distill.loss: {loss}.")
 
