@@ -110,10 +110,11 @@ def dist_gradient(
 
     Parameters
     ----------
-    logits_student, logits_teacher, temperature, inter_class, intra_class, arithmetic
+    logits_student, logits_teacher, temperature, inter_class, intra_class
         As for `dist_loss`.
     weight : float or ndarray, shape (R, n, 1) or (R, 1, 1)
         Of each example.
+    arithmetic : Arithmetic
 
     Returns
     -------
