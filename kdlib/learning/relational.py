@@ -1,10 +1,10 @@
 """The relational loss `dist`: student and teacher agree where their softmaxes correlate, over classes and over a batch.
 
 Where the formulas depart from the paper:
-- The weights of both parts are options of the loss; what Huang et al. weigh their sum by is alpha of
-  `kdlib.learning.objectives.Distillation`.
-- The released code multiplies by T^2, equation 10 of the paper does not, and neither does this. For large T a
-  correlation of softmaxes is one of logits, whose gradient does not shrink as T grows.
+- `inter_class` and `intra_class` are the paper's beta and gamma. There the loss of the labels has the weight 1, here it
+  has 1 - alpha, see `kdlib.learning.objectives.Distillation`.
+- The released code multiplies by T^2, the paper does not, and neither does this: for large T a correlation of softmaxes
+  is one of logits, whose gradient does not shrink as T grows.
 - Where one of both is constant (a std of at most 1e-6), the correlation is 0 and no gradient passes. The released code
   adds 1e-8 to the product of the norms.
 
@@ -88,7 +88,7 @@ def dist_loss(
 
     References
     ----------
-    Huang et al., "Knowledge Distillation from A Stronger Teacher" (2022), equations 6 to 10.
+    Huang et al., "Knowledge Distillation from A Stronger Teacher" (2022).
     """
     student, teacher = _softmaxes(logits_student, logits_teacher, temperature, arithmetic)
     of_examples = correlation_distance(student, teacher, arithmetic)
