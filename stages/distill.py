@@ -92,7 +92,7 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
         if unlabeled and LOSSES[params.distill.loss].needs_labels:
             raise UserError(
                 f"distill.loss: {params.distill.loss} needs every label; set prepare.labeled_fraction to 1 and"
-                " prepare.transfer to null, or choose kd or mse"
+                " prepare.transfer to null, or choose another loss, such as kd"
             )
         teacher_digest = teacher.digest()
         settings = grid(**params.distill.values_to_try(), learning_rate=rates)

@@ -69,6 +69,10 @@ class SingleRank:
         """Return the first rank's array (broadcast). All ranks give arrays of one shape and dtype, C-contiguous."""
         return array
 
+    def gather_rows(self, own: np.ndarray, rows: int) -> np.ndarray:
+        """Return all rows of a batch, (R, rows, ...), of which this rank has its `share`, (R, k, ...)."""
+        return own
+
     def allgather(self, text: str) -> list[str]:
         """Return the texts of all ranks, each cut to MAX_TEXT_BYTES."""
         return [text]
@@ -106,6 +110,12 @@ class Ranks(SingleRank):
             content[...] = 0
         self._reduce(content, "sum")
         return array
+
+    def gather_rows(self, own: np.ndarray, rows: int) -> np.ndarray:
+        batch = np.zeros((len(own), rows, *own.shape[2:]), own.dtype)
+        batch[:, self.share(rows)] = own
+        self._reduce(batch.view(np.uint8), "sum")  # of bytes, so that -0 stays
+        return batch
 
     def allgather(self, text: str) -> list[str]:
         shown = np.zeros((self.size, MAX_TEXT_BYTES), np.uint8)

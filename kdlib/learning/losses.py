@@ -10,6 +10,7 @@ Where the formulas depart from the papers:
   released code has it: `kdlib.learning.objectives.Distillation` multiplies `kd_divergence` and `dkd_divergence` by it.
 - `logit_mse`: the sum over the K classes is divided by 2 K, so that it is the limit of T^2 KL and alpha weighs it as it
   weighs KL. Ba and Caruana (2014), equation 1, divide it by 2.
+- `wttm` and `dist` are in `kdlib.learning.transformed` and `kdlib.learning.relational`, which say the same of them.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ import numpy as np
 
 from kdlib.backends import numpy_backend
 from kdlib.backends.arithmetic import Arithmetic
+from kdlib.learning.relational import dist_gradient, dist_loss
+from kdlib.learning.transformed import wttm_divergence, wttm_gradient
 
 Temperature = float | np.ndarray  # one number, or one for each network, (R, 1, 1)
 
@@ -235,12 +238,16 @@ class SoftLoss:
     softens : bool
         Whether `targets` are the teacher's softmax at T, and the loss is the KL divergence from them to the student's
         softmax at T. Then compiled loops compute its value and gradient themselves.
+    relational : bool
+        Whether the loss of an example depends on the other examples of its batch. Then `value` gets all rows of one
+        batch, and `gradient` too.
     """
 
     options: tuple[str, ...] = ()
     times_t2 = True
     needs_labels = False
     softens = False
+    relational = False
 
     def value(
         self,
@@ -280,8 +287,13 @@ class SoftLoss:
         targets: np.ndarray,
         temperature: np.ndarray,
         arithmetic: Arithmetic,
+        weight: float | np.ndarray = 1.0,
     ) -> np.ndarray:
-        """Compute the gradient of `value` with respect to the student's logits, shape (R, n, classes)."""
+        """Compute the gradient of `value` with respect to the student's logits, shape (R, n, classes).
+
+        If the loss is `relational`, it is the gradient of the sum of weight * value over the batch, with a weight
+        (R, n, 1) or (R, 1, 1). Other losses ignore the weight, and their gradient is weighed afterwards.
+        """
         raise NotImplementedError
 
 
@@ -293,7 +305,7 @@ class KD(SoftLoss):
     def value(self, logits, one_hot, targets, temperature, arithmetic, log_targets=None):
         return kd_divergence(logits, targets, temperature, arithmetic, log_targets)
 
-    def gradient(self, logits, one_hot, targets, temperature, arithmetic):
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic, weight=1.0):
         return kd_gradient(logits, targets, temperature, arithmetic)
 
 
@@ -314,7 +326,7 @@ class DKD(SoftLoss):
     def value(self, logits, one_hot, targets, temperature, arithmetic, log_targets=None):
         return dkd_divergence(logits, one_hot, targets, temperature, self.beta, arithmetic)
 
-    def gradient(self, logits, one_hot, targets, temperature, arithmetic):
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic, weight=1.0):
         return dkd_gradient(logits, one_hot, targets, temperature, self.beta, arithmetic)
 
 
@@ -326,8 +338,45 @@ class LogitMSE(SoftLoss):
     def value(self, logits, one_hot, targets, temperature, arithmetic, log_targets=None):
         return logit_mse(logits, targets, arithmetic)
 
-    def gradient(self, logits, one_hot, targets, temperature, arithmetic):
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic, weight=1.0):
         return logit_mse_gradient(logits, targets)
 
 
-LOSSES: dict[str, type[SoftLoss]] = {"kd": KD, "dkd": DKD, "mse": LogitMSE}
+class WTTM(SoftLoss):
+    """The loss `wttm_divergence` (Zheng and Yang 2024)."""
+
+    times_t2 = False
+
+    def value(self, logits, one_hot, targets, temperature, arithmetic, log_targets=None):
+        return wttm_divergence(logits, targets, temperature, arithmetic)
+
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic, weight=1.0):
+        return wttm_gradient(logits, targets, temperature, arithmetic)
+
+
+@dataclass(frozen=True)
+class DIST(SoftLoss):
+    """The loss `dist_loss` (Huang et al. 2022).
+
+    Parameters
+    ----------
+    inter_class : float
+        Weight of the correlation over the classes of each example.
+    intra_class : float
+        Weight of the correlation over the batch, for each class.
+    """
+
+    inter_class: float
+    intra_class: float
+    options = ("inter_class", "intra_class")
+    times_t2 = False
+    relational = True
+
+    def value(self, logits, one_hot, targets, temperature, arithmetic, log_targets=None):
+        return dist_loss(logits, targets, temperature, self.inter_class, self.intra_class, arithmetic)
+
+    def gradient(self, logits, one_hot, targets, temperature, arithmetic, weight=1.0):
+        return dist_gradient(logits, targets, temperature, self.inter_class, self.intra_class, weight, arithmetic)
+
+
+LOSSES: dict[str, type[SoftLoss]] = {"kd": KD, "dkd": DKD, "mse": LogitMSE, "wttm": WTTM, "dist": DIST}

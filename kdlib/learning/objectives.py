@@ -15,7 +15,7 @@ from kdlib.backends.numpy_backend import NumpyBackend
 from kdlib.io.errors import UserError
 from kdlib.learning import lazy_targets, losses, schedules, standardization
 from kdlib.learning.arguments import BOOLEAN, FRACTION, NON_NEGATIVE, POSITIVE, Options, Several, check_arguments
-from kdlib.learning.labels import one_hot
+from kdlib.learning.labels import as_rows
 from kdlib.learning.lazy_targets import LazyTargets
 from kdlib.learning.losses import LOSSES, SoftLoss
 from kdlib.learning.schedules import LinearSchedule, Scheduled
@@ -30,6 +30,8 @@ CONSTRAINTS = {name: (*allowed, Several(allowed)) for name, allowed in SETTING_C
     "loss": (Options(LOSSES),),
     "scale_by_t2": (BOOLEAN,),
     "beta": (NON_NEGATIVE,),
+    "inter_class": (NON_NEGATIVE,),
+    "intra_class": (NON_NEGATIVE,),
     "standardize_logits": (BOOLEAN,),
 }
 
@@ -43,23 +45,6 @@ def _stacked(name, targets, arithmetic):
     if isinstance(targets, np.ndarray):
         targets = targets.reshape(-1, *targets.shape[-2:])
     return lazy_targets.map_rows(targets, lambda values: values.astype(arithmetic.logits_dtype), "")
-
-
-def as_rows(labels: np.ndarray | LazyTargets, classes: int | None = None) -> np.ndarray | LazyTargets:
-    """Return class numbers (n,) as one-hot rows, and anything else as it is.
-
-    Parameters
-    ----------
-    labels : ndarray or LazyTargets, shape (n,), (n, classes) or (G, n, classes)
-    classes : int, optional
-        Default: one more than the largest number.
-    """
-    if hasattr(labels, "shape") and len(labels.shape) != 1:
-        return labels
-    numbers = np.asarray(labels)
-    if numbers.ndim != 1:
-        return numbers
-    return one_hot(numbers, int(numbers.max(initial=0)) + 1 if classes is None else classes)
 
 
 def _is_unlabeled(one_hot):
@@ -88,10 +73,14 @@ class Objective:
         `EXACT` or `FAST` of `kdlib.backends.arithmetic`. The network is trained in it too.
     targets : tuple of ndarray or LazyTargets, each of shape (G, n, ...)
         Targets of the n training examples, in the order of `kdlib.learning.stack`.
+    relational : bool
+        Whether the loss of an example depends on the other examples of its batch. Then `value` and `gradient` need all
+        rows of one batch.
     """
 
     arithmetic: Arithmetic
     targets: Targets
+    relational = False
 
     def at(self, epoch: int, epochs: int) -> "Objective":
         """Return the objective of one epoch.
@@ -234,6 +223,8 @@ class Distillation(Objective):
         Whether the scale is T^2 if the loss allows it (`SoftLoss.times_t2`); otherwise the scale is 1.
     beta : float
         For dkd: the weight of the classes other than the label's.
+    inter_class, intra_class : float
+        For dist: the weights of the correlation over the classes of each example, and over the batch for each class.
     standardize_logits : bool
         Whether both logits are standardized in the soft part.
 
@@ -259,6 +250,8 @@ class Distillation(Objective):
     alpha: float | LinearSchedule | Sequence = 0.9
     scale_by_t2: bool = True
     beta: float = 8.0
+    inter_class: float = 1.0
+    intra_class: float = 1.0
     standardize_logits: bool = False
     targets: Targets = field(init=False, repr=False)  # without a schedule
     _unsoftened_targets: Targets = field(init=False, repr=False)  # with a schedule: for the targets of an epoch
@@ -278,6 +271,10 @@ class Distillation(Objective):
             _set(self, _unsoftened_targets=targets)
         else:
             self._prepare(targets)
+
+    @property
+    def relational(self) -> bool:
+        return self._soft_loss.relational
 
     def _stack_targets(self):
         """Return one-hot labels and the teacher's logits, (G, n, classes) each.
@@ -385,13 +382,16 @@ class Distillation(Objective):
         if not unlabeled and not self._alpha.any():
             return losses.cross_entropy_gradient(logits, one_hot, self.arithmetic)
         temperature, soft_weight, hard_weight = self._factors(len(logits), *unlabeled)
+        weight = [soft_weight] if self.relational else []
+        arguments = one_hot, teacher[0], temperature, self.arithmetic, *weight
         if self.standardize_logits:
             standardized, deviation = standardization.standardize(logits, self.arithmetic)
-            result = self._soft_loss.gradient(standardized, one_hot, teacher[0], temperature, self.arithmetic)
+            result = self._soft_loss.gradient(standardized, *arguments)
             result = standardization.standardize_gradient(result, standardized, deviation, self.arithmetic)
         else:
-            result = self._soft_loss.gradient(logits, one_hot, teacher[0], temperature, self.arithmetic)
-        result *= soft_weight
+            result = self._soft_loss.gradient(logits, *arguments)
+        if not self.relational:
+            result *= soft_weight
         if hard_weight.any():
             hard = losses.cross_entropy_gradient(logits, one_hot, self.arithmetic)
             hard *= hard_weight

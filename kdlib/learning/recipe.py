@@ -69,7 +69,8 @@ class Recipe:
     weight_decay : float
         See the optimizer.
     schedule : str
-        A key of `kdlib.learning.schedules.SCHEDULES`: `constant`, or `linear` to zero.
+        A key of `kdlib.learning.schedules.SCHEDULES`: `constant`, `linear` to zero, or `cosine`, half a cosine to zero
+        after the warm-up.
     warmup : float
         Share of the steps in which the learning rate rises from zero.
     input_dropout, dropout : float
@@ -136,7 +137,7 @@ class Recipe:
         step : int
             0 is the first.
         steps : int
-            Steps of the whole training. The linear schedule would reach zero in the step after the last.
+            Steps of the whole training. `linear` and `cosine` would reach zero in the step after the last.
         networks : int
             R, the size of the stack.
 
@@ -152,7 +153,7 @@ class Recipe:
         rate = self.learning_rate
         if isinstance(rate, tuple):
             rate = expand_to_networks(np.array(rate)[:, None], networks)
-        rate = rate * SCHEDULES[self.schedule](step / steps)
+        rate = rate * SCHEDULES[self.schedule](step / steps, self.warmup)
         warmup_steps = self.warmup * steps
         return rate * ((step + 1) / warmup_steps) if step + 1 < warmup_steps else rate
 

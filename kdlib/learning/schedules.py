@@ -4,21 +4,33 @@ import math
 from dataclasses import dataclass
 
 from kdlib.learning.arguments import Interval, check_arguments
+from kdlib.numerics.elementary import cos_pi
 
 FINITE = Interval(-math.inf, math.inf, "()")
 
 
-def constant(share: float) -> float:
+def constant(share: float, warmup: float) -> float:
     """Return 1: the factor of a constant learning rate."""
     return 1.0
 
 
-def linear(share: float) -> float:
-    """Return 1 - share: the factor once this share of the steps is done."""
+def linear(share: float, warmup: float) -> float:
+    """Return 1 - share: the factor once this share of the steps is done. A warm-up multiplies it."""
     return 1 - share
 
 
-SCHEDULES = {"constant": constant, "linear": linear}  # {name: share of the steps done -> factor of the rate}
+def cosine(share: float, warmup: float) -> float:
+    """Return 1 during the warm-up, and then half a cosine from 1 to 0.
+
+    References
+    ----------
+    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), equation 5, without restarts.
+    """
+    return (1 + cos_pi(max(0.0, share - warmup) / (1 - warmup))) / 2
+
+
+# {name: (share of the steps done, share of the steps with a warm-up) -> factor of the rate}
+SCHEDULES = {"constant": constant, "linear": linear, "cosine": cosine}
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,10 @@ class LayerSteps:
             operand = self._inputs(order[:, batch], input_mask)
             logits, targets = epoch_targets.batch(batch.start, batch.stop)
             logits[...] = backpropagation.forward(operand, masks)
-            delta = objective.gradient(logits, *targets)
+            if objective.relational:
+                delta = self._gradient_in_batch(objective, logits, targets, epoch_targets, rows, share)
+            else:
+                delta = objective.gradient(logits, *targets)
             delta /= rows
             backpropagation.backward(delta, rows)
             rate = recipe.learning_rate_at(step, run.steps, network.replicas)
@@ -104,6 +107,15 @@ class LayerSteps:
             if recipe.max_norm:
                 backpropagation.constrain(recipe.max_norm)
             self._after_step()
+
+    def _gradient_in_batch(self, objective, logits, targets, epoch_targets, rows, share):
+        """Return the gradient of a relational objective for this rank's share of a batch, and keep the losses.
+
+        Each rank computes that of the whole batch.
+        """
+        logits, *targets = (self._run.ranks.gather_rows(array, rows) for array in (logits, *targets))
+        epoch_targets.keep_losses(objective.value(logits, *targets)[:, share])
+        return np.ascontiguousarray(objective.gradient(logits, *targets)[:, share])
 
 
 class CompiledSteps:

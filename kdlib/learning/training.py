@@ -18,8 +18,8 @@ from kdlib.learning.backend_check import differences
 from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.epoch import EpochTargets, buffer_rows, draw_orders
 from kdlib.learning.inputs import Inputs
+from kdlib.learning.labels import as_rows
 from kdlib.learning.network import Network, multiply_adds
-from kdlib.learning.objectives import as_rows
 from kdlib.learning.optimizers import optimizer
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.steps import LayerSteps, compiled_steps

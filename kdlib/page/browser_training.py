@@ -21,7 +21,7 @@ from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
 ANY_VALUE = {
     "student.hidden", "student.epochs", "student.learning_rate", "student.batch_size", "student.momentum",
     "student.nesterov", "student.warmup", "student.keep", "distill.temperature", "distill.alpha", "distill.scale_by_t2",
-    "distill.beta", "distill.smoothing",
+    "distill.beta", "distill.inter_class", "distill.intra_class", "distill.smoothing",
 }  # fmt: skip
 # ... and these with one of a few values. A student with anything else is not trained in the browser.
 ALLOWED = {

@@ -137,8 +137,8 @@ class Training(Section):
     """whether sgd looks ahead by one momentum step"""
     weight_decay: NonNegative = 0.0
     """factor of the L2 penalty's gradient; decoupled with adamw"""
-    schedule: Literal["constant", "linear"] = "linear"
-    """constant, or linear to zero"""
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """of the learning rate: constant, linear to zero, or cosine, half a cosine to zero after the warm-up"""
     warmup: BelowOne = 0.0
     """share of the steps in which the learning rate rises from zero; helps with a high T: T² scales the gradient"""
     input_dropout: BelowOne = 0.0
@@ -200,8 +200,8 @@ class Student(Training):
 class Distill(Section):
     """Section `distill`."""
 
-    loss: Literal["kd", "mse", "dkd", "ls"] = "kd"
-    """kd (Hinton 2015), dkd (decoupled), mse (logit matching) or ls (label smoothing, no teacher)"""
+    loss: Literal["kd", "mse", "dkd", "wttm", "dist", "ls"] = "kd"
+    """kd (Hinton 2015), dkd (decoupled), mse (logits), wttm, dist (correlations) or ls (label smoothing, no teacher)"""
     temperature: OneOrMany(NumberOrSchedule(Temperature, TemperatureSchedule)) = [4.0]
     """T > 0, softens both softmaxes; or {start: 1, end: 4}, linear by the epoch; or a list to choose from"""
     alpha: OneOrMany(NumberOrSchedule(Fraction, AlphaSchedule)) = [0.9]
@@ -210,6 +210,10 @@ class Distill(Section):
     """multiply the soft part by T², so that alpha means the same at every T"""
     beta: Beta = 8.0
     """dkd: weight of the classes other than the label's"""
+    inter_class: Beta = 1.0
+    """dist: weight of the correlation over the classes of each example"""
+    intra_class: Beta = 1.0
+    """dist: weight of the correlation over the batch, for each class; with two classes only this part teaches"""
     smoothing: BelowOne = 0.1
     """ls: probability spread over all classes, in [0, 1)"""
     standardize_logits: bool = False

@@ -20,6 +20,7 @@ from kdlib.learning import epoch, steps
 from kdlib.learning.backend_check import differences, same_bits, sizes_of
 from kdlib.learning.backpropagation import Backpropagation
 from kdlib.learning.inputs import Inputs
+from kdlib.learning.losses import LOSSES
 from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.optimizers import OPTIMIZERS, optimizer, sgd_rule
@@ -184,6 +185,15 @@ def test_errors_go_back_through_more_units_than_an_exact_sum_has_terms(calls, mo
     for kind in ("numpy", "numba"):
         found.append(trained(objective, (30, MAX_TERMS + 76), "sgd", kind))
     assert all(map(same_bits, *found))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_training_by_each_loss_has_the_same_bytes(calls, loss):
+    one_hot, teacher = np.eye(10)[np.arange(100) % 10], np.random.default_rng(1).normal(size=(100, 10))
+    one_hot[::3] = 0 if loss != "dkd" else one_hot[::3]
+    objective = Distillation(one_hot, teacher, EXACT, loss=loss)
+    assert all(map(same_bits, *(trained(objective, (16,), "sgd", kernels) for kernels in ("numpy", "numba"))))
 
 
 SETTINGS = {

@@ -40,6 +40,7 @@ def fit(
     shape=(36,),
     arithmetic=EXACT,
     taught=None,
+    labeled=75,
     replicas=(0, 1),
     checkpoint=None,
     progress=None,
@@ -51,7 +52,8 @@ def fit(
     x, labels = x[:n].reshape(n, *shape), labels[:n]
     objective = CrossEntropy(labels, arithmetic)
     if taught:
-        objective = Distillation(labels, 3 * x.reshape(n, -1)[:, :3], arithmetic, **taught)
+        known = np.where(np.arange(n)[:, None] < labeled, labels, 0)
+        objective = Distillation(known, 3 * x.reshape(n, -1)[:, :3], arithmetic, **taught)
     recipe = Recipe((8, 7), **{"epochs": 4, "batch_size": 16} | options)
     held_out = (x[:25], labels[:25]) if n > 50 else (X[50:], LABELS[50:])
     allow_divergence = isinstance(recipe.learning_rate, tuple)
@@ -73,14 +75,20 @@ FEATURES = {
     },
     "schedules": {"taught": {"temperature": LinearSchedule(1, 4), "alpha": LinearSchedule(0.9, 0.5)}},
     "bits": {"bits": 4},
+    "a relational loss": {"taught": {"loss": "dist"}, "labeled": 40},
+    "a relational loss, views, a network that diverges": {
+        "views": 2, "learning_rate": (0.1, 1e30), "replicas": (0, 1, 0, 1),
+        "taught": {"loss": "dist", "temperature": (1, LinearSchedule(1, 4)), "alpha": (0.5, 1)},
+    },
     "a batch of several exact sums": {"n": 3 * MAX_TERMS, "shape": (5,), "batch_size": 2 * MAX_TERMS + 8, "epochs": 2},
 }  # fmt: skip
 
 
+QUICK = "plain", "a relational loss"
+
+
 @forks
-@pytest.mark.parametrize(
-    "name", ["plain", *(pytest.param(n, marks=pytest.mark.slow) for n in FEATURES if n != "plain")]
-)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in FEATURES])
 def test_any_number_of_ranks_has_the_bits_of_one_process(name):
     alone = fit(**FEATURES[name])
     assert {count: set(over(count, lambda ranks: fit(ranks=ranks, **FEATURES[name]))) for count in COUNTS} == {

@@ -16,6 +16,7 @@ import yaml
 from kdlib.backends.arithmetic import EXACT
 from kdlib.io.artifacts import array_digest, read_npz, write_npz
 from kdlib.learning.checkpoints import CODE_FOLDERS, Checkpoint, code_fingerprint, run_fingerprint
+from kdlib.learning.losses import LOSSES
 from kdlib.learning.objectives import CrossEntropy, Distillation
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
@@ -73,8 +74,9 @@ def test_it_goes_on_from_the_last_checkpoint_to_the_same_bits(name, every, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_temperature_and_alpha_go_on_by_their_schedules(tmp_path):
-    settings = {"temperature": LinearSchedule(1, 8), "alpha": LinearSchedule(1, 0.2)}
+@pytest.mark.parametrize("loss", LOSSES)
+def test_temperature_and_alpha_go_on_by_their_schedules(loss, tmp_path):
+    settings = {"loss": loss, "temperature": LinearSchedule(1, 8), "alpha": LinearSchedule(1, 0.2)}
     objective = Distillation(ONE_HOT[:40], 3 * X[:40, :3], EXACT, **settings)
     whole, checkpoint = fit(objective=objective), Checkpoint(tmp_path / "out.npz", 1)
     with pytest.raises(KilledError):
@@ -99,6 +101,7 @@ OTHERS = {
     "schedule": {
         "objective": Distillation(ONE_HOT[:40], np.ones((40, 3)), EXACT, temperature=LinearSchedule(4, 5)),
     },
+    "weight in the loss": {"objective": Distillation(ONE_HOT[:40], np.ones((40, 3)), EXACT, intra_class=2.0)},
     "replicas": {"replicas": (0, 2)},
 }
 

@@ -28,6 +28,14 @@ OBJECTIVES = {
     "ls": CrossEntropy(labels.smooth_labels(ONE_HOT, 0.1), EXACT),
     "kd without T^2": Distillation(ONE_HOT, TEACHER, EXACT, temperature=4.0, alpha=0.7, scale_by_t2=False),
     "kd, some unlabelled": Distillation(UNLABELED, TEACHER, EXACT, temperature=2.0, alpha=0.3),
+    "wttm, some unlabelled": Distillation(UNLABELED, TEACHER, EXACT, loss="wttm", temperature=2.0, alpha=0.3),
+    "dist, some unlabelled": Distillation(
+        UNLABELED, TEACHER, EXACT, loss="dist", temperature=2.0, alpha=0.3, inter_class=0.7, intra_class=2.0
+    ),
+    "dist, two temperatures and alphas": Distillation(
+        UNLABELED, TEACHER, EXACT, loss="dist", temperature=[1.0, 5.0], alpha=[0.3, 0.8]
+    ),
+    "dist, standardized": Distillation(UNLABELED, TEACHER, EXACT, loss="dist", alpha=0.4, standardize_logits=True),
     "kd, standardized": Distillation(ONE_HOT, TEACHER, EXACT, temperature=2.0, alpha=0.9, standardize_logits=True),
     "dkd, standardized": Distillation(ONE_HOT, TEACHER, EXACT, loss="dkd", alpha=1.0, standardize_logits=True),
 }
@@ -45,9 +53,12 @@ def gradient(objective, logits):
 def test_gradient_is_that_of_the_value(name):
     objective, step = OBJECTIVES[name], 1e-5
     numeric = np.empty_like(STUDENT)
-    for c in range(CLASSES):
-        shift = step * np.eye(CLASSES)[c]
-        numeric[..., c] = (value(objective, STUDENT + shift) - value(objective, STUDENT - shift)) / (2 * step)
+    for row, c in np.ndindex(STUDENT.shape[1:]):
+        shift = np.zeros(STUDENT.shape[1:])
+        shift[row, c] = step
+        change = value(objective, STUDENT + shift) - value(objective, STUDENT - shift)
+        assert objective.relational or not np.delete(change, row, axis=1).any()
+        numeric[:, row, c] = change.sum(axis=1) / (2 * step)
     analytic = gradient(objective, STUDENT)
     # Central differences err by step^2 f''' / 6 and by eps f / step: about 1e-9 for losses of about 10.
     assert np.abs(analytic - numeric).max() < 1e-7, f"analytic\n{analytic}\nnumeric\n{numeric}"
@@ -117,7 +128,8 @@ def test_smoothing_by_0_is_cross_entropy_bit_for_bit():
 @pytest.mark.parametrize("loss", losses.LOSSES)
 def test_a_student_equal_to_its_teacher_has_zero_gradient(loss):
     objective = Distillation(ONE_HOT, TEACHER, EXACT, loss=loss, temperature=4.0, alpha=1.0)
-    assert not gradient(objective, TEACHER[None].copy()).any()
+    student = TEACHER / 4.0 if loss == "wttm" else TEACHER  # which softens the teacher alone
+    assert not gradient(objective, student[None].copy()).any()
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0, 20.0])
@@ -165,6 +177,69 @@ def test_dkd_needs_labels():
         Distillation(UNLABELED, TEACHER, EXACT, loss="dkd")
 
 
+def test_wttm_by_hand():
+    """U = sum p^(1 / T), times the KL from p^(1 / T) / U to the student's softmax at T = 1."""
+    p = np.array([0.64, 0.32, 0.04])
+    q = np.array([0.5, 0.3, 0.2])
+    roots = np.sqrt(p)
+    targets = roots / roots.sum()
+    expected = roots.sum() * (targets * np.log(targets / q)).sum()
+    objective = Distillation(np.array([0]), np.log(p)[None], EXACT, loss="wttm", temperature=2.0, alpha=1.0)
+    np.testing.assert_allclose(value(objective, np.log(q)[None, None]), [[expected]], rtol=1e-13)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_dist_is_made_of_pearson_correlations(temperature):
+    options = {"inter_class": 0.7, "intra_class": 2.0, "temperature": temperature}
+    objective = Distillation(ONE_HOT, TEACHER, EXACT, loss="dist", alpha=1.0, **options)
+    teacher = losses.softmax(TEACHER, EXACT, temperature)
+    found = value(objective, STUDENT)
+    for student, own in zip(losses.softmax(STUDENT, EXACT, temperature), found, strict=True):
+        inter = [1 - np.corrcoef(pair)[0, 1] for pair in zip(student, teacher, strict=True)]
+        intra = [1 - np.corrcoef(pair)[0, 1] for pair in zip(student.T, teacher.T, strict=True)]
+        np.testing.assert_allclose(own, 0.7 * np.array(inter) + 2.0 * np.mean(intra), rtol=1e-12)
+        np.testing.assert_allclose(own.mean(), 0.7 * np.mean(inter) + 2.0 * np.mean(intra), rtol=1e-12)
+
+
+@pytest.mark.parametrize("arithmetic", [EXACT, FAST])
+@pytest.mark.parametrize("constant", ["student", "teacher", "both"])
+def test_dist_counts_no_correlation_with_what_is_constant(constant, arithmetic):
+    """An example with equal probabilities, a batch of equal examples, a batch of one example."""
+    flat = np.full((1, 4, CLASSES), 0.1)
+    equal = np.repeat(STUDENT[:1, :1], 4, axis=1)
+    for batch, part in (
+        (flat, "inter_class"),
+        (flat, "intra_class"),
+        (equal, "intra_class"),
+        (equal[:, :1], "intra_class"),
+    ):
+        varied = STUDENT[:1, : batch.shape[1]]
+        student = varied if constant == "teacher" else batch
+        teacher = (varied if constant == "student" else batch)[0]
+        options = {"inter_class": 0.0, "intra_class": 0.0, part: 1.0}
+        objective = Distillation(LABELS[: len(teacher)], teacher, arithmetic, loss="dist", alpha=1.0, **options)
+        logits = student.astype(arithmetic.logits_dtype)
+        assert (value(objective, logits) == 1).all()
+        assert not gradient(objective, logits).any()
+
+
+def test_of_two_classes_dist_teaches_by_the_batch_alone():
+    options = {"loss": "dist", "alpha": 1.0, "temperature": 2.0}
+    settings = [{"intra_class": 0.0}, {"inter_class": 0.0}]
+    both = [Distillation(np.array([0, 1, 0, 1, 1]), TEACHER[:, :2], EXACT, **options, **each) for each in settings]
+    over_classes, over_batch = (np.abs(gradient(objective, STUDENT[..., :2])).max() for objective in both)
+    assert over_classes < 1e-12
+    assert over_batch > 1e-3
+
+
+def test_the_gradient_of_dist_does_not_shrink_as_t_grows():
+    def size(temperature):
+        objective = Distillation(ONE_HOT, TEACHER, EXACT, loss="dist", temperature=temperature, alpha=1.0)
+        return np.abs(gradient(objective, STUDENT)).mean()
+
+    assert 0.95 < size(1000.0) / size(100.0) < 1.05
+
+
 def test_a_schedule_goes_linearly_from_its_start_to_its_end():
     assert [LinearSchedule(1, 4).at(epoch, 4) for epoch in range(4)] == [1, 2, 3, 4]
     assert [LinearSchedule(0.9, 0.1).at(epoch, 3) for epoch in range(3)] == [0.9, 0.5, 0.1]
@@ -173,7 +248,7 @@ def test_a_schedule_goes_linearly_from_its_start_to_its_end():
     assert {LinearSchedule(0.3, 0.3).at(epoch, 50) for epoch in range(50)} == {0.3}
 
 
-@pytest.mark.parametrize("options", [{}, {"loss": "dkd"}, {"loss": "mse"}, {"standardize_logits": True}])
+@pytest.mark.parametrize("options", [*({"loss": loss} for loss in losses.LOSSES), {"standardize_logits": True}])
 def test_of_an_epoch_an_objective_with_schedules_is_the_one_with_its_numbers(options):
     settings = {"temperature": [LinearSchedule(1, 4), 2.0], "alpha": LinearSchedule(0, 1)}
     objective = Distillation(ONE_HOT, TEACHER, EXACT, **settings, **options)

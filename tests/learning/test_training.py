@@ -9,6 +9,7 @@ from kdlib.backends import dense
 from kdlib.backends.arithmetic import EXACT, FAST
 from kdlib.data.scaled import ScaledRows
 from kdlib.io.errors import UserError
+from kdlib.learning.epoch import draw_orders
 from kdlib.learning.inputs import find_outlier
 from kdlib.learning.network import Network
 from kdlib.learning.objectives import CrossEntropy, Distillation
@@ -127,12 +128,38 @@ def test_schedules():
     assert constant.learning_rate_at(3, 4) == 0.5
 
 
+@pytest.mark.parametrize("warmup", [0.0, 0.25, 1 / 3])
+def test_cosine_falls_from_the_rate_to_zero_after_the_warm_up(warmup):
+    steps, begin = 24, round(warmup * 24)
+    found = [Recipe(learning_rate=0.5, schedule="cosine", warmup=warmup).learning_rate_at(k, steps) for k in range(24)]
+    assert found[:begin] == [0.5 * (k + 1) / (warmup * steps) for k in range(begin)]
+    expected = [0.25 * (1 + np.cos(np.pi * (k - begin) / (steps - begin))) for k in range(begin, steps)]
+    np.testing.assert_allclose(found[begin:], expected, rtol=0, atol=1e-15)
+
+
 @pytest.mark.parametrize("schedule", ["linear", "constant"])
 def test_a_warm_up_rises_to_the_schedule_and_leaves_the_rest_alone(schedule):
     cold, warm = (Recipe(learning_rate=(0.5, 1.0), schedule=schedule, warmup=share) for share in (0.0, 0.4))
     for step in range(10):
         factor = min(1, (step + 1) / 4)
         assert np.array_equal(warm.learning_rate_at(step, 10, 4), cold.learning_rate_at(step, 10, 4) * factor)
+
+
+@pytest.mark.parametrize("held", [1, 2, 50])
+def test_the_loss_of_a_relational_objective_is_that_of_the_batches(held, monkeypatch):
+    """Batches of 20, 20 and 10; the buffer holds one of them, two or all."""
+    monkeypatch.setattr("kdlib.learning.epoch.MAX_BUFFERED_LOGITS", held * 20 * 4)
+    monkeypatch.setattr("kdlib.learning.epoch.CHUNK_LOSSES", 7)
+    objective = Distillation(Y[:50], X[:50, :4], FAST, loss="dist", alpha=0.7)
+    network, curve = fit(arithmetic=FAST, objective=objective, epochs=1, batch_size=20, learning_rate=1e-30)
+    streams = Streams(0, "test", (0,))
+    (order,) = draw_orders(streams.generators("batches"), 50, streams.generators("views"))
+    logits = network.logits(X[:50])
+    batches = [order[start : start + 20] for start in (0, 20, 40)]
+    expected = [objective.value(logits[:, b], *(target[:, b] for target in objective.targets))[0] for b in batches]
+    np.testing.assert_allclose(curve["training_loss"][0, 0], np.concatenate(expected).mean(), rtol=1e-5)
+    whole = objective.value(logits, *objective.targets).mean()
+    assert abs(curve["training_loss"][0, 0] - whole) > 1e-3
 
 
 def test_parameters_are_float32_numbers():

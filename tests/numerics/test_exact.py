@@ -1,5 +1,6 @@
 """Order-independent arithmetic: exact products and sums, exp and log within one unit in the last place."""
 
+import hashlib
 import math
 from fractions import Fraction
 
@@ -186,6 +187,19 @@ def log_arguments():
 def test_log_is_within_one_ulp():
     x = log_arguments()
     assert ulps(elementary.log(x), mpmath.log, x) <= 1
+
+
+def test_cos_pi_is_within_1e_15_and_falls():
+    x = np.concatenate([np.arange(4001) / 4000, [0.5 - 2**-53, 0.5 + 2**-52, 1 - 2**-53]])
+    found = np.array([elementary.cos_pi(float(value)) for value in x])
+    with mpmath.workprec(160):
+        worst = max(
+            abs(mpmath.cospi(mpmath.mpf(float(a))) - mpmath.mpf(float(b))) for a, b in zip(x, found, strict=True)
+        )
+    assert worst < 1e-15
+    assert (np.diff(found[:4001]) < 0).all()
+    assert found[[0, 4000]].tolist() == [1.0, -1.0]
+    assert hashlib.sha256(found.tobytes()).hexdigest()[:16] == "d51a7e882ec4cccf"
 
 
 def test_edges_of_exp_and_log():

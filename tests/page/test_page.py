@@ -489,20 +489,20 @@ def why_untrained(folder, distill=(), limit=100, **student):
 def test_the_page_trains_what_it_implements(trained):
     assert why_untrained(trained) == ""
     assert why_untrained(trained, schedule="constant", nesterov=True, momentum=0.5, warmup=0.1, hidden=[3, 4]) == ""
-    assert why_untrained(trained, {"beta": 3.0, "scale_by_t2": False}) == ""
+    assert why_untrained(trained, {"beta": 3.0, "inter_class": 2.0, "intra_class": 0.5, "scale_by_t2": False}) == ""
 
 
 @pytest.mark.parametrize(
     "student",
     [{"optimizer": "adam"}, {"optimizer": "adamw"}, {"weight_decay": 0.01}, {"input_dropout": 0.1}, {"dropout": 0.1},
-     {"max_norm": 2.0}, {"patience": 3}, {"bits": 8}],
+     {"max_norm": 2.0}, {"patience": 3}, {"bits": 8}, {"schedule": "cosine"}],
 )  # fmt: skip
 def test_of_another_recipe_it_names_the_key(trained, student):
     ((key, value),) = student.items()
     assert why_untrained(trained, **student).endswith(f"its program does not implement student.{key}: {value}.")
 
 
-@pytest.mark.parametrize("loss", ["mse", "dkd", "ls", "dist"])
+@pytest.mark.parametrize("loss", ["mse", "dkd", "wttm", "dist", "ls"])
 def test_of_another_loss_it_names_it(trained, loss):
     assert why_untrained(trained, {"loss": loss}).endswith(f"does not implement distill.loss: {loss}.")
 
@@ -510,11 +510,11 @@ def test_of_another_loss_it_names_it(trained, loss):
 def test_what_is_new_is_not_trained_until_the_page_implements_it(trained, monkeypatch):
     """A new key, and a new schedule of the library."""
     assert why_untrained(trained, {"gamma": 1.0}).endswith("does not implement distill.gamma: 1.0.")
-    monkeypatch.setitem(SCHEDULES, "cosine", SCHEDULES["linear"])
+    monkeypatch.setitem(SCHEDULES, "steps", SCHEDULES["linear"])
     dataset, models = Dataset.load(trained / PATHS.dataset), {}
     models["student"] = load_model(trained / PATHS.student, dataset)
-    found = browser_training.why_untrained(dataset, models, Recipe(schedule="cosine"), {}, 100)
-    assert found.endswith("does not implement student.schedule: cosine.")
+    found = browser_training.why_untrained(dataset, models, Recipe(schedule="steps"), {}, 100)
+    assert found.endswith("does not implement student.schedule: steps.")
 
 
 @pytest.mark.parametrize(("student", "limit"), [({"hidden": [1025]}, 9), ({"hidden": [512, 512]}, 9), ({}, 1)])

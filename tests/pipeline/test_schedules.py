@@ -62,6 +62,28 @@ def test_workers_give_the_same_bytes(scheduled, tmp_path, monkeypatch):
     assert files(tmp_path)[PATHS.student] == (scheduled / PATHS.student).read_bytes()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["wttm", "dist"])
+def test_neither_workers_nor_kernels_change_a_byte_of_other_losses(loss, tmp_path, monkeypatch):
+    """Half of the rows have no label; two splits, four settings."""
+    pytest.importorskip("numba", reason="no numba (pip install numba scipy)")
+    found = set()
+    for count, kernels in ((1, "numpy"), (2, "numpy"), (1, "numba"), (2, "numba")):
+        folder = tmp_path / f"{kernels} {count}"
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        params = quick_params(
+            prepare={"splits": 2, "labeled_fraction": 0.5},
+            student={"schedule": "cosine", "warmup": 0.2},
+            distill=SETTINGS | {"loss": loss, "alpha": [0.5, SETTINGS["alpha"]], "inter_class": 0.5},
+            execution={"workers": count, "kernels": kernels},
+        )
+        for name in ("prepare", "train_teacher", "distill"):
+            MAINS[name](params)
+        found.add((folder / PATHS.student).read_bytes())
+    assert len(found) == 1
+
+
 def test_what_comes_out_names_the_schedule(scheduled, tmp_path, monkeypatch):
     with open(scheduled / "metrics/sweep.csv", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["network"] == "student"]
