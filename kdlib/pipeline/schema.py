@@ -162,9 +162,9 @@ class Teacher(Training):
     """Section `teacher`."""
 
     model: Source = "mlp"
-    """mlp, the network below; a classifier of scikit-learn; or other models' answers, data/raw/my.npz"""
+    """mlp, the network below; a classifier of scikit-learn; lightgbm.LGBMClassifier; or answers, data/raw/my.npz"""
     options: dict[str, Any] | None = None
-    """of the classifier, such as {n_estimators: 500}; null: as scikit-learn has them"""
+    """of the classifier, such as {n_estimators: 500}; null: as its class has them"""
     folds: Annotated[int, Field(ge=2, le=100)] = 5
     """folds of a classifier: it predicts each training row out of fold"""
     members: Replicas = 5
@@ -177,7 +177,7 @@ class Teacher(Training):
     @model_validator(mode="after")
     def _options_of_a_classifier(self):
         if self.options and (self.model == "mlp" or self.model.endswith(".npz")):
-            raise ValueError(f"options are of a classifier of scikit-learn, and model is {self.model}; set null")
+            raise ValueError(f"options are of a classifier, and model is {self.model}; set null")
         return self
 
 

@@ -1,6 +1,7 @@
-"""scikit-learn's classifiers by name: their predictions depend on seed, split and fold only."""
+"""Classifiers with scikit-learn's interface: their predictions depend on seed, split and fold only."""
 
 import contextlib
+import copy
 import inspect
 import logging
 import math
@@ -19,6 +20,7 @@ from kdlib.io.errors import UserError
 from kdlib.numerics.streams import REPLICAS_PER_SPLIT, stream
 from kdlib.teachers.calibration import fit_temperature
 from kdlib.teachers.folds import assign_folds, folds_by_split, rows_to_fit
+from kdlib.teachers.imported import ImportedClassifier, import_classifier, is_dotted
 from kdlib.teachers.smoothing import check_probabilities, smoothed_log_probabilities
 
 log = logging.getLogger("train_teacher")
@@ -72,8 +74,8 @@ def build_classifier(name: str, options: Mapping[str, Any]) -> Any:
         close = [short[match] for match in get_close_matches(name.removesuffix("Classifier"), short)] or SUGGESTIONS
         raise UserError(
             f"teacher.model: got {name!r}; allowed are mlp, a classifier of scikit-learn, such as {', '.join(close)},"
-            " or any other model's answers in a file, data/raw/my.npz (python -m stages.prepare --export writes the"
-            " rows to ask)"
+            " a class as lightgbm.LGBMClassifier, or answers in a file, data/raw/my.npz (python -m stages.prepare"
+            " --export writes the rows)"
         )
     allowed = _options_of(known[name])
     for option in options:
@@ -101,14 +103,16 @@ def _for_numbered_classes(options, class_names):
 
 
 def _set(estimator, name, value, unset_only=False):
-    """Set the parameter `name` of an estimator and of the estimators inside it."""
-    found = {k: v for k, v in estimator.get_params().items() if k == name or k.endswith(f"__{name}")}
-    estimator.set_params(**{k: value for k, v in found.items() if v is None or not unset_only})
+    """Set the parameter `name` of an estimator and of the estimators inside it, if it tells its parameters."""
+    parameters = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    found = {k: v for k, v in parameters.items() if k == name or k.endswith(f"__{name}")}
+    if changes := {k: value for k, v in found.items() if v is None or not unset_only}:
+        estimator.set_params(**changes)
 
 
 @contextlib.contextmanager
 def _reporting(name):
-    """Log each warning of scikit-learn once, and turn its exceptions (options can cause any) into UserErrors."""
+    """Log each warning of a classifier once, and turn its exceptions (options can cause any) into UserErrors."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -116,13 +120,49 @@ def _reporting(name):
         except (MemoryError, UserError):
             raise
         except Exception as error:
-            raise UserError(f"teacher.options: {name} failed: {' '.join(str(error).split())}") from None
+            key = "teacher.model" if is_dotted(name) else "teacher.options"
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"{key}: {name} failed: {reason}") from None
     for text in dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught):
         log.warning("%s: %s", name, text)
 
 
+def _is_of_sklearn(classifier):
+    """Return whether scikit-learn itself has the class: it takes classes by any numbers, and None is one process."""
+    return type(classifier).__module__.split(".")[0] == "sklearn"
+
+
+def _unfitted(classifier, seed, classes):
+    """Return a new classifier with a seed for its random draws and one thread, unless it has others."""
+    from sklearn.base import clone
+
+    if isinstance(classifier, ImportedClassifier):
+        return classifier.build(seed, classes)
+    try:
+        model = clone(classifier)
+    except (TypeError, RuntimeError):  # it does not keep to scikit-learn's rules of constructors
+        model = copy.deepcopy(classifier)
+    _set(model, "random_state", seed, unset_only=True)
+    if not _is_of_sklearn(model):
+        _set(model, "n_jobs", 1, unset_only=True)
+    return model
+
+
+def _check_classes(model, count):
+    """Refuse a fitted model whose classes are not 0 to count - 1, as those of its y."""
+    found = getattr(model, "classes_", None)
+    if found is not None and not np.array_equal(found, np.arange(count)):
+        raise UserError(
+            f"teacher.model: {type(model).__name__} was fitted on the classes 0 to {count - 1}, and its classes_ are"
+            f" {np.asarray(found).tolist()}; needs them in this order"
+        )
+
+
 def fit_classifier(classifier: Any, x: np.ndarray, y: np.ndarray, model_number: int, seed: int, n_folds: int) -> Any:
     """Fit a clone of a classifier, and make sure that it predicts probabilities.
+
+    A classifier that is not scikit-learn's own gets the classes of `y` numbered from 0 without gaps, because some
+    libraries allow no others; and one thread, unless it has a number of threads.
 
     If it has no `predict_proba`, its `decision_function` is calibrated on `n_folds` folds of the same rows. It predicts
     on one thread, because a forest adds up the answers of its trees in the order in which they finish. If all rows
@@ -130,7 +170,7 @@ def fit_classifier(classifier: Any, x: np.ndarray, y: np.ndarray, model_number: 
 
     Parameters
     ----------
-    classifier : classifier of scikit-learn
+    classifier : classifier or ImportedClassifier
     x : ndarray, shape (n, features)
     y : ndarray of int, shape (n,)
         Classes.
@@ -147,22 +187,22 @@ def fit_classifier(classifier: Any, x: np.ndarray, y: np.ndarray, model_number: 
     Raises
     ------
     UserError
-        If the classifier predicts only classes, or if it needs calibration and a class has fewer than two rows.
+        If the classifier predicts only classes, if it needs calibration and a class has fewer than two rows, or if its
+        `classes_` are not those of `y` in their order.
 
     References
     ----------
     Platt, "Probabilistic outputs for support vector machines" (1999).
     """
-    from sklearn.base import clone
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.dummy import DummyClassifier
 
-    rows_of_class = np.unique(y, return_counts=True)[1]
-    if len(rows_of_class) == 1:
+    classes, codes, rows_of_class = np.unique(y, return_inverse=True, return_counts=True)
+    if len(classes) == 1:
         return DummyClassifier().fit(x, y)
-    model = clone(classifier)
     random_state = int(stream(seed, "teacher/random_state", model_number).random() * (1 << 31))
-    _set(model, "random_state", random_state, unset_only=True)
+    model = _unfitted(classifier, random_state, classes)
+    of_sklearn = _is_of_sklearn(model)
     if not hasattr(model, "predict_proba"):
         if not hasattr(model, "decision_function"):
             raise UserError(f"teacher.model: {type(model).__name__} says classes alone, no probabilities to teach by")
@@ -174,19 +214,22 @@ def fit_classifier(classifier: Any, x: np.ndarray, y: np.ndarray, model_number: 
         fold = assign_folds(y, n_folds, seed, model_number, equal_rows(x))
         pairs = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
         model = CalibratedClassifierCV(model, cv=pairs, ensemble=False)
-    model.fit(x, y)
-    _set(model, "n_jobs", None)
+    model.fit(x, y if of_sklearn else codes.reshape(-1))
+    if not of_sklearn:
+        _check_classes(model, len(classes))
+    _set(model, "n_jobs", None if of_sklearn else 1)
     return model
 
 
-def predict_probabilities(estimator: Any, x: np.ndarray, classes: int) -> np.ndarray:
+def predict_probabilities(estimator: Any, x: np.ndarray, fitted: np.ndarray, classes: int) -> np.ndarray:
     """Predict the probabilities of all classes.
 
     Parameters
     ----------
-    estimator : classifier of scikit-learn
-        Fitted on class numbers from 0.
+    estimator : classifier
     x : ndarray, shape (n, features)
+    fitted : ndarray of int
+        Numbers of the classes that the estimator was fitted on, ascending.
     classes : int
         Number of classes.
 
@@ -198,11 +241,16 @@ def predict_probabilities(estimator: Any, x: np.ndarray, classes: int) -> np.nda
     Raises
     ------
     UserError
-        If a row is not of probabilities that sum to 1.
+        If the answers are not a column of numbers for each class, or if a row is not of probabilities that sum to 1.
     """
     result = np.zeros((len(x), classes))
-    result[:, estimator.classes_] = estimator.predict_proba(x)
-    check_probabilities(result, f"teacher.model: {type(estimator).__name__}")
+    answers = np.asarray(estimator.predict_proba(x))
+    name = f"teacher.model: {type(estimator).__name__}"
+    if answers.shape != (len(x), len(fitted)) or answers.dtype.kind not in "fiu":
+        needed = f"numbers {(len(x), len(fitted))}, rows and classes"
+        raise UserError(f"{name}: its predict_proba gave {answers.dtype} {answers.shape}; needs {needed}")
+    result[:, fitted] = answers
+    check_probabilities(result, name)
     return result
 
 
@@ -221,7 +269,7 @@ def predict_out_of_fold(
 
     Parameters
     ----------
-    classifier : classifier of scikit-learn
+    classifier : classifier or ImportedClassifier
     x : ndarray, shape (n, features)
     y : ndarray of int, shape (n,)
         Classes; read for the labelled training rows only.
@@ -251,7 +299,7 @@ def predict_out_of_fold(
             model = fit_classifier(classifier, x[training], y[training], split * REPLICAS_PER_SPLIT + k, seed, n_folds)
         if len(predicted):
             logits[predicted] = smoothed_log_probabilities(
-                predict_probabilities(model, x[predicted], classes), examples
+                predict_probabilities(model, x[predicted], np.unique(y[training]), classes), examples
             )
         if len(predicted) or k == n_folds:
             after_fit()
@@ -267,8 +315,13 @@ def count_fits(dataset: Dataset, n_folds: int, seed: int) -> int:
     return sum(len(np.union1d(fold, n_folds)) for fold in folds_by_split(dataset, n_folds, seed))  # lint: integer sum
 
 
-def _build_for(dataset, name, options):
-    return build_classifier(name, _for_numbered_classes(options, dataset.class_names))
+def _pickled_size(model, name):
+    """Return the bytes of a model as a pickle, which tell its size."""
+    try:
+        return len(pickle.dumps(model, protocol=5))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"teacher.model: {name} has no size, as pickle cannot write it: {reason}") from None
 
 
 def fit_and_predict(
@@ -280,12 +333,12 @@ def fit_and_predict(
     after_fit: Callable[[], object] = lambda: None,
     threads: Threads = CORES,
 ) -> tuple[np.ndarray, int]:
-    """Compute the logits of a classifier of scikit-learn for each split, training rows out of fold.
+    """Compute the logits of a classifier for each split, training rows out of fold.
 
     Parameters
     ----------
     name : str
-        Name of the class.
+        Name of a class of scikit-learn, or the dotted path of any class, which is imported.
     options : mapping of str to object
         Arguments of its constructor; `class_weight` by class names.
     dataset : Dataset
@@ -307,11 +360,12 @@ def fit_and_predict(
     Raises
     ------
     UserError
-        As `build_classifier`, `fit_classifier` and `predict_probabilities` do; also for any other exception of the
-        classifier.
+        As `build_classifier`, `import_classifier`, `fit_classifier` and `predict_probabilities` do; also for any other
+        exception of the classifier.
     """
-    classifier = _build_for(dataset, name, options)
     classes = len(dataset.class_names)
+    options = _for_numbered_classes(options, dataset.class_names)
+    classifier = import_classifier(name, options, classes) if is_dotted(name) else build_classifier(name, options)
     sizes = []
     logits = np.zeros((dataset.splits, len(dataset.y), classes), dtype=np.float32)
     log.info("%s: %d models to fit: in each split one a fold, and one on all", name, count_fits(dataset, n_folds, seed))
@@ -322,13 +376,16 @@ def fit_and_predict(
             logits[split, rows], model = predict_out_of_fold(
                 classifier, x, dataset.y[rows], fold[rows], n_folds, classes, seed, split, after_fit
             )
-            sizes.append(len(pickle.dumps(model, protocol=5)))
+            sizes.append(_pickled_size(model, name))
     return logits, sizes[0]
 
 
 def refit_first_split(name: str, options: Mapping[str, Any], dataset: Dataset, n_folds: int, seed: int) -> Any:
-    """Fit again the model that predicted the first split's validation rows. Parameters as of `fit_and_predict`."""
+    """Fit again the model that predicted the first split's validation rows. Parameters as of `fit_and_predict`.
+
+    The name may come from a file, so it must be of a class of scikit-learn: nothing is imported by it.
+    """
     x = dataset.inputs(dataset.labeled())
     with _reporting(name):
-        classifier = _build_for(dataset, name, options)
+        classifier = build_classifier(name, _for_numbered_classes(options, dataset.class_names))
         return fit_classifier(classifier, x, dataset.y[dataset.labeled()], n_folds, seed, n_folds)
