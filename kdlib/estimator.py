@@ -18,9 +18,9 @@ from kdlib.learning.recipe import Recipe
 from kdlib.learning.training import train
 from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
 from kdlib.preparation.scaling import fit_scaling
-from kdlib.teachers.classifiers import predict_out_of_fold, predict_probabilities
+from kdlib.teachers.classifiers import predict_out_of_fold
 from kdlib.teachers.folds import assign_folds
-from kdlib.teachers.smoothing import check_probabilities, smoothed_log_probabilities
+from kdlib.teachers.smoothing import check_probabilities, predict_probabilities, smoothed_log_probabilities
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin

@@ -9,7 +9,7 @@ import pickle
 import warnings
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from kdlib.numerics.streams import REPLICAS_PER_SPLIT, stream
 from kdlib.teachers.calibration import fit_temperature
 from kdlib.teachers.folds import assign_folds, folds_by_split, rows_to_fit
 from kdlib.teachers.imported import ImportedClassifier, import_classifier, is_dotted
-from kdlib.teachers.smoothing import check_probabilities, smoothed_log_probabilities
+from kdlib.teachers.smoothing import predict_probabilities, smoothed_log_probabilities
 
 log = logging.getLogger("train_teacher")
 SUGGESTIONS = ["RandomForestClassifier", "HistGradientBoostingClassifier"]
@@ -158,7 +158,12 @@ def _check_classes(model, count):
         )
 
 
-def fit_classifier(classifier: Any, x: np.ndarray, y: np.ndarray, model_number: int, seed: int, n_folds: int) -> Any:
+def _take(x, rows):
+    """Return rows of an array or a DataFrame by their numbers."""
+    return x[rows] if isinstance(x, np.ndarray) else x.iloc[rows]
+
+
+def fit_classifier(classifier: Any, x: Any, y: np.ndarray, model_number: int, seed: int, n_folds: int) -> Any:
     """Fit a clone of a classifier, and make sure that it predicts probabilities.
 
     A classifier that is not scikit-learn's own gets the classes of `y` numbered from 0 without gaps, because some
@@ -171,7 +176,7 @@ def fit_classifier(classifier: Any, x: np.ndarray, y: np.ndarray, model_number: 
     Parameters
     ----------
     classifier : classifier or ImportedClassifier
-    x : ndarray, shape (n, features)
+    x : ndarray, shape (n, features), or DataFrame, n rows
     y : ndarray of int, shape (n,)
         Classes.
     model_number : int
@@ -202,10 +207,14 @@ def fit_classifier(classifier: Any, x: np.ndarray, y: np.ndarray, model_number: 
         return DummyClassifier().fit(x, y)
     random_state = int(stream(seed, "teacher/random_state", model_number).random() * (1 << 31))
     model = _unfitted(classifier, random_state, classes)
-    of_sklearn = _is_of_sklearn(model)
+    of_sklearn = _is_of_sklearn(model) and not isinstance(classifier, ImportedClassifier)
     if not hasattr(model, "predict_proba"):
         if not hasattr(model, "decision_function"):
             raise UserError(f"teacher.model: {type(model).__name__} says classes alone, no probabilities to teach by")
+        if not isinstance(x, np.ndarray):
+            raise UserError(
+                f"teacher.inputs: raw needs predict_proba, and {type(model).__name__} has none; set features"
+            )
         if rows_of_class.min() < 2:  # of 3 training rows, 2 or more remain without a fold
             raise UserError(
                 f"teacher.model: {type(model).__name__} has no probabilities, and to calibrate it each class needs 3"
@@ -221,42 +230,9 @@ def fit_classifier(classifier: Any, x: np.ndarray, y: np.ndarray, model_number: 
     return model
 
 
-def predict_probabilities(estimator: Any, x: np.ndarray, fitted: np.ndarray, classes: int) -> np.ndarray:
-    """Predict the probabilities of all classes.
-
-    Parameters
-    ----------
-    estimator : classifier
-    x : ndarray, shape (n, features)
-    fitted : ndarray of int
-        Numbers of the classes that the estimator was fitted on, ascending.
-    classes : int
-        Number of classes.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, classes)
-        Zeros for a class that the estimator was not fitted on.
-
-    Raises
-    ------
-    UserError
-        If the answers are not a column of numbers for each class, or if a row is not of probabilities that sum to 1.
-    """
-    result = np.zeros((len(x), classes))
-    answers = np.asarray(estimator.predict_proba(x))
-    name = f"teacher.model: {type(estimator).__name__}"
-    if answers.shape != (len(x), len(fitted)) or answers.dtype.kind not in "fiu":
-        needed = f"numbers {(len(x), len(fitted))}, rows and classes"
-        raise UserError(f"{name}: its predict_proba gave {answers.dtype} {answers.shape}; needs {needed}")
-    result[:, fitted] = answers
-    check_probabilities(result, name)
-    return result
-
-
 def predict_out_of_fold(
     classifier: Any,
-    x: np.ndarray,
+    x: Any,
     y: np.ndarray,
     fold: np.ndarray,
     n_folds: int,
@@ -270,7 +246,7 @@ def predict_out_of_fold(
     Parameters
     ----------
     classifier : classifier or ImportedClassifier
-    x : ndarray, shape (n, features)
+    x : ndarray, shape (n, features), or DataFrame, n rows
     y : ndarray of int, shape (n,)
         Classes; read for the labelled training rows only.
     fold : ndarray of int, shape (n,)
@@ -296,10 +272,11 @@ def predict_out_of_fold(
         predicted = np.flatnonzero(fold == k)
         training = rows_to_fit(fold, k, n_folds)
         if len(predicted) or k == n_folds:
-            model = fit_classifier(classifier, x[training], y[training], split * REPLICAS_PER_SPLIT + k, seed, n_folds)
+            number = split * REPLICAS_PER_SPLIT + k
+            model = fit_classifier(classifier, _take(x, training), y[training], number, seed, n_folds)
         if len(predicted):
             logits[predicted] = smoothed_log_probabilities(
-                predict_probabilities(model, x[predicted], np.unique(y[training]), classes), examples
+                predict_probabilities(model, _take(x, predicted), np.unique(y[training]), classes), examples
             )
         if len(predicted) or k == n_folds:
             after_fit()
@@ -332,6 +309,7 @@ def fit_and_predict(
     seed: int,
     after_fit: Callable[[], object] = lambda: None,
     threads: Threads = CORES,
+    inputs: Literal["features", "raw"] = "features",
 ) -> tuple[np.ndarray, int]:
     """Compute the logits of a classifier for each split, training rows out of fold.
 
@@ -349,6 +327,8 @@ def fit_and_predict(
         Called after each of the `count_fits` models.
     threads : Threads
         For the libraries that fit.
+    inputs : {"features", "raw"}
+        What the classifier is given: scaled features (n, features), or the DataFrame of `Dataset.table`.
 
     Returns
     -------
@@ -372,7 +352,7 @@ def fit_and_predict(
     with _reporting(name), threads.limited():
         for split, fold in enumerate(folds_by_split(dataset, n_folds, seed)):
             rows = dataset.present(split)
-            x = dataset.inputs(rows, split)
+            x = dataset.table(rows) if inputs == "raw" else dataset.inputs(rows, split)
             logits[split, rows], model = predict_out_of_fold(
                 classifier, x, dataset.y[rows], fold[rows], n_folds, classes, seed, split, after_fit
             )

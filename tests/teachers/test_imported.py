@@ -46,6 +46,20 @@ class Nearest:
         return likelihood / likelihood.sum(axis=1, keepdims=True)
 
 
+class Columns:
+    """Remembers the columns that it was fitted on, and says the shares of classes by a category."""
+
+    seen = []
+
+    def fit(self, x, y):
+        self.seen.append(x)
+        self.shares = numpy.bincount(y) / len(y)
+
+    def predict_proba(self, x):
+        self.seen.append(x)
+        return numpy.repeat(self.shares[None], len(x), axis=0)
+
+
 class Reversed(Nearest):
     def fit(self, x, y):
         super().fit(x, y)
@@ -177,6 +191,19 @@ class TestImportedClassifier:
         assert (logits.argmax(axis=1) == y)[:40].mean() > 0.9
         assert logits[40].argmax() == 2
 
+    def test_a_class_of_scikit_learn_by_its_path(self, here):
+        """It has the answers that it has by its name, and the weights of its classes where a fold lacks one."""
+        dataset = Dataset.load(PATHS.dataset)
+        name = "RandomForestClassifier"
+        options = {"n_estimators": 5, "n_jobs": 2}
+        found, _ = fit_and_predict(f"sklearn.ensemble.{name}", options, dataset, 3, 0)
+        assert np.array_equal(found, fit_and_predict(name, options, dataset, 3, 0)[0])
+        x = np.arange(41.0)[:, None]
+        y = np.array([0] * 20 + [2] * 20 + [1])
+        classifier = import_classifier("sklearn.tree.DecisionTreeClassifier", {"class_weight": {0: 1, 1: 1, 2: 9}}, 3)
+        model = fit_classifier(classifier, x[:40] % 20, y[:40], 0, 0, 4)
+        assert model.predict_proba(x[:1])[0] == pytest.approx([0.1, 0.9])
+
     def test_classes_have_weights_by_their_names(self, here):
         dataset = Dataset.load(PATHS.dataset)
         dataset.y[dataset.labeled(0)] = np.where(np.arange(len(dataset.labeled(0))) % 2, 0, 2)
@@ -197,7 +224,7 @@ class TestImportedClassifier:
             ("sklearn.no_such.Class", {}, ["sklearn is installed, but has no module sklearn.no_such"]),
             ("broken.Class", {}, ["broken cannot be imported: ZeroDivisionError: division by zero"]),
             ("incomplete.Class", {}, ["incomplete needs absent_package, which is not installed: pip install absent_"]),
-            ("my_models.Nearer", {}, ["my_models has no Nearer; it has Nearest, Reversed"]),
+            ("my_models.Nearer", {}, ["my_models has no Nearer; it has Nearest, Columns, Reversed"]),
             ("my_models.ClassesAlone", {}, ["a class without predict_proba; needs a class with fit and predict_proba"]),
             ("my_models.function", {}, ["'my_models.function', no class; needs a class"]),
             ("os.system", {}, ["'os.system', no class; needs a class"]),
@@ -239,6 +266,97 @@ class TestImportedClassifier:
         with pytest.raises(UserError, match=r"got 'my_models\.Nearest'; allowed are"):
             build_classifier(NEAREST, {})
         assert "my_models" not in sys.modules
+
+
+RAW_OPTIONS = {
+    "HistGradientBoostingClassifier": {"max_iter": 5, "categorical_features": "from_dtype"},
+    "lightgbm.LGBMClassifier": FEW_TREES["lightgbm.LGBMClassifier"] | {"min_data_per_group": 3},
+    "xgboost.XGBClassifier": {"n_estimators": 5, "enable_categorical": True},
+    "catboost.CatBoostClassifier": FEW_TREES["catboost.CatBoostClassifier"] | {"cat_features": ["colour"]},
+}
+COLOURS = ["blue", "green", "red"]
+
+
+class TestRaw:
+    @pytest.fixture
+    def of_a_table(self, here):
+        """Prepare a table whose classes follow from a category and a number that may be missing."""
+        pytest.importorskip("pandas", reason="no pandas (pip install 'kdlib[raw]')")
+        generator = np.random.default_rng(0)
+        lines = ["width,colour,target"]
+        for k in range(120):
+            colour = k % 3
+            width = "" if k % 10 == 7 else f"{generator.normal():.3f}"
+            lines.append(f"{width},{COLOURS[colour]},{'xyz'[colour if width == '' or float(width) < 1 else 0]}")
+        Path("data/raw").mkdir(parents=True, exist_ok=True)
+        Path("data/raw/own.csv").write_text("\n".join(lines), "utf-8")
+        return self.prepared()
+
+    @staticmethod
+    def prepared(**prepare):
+        table = {"splits": 2, "dataset": "data/raw/own.csv", "target": "target", "scaling": "auto"}
+        MAINS["prepare"](quick_params(prepare=table | prepare))
+        return Dataset.load(PATHS.dataset)
+
+    def test_a_class_is_given_the_columns_of_the_table(self, of_a_table):
+        import_classifier("my_models.Columns", {}, 3)
+        seen = sys.modules["my_models"].Columns.seen
+        fit_and_predict("my_models.Columns", {}, of_a_table, 3, 0, inputs="raw")
+        assert len(seen) == 16
+        for frame in seen:
+            assert list(frame.columns) == ["width", "colour"]
+            assert frame["width"].dtype == np.float64
+            assert list(frame["colour"].cat.categories) == COLOURS
+        everything = of_a_table.table(np.arange(120))
+        lines = Path("data/raw/own.csv").read_text("utf-8").splitlines()[1:]
+        assert everything["colour"].tolist() == [line.split(",")[1] for line in lines]
+        texts = [line.split(",")[0] for line in lines]
+        assert np.array_equal(everything["width"], [float(text or "nan") for text in texts], equal_nan=True)
+        predicted = [row for frame in seen[1:8:2] for row in frame.index]
+        assert sorted(predicted) == list(range(120))
+
+    @pytest.mark.parametrize("name", RAW_OPTIONS)
+    def test_boosting_takes_them(self, of_a_table, name):
+        if "." in name:
+            boosting(name)
+        first, _ = fit_and_predict(name, RAW_OPTIONS[name], of_a_table, 3, 0, inputs="raw")
+        again, _ = fit_and_predict(name, RAW_OPTIONS[name], of_a_table, 3, 0, inputs="raw")
+        assert np.array_equal(first, again)
+        rows = of_a_table.rows("test")
+        assert (first[0, rows].argmax(axis=1) == of_a_table.y[rows]).mean() > 0.7
+
+    def test_rows_without_labels_have_columns_too(self, of_a_table):
+        dataset = self.prepared(transfer={"synthesis": "munge", "times": 1})
+        logits, _ = fit_and_predict("my_models.Columns", {}, dataset, 3, 0, inputs="raw")
+        assert np.isfinite(logits).all()
+        assert set(dataset.table(np.arange(len(dataset.y)))["colour"]) == set(COLOURS)
+
+    def test_a_run_with_it(self, of_a_table):
+        table = {"splits": 2, "dataset": "data/raw/own.csv", "target": "target", "scaling": "auto"}
+        teacher = {"model": "HistGradientBoostingClassifier", "inputs": "raw"}
+        for stage in MAINS:
+            MAINS[stage](quick_params(teacher=teacher, prepare=table))
+        assert json.loads(Path("metrics/metrics.json").read_text("utf-8"))["teacher"] == teacher["model"]
+        with pytest.raises(UserError, match="HistGradientBoostingClassifier has the table's columns as they are"):
+            tools.latency(PATHS.teacher, 8, PATHS.dataset)
+
+    def test_what_has_no_probabilities_is_refused(self, of_a_table):
+        with pytest.raises(UserError, match=r"teacher\.inputs: raw needs predict_proba, and LinearSVC has none"):
+            train(model="LinearSVC", inputs="raw")
+
+    def test_it_needs_pandas(self, of_a_table, monkeypatch):
+        monkeypatch.setitem(sys.modules, "pandas", None)
+        with pytest.raises(UserError, match=r"teacher\.inputs: raw.* need pandas: pip install 'kdlib\[raw\]'"):
+            train(model=NEAREST, inputs="raw")
+
+    def test_it_needs_a_table(self, here):
+        with pytest.raises(UserError, match=r"teacher\.inputs: got raw, which needs a table .*; set features"):
+            train(model=NEAREST, inputs="raw")
+
+    @pytest.mark.parametrize("model", ["mlp", "data/raw/answers.npz"])
+    def test_it_needs_a_classifier(self, model):
+        with pytest.raises(ValueError, match=rf"inputs: got raw, which is for a classifier, and model is {model}"):
+            quick_params(teacher={"model": model, "inputs": "raw"})
 
 
 @pytest.mark.parametrize(
