@@ -20,7 +20,7 @@ from kdlib.io.errors import UserError
 from kdlib.numerics.streams import REPLICAS_PER_SPLIT, stream
 from kdlib.teachers.calibration import fit_temperature
 from kdlib.teachers.folds import assign_folds, folds_by_split, rows_to_fit
-from kdlib.teachers.imported import ImportedClassifier, import_classifier, is_dotted
+from kdlib.teachers.imported import ImportedClassifier, import_classifier, is_dotted, unset_options
 from kdlib.teachers.smoothing import predict_probabilities, smoothed_log_probabilities
 
 log = logging.getLogger("train_teacher")
@@ -143,8 +143,10 @@ def _unfitted(classifier, seed, classes):
     except (TypeError, RuntimeError):  # it does not keep to scikit-learn's rules of constructors
         model = copy.deepcopy(classifier)
     _set(model, "random_state", seed, unset_only=True)
-    if not _is_of_sklearn(model):
-        _set(model, "n_jobs", 1, unset_only=True)
+    if not _is_of_sklearn(model) and hasattr(model, "get_params"):
+        given = [name for name, value in model.get_params().items() if value is not None]
+        if unset := unset_options(type(model), given, seed):
+            model.set_params(**unset)
     return model
 
 

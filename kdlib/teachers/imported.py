@@ -6,7 +6,7 @@ A class that is named is imported and run. Only `params.yaml` may name one, neve
 import importlib
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +97,26 @@ def constructor_options(kind: type) -> tuple[list[str], bool]:
     return list(names), takes_others
 
 
+def unset_options(kind: type, options: Collection[str], seed: int) -> dict[str, int]:
+    """Return options for one thread and for a seed, where the class has them and none is given.
+
+    Parameters
+    ----------
+    kind : type
+    options : collection of str
+        Names of the options that are given.
+    seed : int
+        For the first of SEED_OPTIONS that the class has.
+    """
+    names, _ = constructor_options(kind)
+    result = {}
+    for group, value in ((THREAD_OPTIONS, 1), (SEED_OPTIONS, seed)):
+        known = [name for name in group if name in names]
+        if known and not any(name in options for name in group):
+            result[known[0]] = value
+    return result
+
+
 @dataclass(frozen=True)
 class ImportedClassifier:
     """A class with scikit-learn's interface, and options to build it with.
@@ -122,7 +142,7 @@ class ImportedClassifier:
         Parameters
         ----------
         seed : int
-            For the first of SEED_OPTIONS that the class has, unless the options have one of them.
+            Of its random draws, unless the options have another.
         classes : sequence of int
             Numbers of the classes that it will be fitted on. It will get them numbered from 0.
 
@@ -139,11 +159,7 @@ class ImportedClassifier:
         if isinstance(options.get("class_weight"), dict):
             weights = options["class_weight"]
             options["class_weight"] = {k: weights[number] for k, number in enumerate(classes)}
-        names, _ = constructor_options(self.kind)
-        for group, value in ((THREAD_OPTIONS, 1), (SEED_OPTIONS, seed)):
-            known = [name for name in group if name in names]
-            if known and not any(name in options for name in group):
-                options[known[0]] = value
+        options |= unset_options(self.kind, options, seed)
         try:
             return self.kind(**options)
         except Exception as error:  # a constructor can raise anything

@@ -180,6 +180,16 @@ class TestImportedClassifier:
             assert model.get_params()["n_jobs"] == 1
             assert model.get_params()["random_state"] == 7
 
+    @pytest.mark.parametrize("name", FEW_TREES)
+    def test_an_object_of_the_class_has_the_same_answers(self, here, name):
+        dataset = Dataset.load(PATHS.dataset)
+        name, options = boosting(name)
+        found, _ = fit_and_predict(name, options, dataset, 3, 0)
+        x = dataset.inputs(np.arange(len(dataset.y)))
+        classifier = import_classifier(name, options, 3).kind(**options)
+        logits, _ = predict_out_of_fold(classifier, x, dataset.y, folds_by_split(dataset, 3, 0)[0], 3, 3, 0)
+        assert np.array_equal(logits, found[0])
+
     @pytest.mark.parametrize("name", [NEAREST, *FEW_TREES])
     def test_a_fold_without_a_class(self, here, name):
         """The other classes keep their columns, though the library numbers them without a gap."""
