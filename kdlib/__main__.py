@@ -73,14 +73,20 @@ def classifier(path: str, dataset: str) -> tuple[str, Callable, int]:
     Raises
     ------
     UserError
-        If the file holds answers of a model that cannot be fitted here.
+        If the file holds answers of a model that cannot be fitted here, if it names a class that is not scikit-learn's
+        own (a file's class is not imported), or if the model has no features but columns.
     """
     from kdlib.teachers.classifiers import refit_first_split
+    from kdlib.teachers.imported import is_dotted
 
     data = Dataset.load(dataset)
     recipe = load_model(path, data).origin
     if "options" not in recipe:
         raise UserError(f"{path}: holds another model's answers, not the model: time it where it runs")
+    if is_dotted(recipe["model"]):
+        raise UserError(f"{path}: names {recipe['model']}, and no class is imported by a file; time it in Python")
+    if "inputs" in recipe:
+        raise UserError(f"{path}: {recipe['model']} has the table's columns as they are; time it in Python")
     model = refit_first_split(recipe["model"], recipe["options"], data, recipe["folds"], recipe["seed"])
     return f"{recipe['model']}, {recipe['bytes']:,} bytes", model.predict_proba, data.x.shape[1]
 

@@ -25,7 +25,7 @@ from kdlib.preparation.scaling import fit_scaling
 from kdlib.preparation.splits import stratified_split
 from kdlib.teachers.classifiers import predict_out_of_fold
 from kdlib.teachers.folds import assign_folds
-from kdlib.teachers.smoothing import check_probabilities, smoothed_log_probabilities
+from kdlib.teachers.smoothing import check_probabilities, predict_probabilities, smoothed_log_probabilities
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -52,16 +52,31 @@ CONSTRAINTS = {name: recipe.CONSTRAINTS[name] for name in ("hidden", *RECIPE_FIE
 }
 
 
+def _is_fitted(teacher):
+    """Return whether a classifier of any library is fitted."""
+    if isinstance(teacher, BaseEstimator):
+        try:
+            check_is_fitted(teacher)
+        except NotFittedError:
+            return False
+        return True
+    for name in ("__sklearn_is_fitted__", "is_fitted"):
+        if callable(method := getattr(teacher, name, None)):
+            return bool(method())
+    return any(name.endswith("_") and not name.startswith("_") for name in getattr(teacher, "__dict__", {}))
+
+
 class DistilledClassifier(ClassifierMixin, BaseEstimator):
     """Train a small network on the outputs of a teacher, with scikit-learn's methods.
 
     Parameters
     ----------
     teacher : None, Recipe or classifier
-        None: `members` networks by the recipe DEFAULT_TEACHER of this module. A `Recipe`: networks by that. A
-        classifier that is not fitted: clones of it predict the training rows out of `folds` folds. A fitted classifier:
-        its probabilities are taken as they are. It should not be fitted on these rows: for them its probabilities are
-        nearly the labels.
+        None: `members` networks by the recipe DEFAULT_TEACHER of this module. A `Recipe`: networks by that. Or a
+        classifier of any library, with `fit` and `predict_proba`. If it is not fitted, clones of it predict the
+        training rows out of `folds` folds. If it is (it has `is_fitted()`, or an attribute whose name ends with an
+        underscore), its probabilities are taken as they are. It should not be fitted on these rows: for them its
+        probabilities are nearly the labels.
     hidden : tuple of int
         Widths of the student's hidden layers.
     temperature, alpha : float or LinearSchedule
@@ -308,9 +323,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             own = None if weights is None else weights[known]
             self.teacher_ = self._trained(inputs[known], objective, recipe, streams, own, validated)
             return ensemble_logits(self.teacher_.logits(inputs))
-        try:
-            check_is_fitted(self.teacher)
-        except NotFittedError:
+        if not _is_fitted(self.teacher):
             fold = np.full(len(x), self.folds)
             fold[known] = assign_folds(codes[known], self.folds, seed, groups=equal_rows(x[known]))
             classes = len(self.classes_)
@@ -328,9 +341,10 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("fidelity needs the teacher, and fit was given its probabilities alone")
         if isinstance(teacher, Network):
             return losses.softmax(ensemble_logits(teacher.logits(self._inputs(x))).astype(np.float64), EXACT)
-        if teacher is self.teacher and not np.array_equal(teacher.classes_, self.classes_):
-            raise ValueError(f"teacher: its classes are {teacher.classes_}, those of y {self.classes_}")
-        return teacher.predict_proba(x)
+        classes = getattr(teacher, "classes_", self.classes_)
+        if teacher is self.teacher and not np.array_equal(classes, self.classes_):
+            raise ValueError(f"teacher: its classes are {classes}, those of y {self.classes_}")
+        return predict_probabilities(teacher, x, np.arange(len(self.classes_)), len(self.classes_))
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
         """Return the student's probabilities, (n, classes) float64. Those of a row do not depend on the other rows."""

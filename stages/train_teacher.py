@@ -54,7 +54,7 @@ def json_options(options: dict) -> dict:
 
 
 def fitted_out_of_fold(params: Params, dataset: Dataset, path: str, threads: Threads) -> tuple[np.ndarray, dict]:
-    """Fit a classifier of scikit-learn out of fold.
+    """Fit a classifier out of fold.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def fitted_out_of_fold(params: Params, dataset: Dataset, path: str, threads: Thr
     -------
     logits : np.ndarray, (S, n, classes)
     origin : dict
-        Description of the model for the teacher's file: name, options, folds, seed, bytes.
+        Description of the model for the teacher's file: name, options, folds, seed, bytes, and inputs if they are raw.
     """
     from kdlib.teachers import classifiers
 
@@ -79,9 +79,10 @@ def fitted_out_of_fold(params: Params, dataset: Dataset, path: str, threads: Thr
     count = classifiers.count_fits(dataset, folds, params.seed)
     with tqdm(total=count, desc=path, unit="model", disable=None, dynamic_ncols=True) as bar:
         logits, size = classifiers.fit_and_predict(
-            name, options, dataset, folds, params.seed, FitProgress(bar), threads
+            name, options, dataset, folds, params.seed, FitProgress(bar), threads, params.teacher.inputs
         )
-    return logits, {"model": name, "options": options, "folds": folds, "seed": params.seed, "bytes": size}
+    origin = {"model": name, "options": options, "folds": folds, "seed": params.seed, "bytes": size}
+    return logits, origin | ({"inputs": "raw"} if params.teacher.inputs == "raw" else {})
 
 
 def external_teacher(params: Params, dataset: Dataset, path: str, threads: Threads) -> Model:

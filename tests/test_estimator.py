@@ -139,6 +139,61 @@ def test_a_fitted_teacher_is_taken_as_it_is_and_an_unfitted_one_is_left_alone():
     assert vars(unfitted) == vars(GaussianNB())
 
 
+class Centres:
+    """A classifier without scikit-learn's base class, classes or parameters."""
+
+    def __init__(self):
+        self.settings = {"sharpness": 1.0}
+
+    def fit(self, x, y):
+        self.centres_ = np.array([x[y == k].mean(axis=0) for k in np.unique(y)])
+
+    def predict_proba(self, x):
+        likelihood = np.exp(-self.settings["sharpness"] * ((x[:, None] - self.centres_) ** 2).sum(axis=2))
+        return likelihood / likelihood.sum(axis=1, keepdims=True)
+
+
+def test_a_teacher_needs_fit_and_predict_proba_alone():
+    x, y = blobs()
+    unfitted = Centres()
+    ours = DistilledClassifier(unfitted, **SMALL).fit(x, y)
+    assert vars(unfitted) == vars(Centres())
+    fitted = Centres()
+    fitted.fit(x, np.unique(y, return_inverse=True)[1])
+    given = DistilledClassifier(**SMALL).fit(x, y, teacher_proba=fitted.predict_proba(x))
+    theirs = DistilledClassifier(fitted, **SMALL).fit(x, y)
+    assert np.array_equal(theirs.predict_proba(x), given.predict_proba(x))
+    assert not np.array_equal(theirs.predict_proba(x), ours.predict_proba(x))
+    fitted.fit(x, np.arange(len(x)) % 2)
+    with pytest.raises(ValueError, match=r"Centres: its predict_proba gave float64 \(120, 2\); needs numbers"):
+        DistilledClassifier(fitted, **SMALL).fit(x, y)
+
+
+@pytest.mark.parametrize(
+    ("package", "options"),
+    [
+        ("lightgbm.LGBMClassifier", {"n_estimators": 5, "verbose": -1, "colsample_bytree": 0.5}),
+        ("xgboost.XGBClassifier", {"n_estimators": 5, "subsample": 0.5}),
+        ("catboost.CatBoostClassifier", {"iterations": 5, "verbose": 0, "allow_writing_files": False}),
+    ],
+)
+def test_a_teacher_of_another_library(package, options):
+    package, name = package.split(".")
+    pypi = {"xgboost": "xgboost-cpu"}.get(package, package)
+    module = pytest.importorskip(package, reason=f"no {package} (pip install {pypi})")
+    x, y = blobs()
+    teacher = getattr(module, name)(**options)
+    first, again = (DistilledClassifier(teacher, hidden=(5,), epochs=30).fit(x, y) for _ in range(2))
+    assert np.array_equal(first.predict_proba(x), again.predict_proba(x))
+    assert first.fidelity(x) > 0.5
+    if package != "catboost":
+        assert first.teacher_.get_params()["n_jobs"] == 1
+        assert teacher.get_params()["n_jobs"] is None
+    fitted = teacher.fit(x, np.unique(y, return_inverse=True)[1])
+    with pytest.raises(ValueError, match="its classes are"):
+        DistilledClassifier(fitted, **SMALL).fit(x, y)
+
+
 @pytest.mark.parametrize("teacher", [None, GaussianNB()], ids=["networks", "classifier"])
 def test_fidelity_is_the_share_of_equal_predictions(teacher):
     x, y = blobs()

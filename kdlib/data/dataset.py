@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kdlib.data.checks import ABSENT, SUBSETS, UNLABELED, check_content
+from kdlib.data.decoding import decode_table
+from kdlib.data.encoding import Encoding
 from kdlib.data.mapped_rows import MinMaxRecorder
 from kdlib.data.name_checks import check_name
 from kdlib.data.scaled import ScaledRows
@@ -97,6 +100,18 @@ class Dataset:
     def inputs(self, rows: np.ndarray, split: int = 0) -> np.ndarray:
         """Return these rows of x with the scaling of the split, shape (m, features), float64."""
         return self.scaled(rows, split).take(np.arange(len(rows)))
+
+    def table(self, rows: np.ndarray) -> Any:
+        """Return these rows as a DataFrame of numbers and categories, see `kdlib.data.decoding.decode_table`.
+
+        Raises
+        ------
+        UserError
+            If the dataset was no table, or if pandas is not installed.
+        """
+        if not self.encoding:
+            raise UserError("teacher.inputs: got raw, which needs a table (CSV, Parquet or OpenML); set features")
+        return decode_table(Encoding.from_json(self.encoding), self.x.take(rows, axis=0))
 
     def labels(self, rows: np.ndarray, split: int = 0) -> np.ndarray:
         """Return the classes of these rows, shape (m,); -1 where the split hides the label."""

@@ -21,9 +21,11 @@ from kdlib.learning.sweeps import MAX_MAGNITUDE, Sweep
 from kdlib.learning.training import CURVES
 
 ORIGIN_TYPES = {
-    "model": str, "one_for_all": bool, "bytes": int, "options": dict, "folds": int, "seed": int, "digest": bool
+    "model": str, "one_for_all": bool, "bytes": int, "options": dict, "folds": int, "seed": int, "digest": bool,
+    "inputs": str,
 }  # fmt: skip
-CLASSIFIER_KEYS = {"model", "bytes", "options", "folds", "seed"}  # keys of `origin` for a scikit-learn classifier
+CLASSIFIER_KEYS = {"model", "bytes", "options", "folds", "seed"}  # keys of `origin` for a classifier
+CLASSIFIER_OPTIONAL_KEYS = {"inputs"}
 EXTERNAL_KEYS = {"model", "one_for_all"}  # keys of `origin` for answers in a file
 EXTERNAL_OPTIONAL_KEYS = {"bytes", "digest"}
 
@@ -146,7 +148,8 @@ def save_model(path: Path | str, model: Model, dataset: Dataset) -> None:
 def _is_origin(found):
     """Return whether a JSON object is a valid `Model.origin`."""
     keys = found.keys()
-    known = keys == CLASSIFIER_KEYS or EXTERNAL_KEYS <= keys <= EXTERNAL_KEYS | EXTERNAL_OPTIONAL_KEYS
+    of_classifier = CLASSIFIER_KEYS <= keys <= CLASSIFIER_KEYS | CLASSIFIER_OPTIONAL_KEYS
+    known = of_classifier or EXTERNAL_KEYS <= keys <= EXTERNAL_KEYS | EXTERNAL_OPTIONAL_KEYS
     typed = known and all(type(value) is ORIGIN_TYPES[key] for key, value in found.items())
     return typed and found["model"].isprintable() and found.get("bytes", 1) > 0
 

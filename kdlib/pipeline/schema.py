@@ -169,9 +169,11 @@ class Teacher(Training):
     """Section `teacher`."""
 
     model: Source = "mlp"
-    """mlp, the network below; a classifier of scikit-learn; or other models' answers, data/raw/my.npz"""
+    """mlp, the network below; a classifier of scikit-learn; lightgbm.LGBMClassifier; or answers, data/raw/my.npz"""
     options: dict[str, Any] | None = None
-    """of the classifier, such as {n_estimators: 500}; null: as scikit-learn has them"""
+    """of the classifier, such as {n_estimators: 500}; null: as its class has them"""
+    inputs: Literal["features", "raw"] = "features"
+    """what a classifier is given: features, numbers as networks have; raw, a DataFrame of the table's columns"""
     folds: Annotated[int, Field(ge=2, le=100)] = 5
     """folds of a classifier: it predicts each training row out of fold"""
     members: Replicas = 5
@@ -182,9 +184,12 @@ class Teacher(Training):
     dropout: BelowOne = 0.3
 
     @model_validator(mode="after")
-    def _options_of_a_classifier(self):
-        if self.options and (self.model == "mlp" or self.model.endswith(".npz")):
-            raise ValueError(f"options are of a classifier of scikit-learn, and model is {self.model}; set null")
+    def _of_a_classifier(self):
+        if self.model == "mlp" or self.model.endswith(".npz"):
+            if self.options:
+                raise ValueError(f"options are of a classifier, and model is {self.model}; set null")
+            if self.inputs == "raw":
+                raise ValueError(f"inputs: got raw, which is for a classifier, and model is {self.model}; set features")
         return self
 
 

@@ -1,1 +1,1 @@
-"""Teachers that are not a network of this library: scikit-learn's classifiers, and the answers of other models."""
+"""Teachers that are not a network of this library: classifiers of any library, and the answers of other models."""

@@ -1,4 +1,4 @@
-"""scikit-learn's classifiers by name: their predictions depend on seed, split and fold only."""
+"""Classifiers with scikit-learn's interface: their predictions depend on seed, split and fold only."""
 
 import contextlib
 import inspect
@@ -8,18 +8,19 @@ import pickle
 import warnings
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from kdlib.backends.threads import CORES, Threads
 from kdlib.data.dataset import Dataset
-from kdlib.data.mapped_rows import equal_rows
 from kdlib.io.errors import UserError
-from kdlib.numerics.streams import REPLICAS_PER_SPLIT, stream
+from kdlib.numerics.streams import REPLICAS_PER_SPLIT
 from kdlib.teachers.calibration import fit_temperature
-from kdlib.teachers.folds import assign_folds, folds_by_split, rows_to_fit
-from kdlib.teachers.smoothing import check_probabilities, smoothed_log_probabilities
+from kdlib.teachers.fitting import fit_classifier, take
+from kdlib.teachers.folds import folds_by_split, rows_to_fit
+from kdlib.teachers.imported import import_classifier, is_dotted
+from kdlib.teachers.smoothing import predict_probabilities, smoothed_log_probabilities
 
 log = logging.getLogger("train_teacher")
 SUGGESTIONS = ["RandomForestClassifier", "HistGradientBoostingClassifier"]
@@ -72,8 +73,8 @@ def build_classifier(name: str, options: Mapping[str, Any]) -> Any:
         close = [short[match] for match in get_close_matches(name.removesuffix("Classifier"), short)] or SUGGESTIONS
         raise UserError(
             f"teacher.model: got {name!r}; allowed are mlp, a classifier of scikit-learn, such as {', '.join(close)},"
-            " or any other model's answers in a file, data/raw/my.npz (python -m stages.prepare --export writes the"
-            " rows to ask)"
+            " a class as lightgbm.LGBMClassifier, or answers in a file, data/raw/my.npz (python -m stages.prepare"
+            " --export writes the rows)"
         )
     allowed = _options_of(known[name])
     for option in options:
@@ -100,15 +101,9 @@ def _for_numbered_classes(options, class_names):
     return options | {"class_weight": {k: weights.get(name, 1) for k, name in enumerate(class_names)}}
 
 
-def _set(estimator, name, value, unset_only=False):
-    """Set the parameter `name` of an estimator and of the estimators inside it."""
-    found = {k: v for k, v in estimator.get_params().items() if k == name or k.endswith(f"__{name}")}
-    estimator.set_params(**{k: value for k, v in found.items() if v is None or not unset_only})
-
-
 @contextlib.contextmanager
 def _reporting(name):
-    """Log each warning of scikit-learn once, and turn its exceptions (options can cause any) into UserErrors."""
+    """Log each warning of a classifier once, and turn its exceptions (options can cause any) into UserErrors."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -116,120 +111,16 @@ def _reporting(name):
         except (MemoryError, UserError):
             raise
         except Exception as error:
-            raise UserError(f"teacher.options: {name} failed: {' '.join(str(error).split())}") from None
+            key = "teacher.model" if is_dotted(name) else "teacher.options"
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"{key}: {name} failed: {reason}") from None
     for text in dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught):
         log.warning("%s: %s", name, text)
 
 
-def fit_classifier(
-    classifier: Any,
-    x: np.ndarray,
-    y: np.ndarray,
-    model_number: int,
-    seed: int,
-    n_folds: int,
-    weights: np.ndarray | None = None,
-) -> Any:
-    """Fit a clone of a classifier, and make sure that it predicts probabilities.
-
-    If it has no `predict_proba`, its `decision_function` is calibrated on `n_folds` folds of the same rows. It predicts
-    on one thread, because a forest adds up the answers of its trees in the order in which they finish. If all rows
-    have one class, for example in a fold without the only row of a rare class, the model always predicts this class.
-
-    Parameters
-    ----------
-    classifier : classifier of scikit-learn
-    x : ndarray, shape (n, features)
-    y : ndarray of int, shape (n,)
-        Classes.
-    model_number : int
-        Number of the split and the fold. With the seed it determines `random_state`, unless the classifier has one.
-    seed : int
-    n_folds : int
-    weights : ndarray, shape (n,), optional
-        Of the rows: its `sample_weight`. Rows of weight 0 are left out. If it takes none, a warning says so, and the
-        other weights are not used.
-
-    Returns
-    -------
-    classifier
-        Fitted.
-
-    Raises
-    ------
-    UserError
-        If the classifier predicts only classes, or if it needs calibration and a class has fewer than two rows.
-
-    References
-    ----------
-    Platt, "Probabilistic outputs for support vector machines" (1999).
-    """
-    from sklearn.base import clone
-    from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.dummy import DummyClassifier
-    from sklearn.utils.validation import has_fit_parameter
-
-    if weights is not None and not weights.all():
-        kept = np.flatnonzero(weights)
-        return fit_classifier(classifier, x[kept], y[kept], model_number, seed, n_folds, weights[kept])
-    rows_of_class = np.unique(y, return_counts=True)[1]
-    if len(rows_of_class) == 1:
-        return DummyClassifier().fit(x, y)
-    model = clone(classifier)
-    random_state = int(stream(seed, "teacher/random_state", model_number).random() * (1 << 31))
-    _set(model, "random_state", random_state, unset_only=True)
-    if not hasattr(model, "predict_proba"):
-        if not hasattr(model, "decision_function"):
-            raise UserError(f"teacher.model: {type(model).__name__} says classes alone, no probabilities to teach by")
-        if rows_of_class.min() < 2:  # of 3 training rows, 2 or more remain without a fold
-            raise UserError(
-                f"teacher.model: {type(model).__name__} has no probabilities, and to calibrate it each class needs 3"
-                " labelled training rows or more: take another, such as LogisticRegression"
-            )
-        fold = assign_folds(y, n_folds, seed, model_number, equal_rows(x))
-        pairs = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
-        model = CalibratedClassifierCV(model, cv=pairs, ensemble=False)
-    options = {}
-    if weights is not None and has_fit_parameter(classifier, "sample_weight"):
-        options["sample_weight"] = weights
-    elif weights is not None:
-        name = type(classifier).__name__
-        warnings.warn(f"{name}: its fit takes no sample_weight, so that the weights of rows are not used", stacklevel=2)
-    model.fit(x, y, **options)
-    _set(model, "n_jobs", None)
-    return model
-
-
-def predict_probabilities(estimator: Any, x: np.ndarray, classes: int) -> np.ndarray:
-    """Predict the probabilities of all classes.
-
-    Parameters
-    ----------
-    estimator : classifier of scikit-learn
-        Fitted on class numbers from 0.
-    x : ndarray, shape (n, features)
-    classes : int
-        Number of classes.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, classes)
-        Zeros for a class that the estimator was not fitted on.
-
-    Raises
-    ------
-    UserError
-        If a row is not of probabilities that sum to 1.
-    """
-    result = np.zeros((len(x), classes))
-    result[:, estimator.classes_] = estimator.predict_proba(x)
-    check_probabilities(result, f"teacher.model: {type(estimator).__name__}")
-    return result
-
-
 def predict_out_of_fold(  # noqa: PLR0913 - four arrays of the same rows
     classifier: Any,
-    x: np.ndarray,
+    x: Any,
     y: np.ndarray,
     fold: np.ndarray,
     n_folds: int,
@@ -243,8 +134,8 @@ def predict_out_of_fold(  # noqa: PLR0913 - four arrays of the same rows
 
     Parameters
     ----------
-    classifier : classifier of scikit-learn
-    x : ndarray, shape (n, features)
+    classifier : classifier or ImportedClassifier
+    x : ndarray, shape (n, features), or DataFrame, n rows
     y : ndarray of int, shape (n,)
         Classes; read for the labelled training rows only.
     fold : ndarray of int, shape (n,)
@@ -274,10 +165,11 @@ def predict_out_of_fold(  # noqa: PLR0913 - four arrays of the same rows
         if len(predicted) or k == n_folds:
             number = split * REPLICAS_PER_SPLIT + k
             own = None if weights is None else weights[training]
-            model = fit_classifier(classifier, x[training], y[training], number, seed, n_folds, own)
+            fitted = training if own is None else training[own > 0]
+            model = fit_classifier(classifier, take(x, training), y[training], number, seed, n_folds, own)
         if len(predicted):
             logits[predicted] = smoothed_log_probabilities(
-                predict_probabilities(model, x[predicted], classes), examples
+                predict_probabilities(model, take(x, predicted), np.unique(y[fitted]), classes), examples
             )
         if len(predicted) or k == n_folds:
             after_fit()
@@ -294,8 +186,13 @@ def count_fits(dataset: Dataset, n_folds: int, seed: int) -> int:
     return sum(len(np.union1d(fold, n_folds)) for fold in folds_by_split(dataset, n_folds, seed))  # lint: integer sum
 
 
-def _build_for(dataset, name, options):
-    return build_classifier(name, _for_numbered_classes(options, dataset.class_names))
+def _pickled_size(model, name):
+    """Return the bytes of a model as a pickle, which tell its size."""
+    try:
+        return len(pickle.dumps(model, protocol=5))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"teacher.model: {name} has no size, as pickle cannot write it: {reason}") from None
 
 
 def fit_and_predict(
@@ -306,13 +203,14 @@ def fit_and_predict(
     seed: int,
     after_fit: Callable[[], object] = lambda: None,
     threads: Threads = CORES,
+    inputs: Literal["features", "raw"] = "features",
 ) -> tuple[np.ndarray, int]:
-    """Compute the logits of a classifier of scikit-learn for each split, training rows out of fold.
+    """Compute the logits of a classifier for each split, training rows out of fold.
 
     Parameters
     ----------
     name : str
-        Name of the class.
+        Name of a class of scikit-learn, or the dotted path of any class, which is imported.
     options : mapping of str to object
         Arguments of its constructor; `class_weight` by class names.
     dataset : Dataset
@@ -323,6 +221,8 @@ def fit_and_predict(
         Called after each of the `count_fits` models.
     threads : Threads
         For the libraries that fit.
+    inputs : {"features", "raw"}
+        What the classifier is given: scaled features (n, features), or the DataFrame of `Dataset.table`.
 
     Returns
     -------
@@ -334,30 +234,34 @@ def fit_and_predict(
     Raises
     ------
     UserError
-        As `build_classifier`, `fit_classifier` and `predict_probabilities` do; also for any other exception of the
-        classifier.
+        As `build_classifier`, `import_classifier`, `fit_classifier` and `predict_probabilities` do; also for any other
+        exception of the classifier.
     """
-    classifier = _build_for(dataset, name, options)
     classes = len(dataset.class_names)
+    options = _for_numbered_classes(options, dataset.class_names)
+    classifier = import_classifier(name, options, classes) if is_dotted(name) else build_classifier(name, options)
     sizes = []
     logits = np.zeros((dataset.splits, len(dataset.y), classes), dtype=np.float32)
     log.info("%s: %d models to fit: in each split one a fold, and one on all", name, count_fits(dataset, n_folds, seed))
     with _reporting(name), threads.limited():
         for split, fold in enumerate(folds_by_split(dataset, n_folds, seed)):
             rows = dataset.present(split)
-            x = dataset.inputs(rows, split)
+            x = dataset.table(rows) if inputs == "raw" else dataset.inputs(rows, split)
             weights = dataset.row_weights(rows, split)
             logits[split, rows], model = predict_out_of_fold(
                 classifier, x, dataset.y[rows], fold[rows], n_folds, classes, seed, split, after_fit, weights
             )
-            sizes.append(len(pickle.dumps(model, protocol=5)))
+            sizes.append(_pickled_size(model, name))
     return logits, sizes[0]
 
 
 def refit_first_split(name: str, options: Mapping[str, Any], dataset: Dataset, n_folds: int, seed: int) -> Any:
-    """Fit again the model that predicted the first split's validation rows. Parameters as of `fit_and_predict`."""
+    """Fit again the model that predicted the first split's validation rows. Parameters as of `fit_and_predict`.
+
+    The name may come from a file, so it must be of a class of scikit-learn: nothing is imported by it.
+    """
     rows = dataset.labeled()
     x = dataset.inputs(rows)
     with _reporting(name):
-        classifier = _build_for(dataset, name, options)
+        classifier = build_classifier(name, _for_numbered_classes(options, dataset.class_names))
         return fit_classifier(classifier, x, dataset.y[rows], n_folds, seed, n_folds, dataset.row_weights(rows))

@@ -1,4 +1,6 @@
-"""Additive (Laplace) smoothing: finite logits from a model's probabilities, zeros among them."""
+"""A model's probabilities: asked for, checked, and smoothed (Laplace) to finite logits, zeros among them."""
+
+from typing import Any
 
 import numpy as np
 
@@ -82,3 +84,36 @@ def look_like_probabilities(values: np.ndarray) -> bool:
     bool
     """
     return bool(_inside(values).all() and _sums(values)[1].all())
+
+
+def predict_probabilities(estimator: Any, x: Any, fitted: np.ndarray, classes: int) -> np.ndarray:
+    """Predict the probabilities of all classes.
+
+    Parameters
+    ----------
+    estimator : classifier
+    x : ndarray, shape (n, features), or DataFrame, n rows
+    fitted : ndarray of int
+        Numbers of the classes that the estimator was fitted on, ascending.
+    classes : int
+        Number of classes.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, classes)
+        Zeros for a class that the estimator was not fitted on.
+
+    Raises
+    ------
+    UserError
+        If the answers are not a column of numbers for each class, or if a row is not of probabilities that sum to 1.
+    """
+    result = np.zeros((len(x), classes))
+    answers = np.asarray(estimator.predict_proba(x))
+    name = f"teacher.model: {type(estimator).__name__}"
+    if answers.shape != (len(x), len(fitted)) or answers.dtype.kind not in "fiu":
+        needed = f"numbers {(len(x), len(fitted))}, rows and classes"
+        raise UserError(f"{name}: its predict_proba gave {answers.dtype} {answers.shape}; needs {needed}")
+    result[:, fitted] = answers
+    check_probabilities(result, name)
+    return result

@@ -299,9 +299,10 @@ class TestClassifier:
                 {"model": "VotingClassifier"},
                 ["teacher.model: got 'VotingClassifier'", "a classifier of scikit-learn, such as"],
             ),
-            ({"model": "os.system"}, ["teacher.model: got 'os.system'"]),
-            ({"model": "LGBMClassifier"}, ["answers in a file, data/raw/my.npz", "--export", "HistGradientBoosting"]),
-            ({"model": "xgboost.XGBClassifier"}, ["answers in a file, data/raw/my.npz", "HistGradientBoosting"]),
+            (
+                {"model": "LGBMClassifier"},
+                ["lightgbm.LGBMClassifier", "answers in a file, data/raw/my.npz", "--export", "HistGradientBoosting"],
+            ),
             ({"model": "KNeighborClassifier"}, ["such as KNeighborsClassifier"]),
             (
                 FOREST | {"options": {"class_weight": {"setosa": 2, "rose": 3}}},
