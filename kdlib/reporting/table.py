@@ -66,7 +66,7 @@ def gain_line(result: dict, subset: str, key: str, pair: Sequence[str] = ("stude
     error = interval = ""
     if "standard_error" in gain and not equal:  # an error of 0 would look like certainty
         error = f" ± {metric.factor * gain['standard_error']:.{metric.decimals}f}"
-        interval = f" ({signed(gain['low'])} to {signed(gain['high'])})"
+        interval = f" (95 % interval {signed(gain['low'])} to {signed(gain['high'])})"
     return f"{title}: {signed(gain['mean'])}{error}{GAIN_UNITS[metric.unit]}{interval}: {verdict}"
 
 
@@ -130,7 +130,7 @@ def sentences(result: dict, subsets: Sequence[str] = EVALUATED) -> list[str]:
     low, high = wilson_interval(result["student"]["test"]["accuracy"]["mean"] * n, n)
     interval = f"from {100 * low:.2f} to {100 * high:.2f} %"
     lines.append(
-        f"± in the table is the std; below it the standard error, with the 95 % interval in brackets, {over};\n"
+        f"± in the table is the std, below it the standard error, {over};\n"
         f"{n:,} test examples alone leave the student's accuracy a 95 % interval {interval}"
     )
     if "model" in result["teacher"]:

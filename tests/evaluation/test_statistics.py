@@ -84,7 +84,7 @@ class TestVerdicts:
             "test accuracy, student - baseline: +0.67 points: all differences are equal, no verdict;"
             " NLL has finer steps"
         )
-        assert " nats (-0." in gain_line(result, "test", "nll")
+        assert " nats (95 % interval -0." in gain_line(result, "test", "nll")
         assert gain_line(result, "test", "nll").endswith("): the student is better")
         of_integers = {"gain": {"test": {"accuracy": equal}}}
         assert gain_line(of_integers, "test", "accuracy").endswith("are equal, no verdict")
@@ -96,7 +96,7 @@ class TestVerdicts:
             (0.02 - 0.04303 / 3**0.5, 0.02 + 0.04303 / 3**0.5), abs=1e-5
         )
         assert gain_line({"gain": {"test": {"roc_auc": gain}}}, "test", "roc_auc") == (
-            "test ROC AUC, student - baseline: +2.00 ± 0.58 points (-0.48 to +4.48): no significant difference"
+            "test ROC AUC, student - baseline: +2.00 ± 0.58 points (95 % interval -0.48 to +4.48): no significant difference"
         )
 
     def test_an_undefined_difference_is_left_out(self):

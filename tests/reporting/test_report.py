@@ -44,8 +44,8 @@ def test_the_verdict_is_by_the_measure_that_was_named(verdict, trained, tmp_path
     assert gain["mean"] == pytest.approx(differences[0] - differences[1], abs=2e-6)
     assert [key for key in head if key.endswith("_gain")] == [f"{verdict}_gain"]
     assert {f"{name}_{verdict}" for name in ("student", "baseline")} <= head.keys()
-    title = f"test {METRICS[verdict].name}, student - baseline: "
-    assert title in capsys.readouterr().out
+    title = f"test {METRICS[verdict].name}, student - baseline"
+    assert f"{title}: " in capsys.readouterr().out
     assert title in Path("metrics/summary.svg").read_text("utf-8")
     assert verdict in details["quantized"]["gain"]["test"]
 
