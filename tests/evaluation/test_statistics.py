@@ -96,7 +96,8 @@ class TestVerdicts:
             (0.02 - 0.04303 / 3**0.5, 0.02 + 0.04303 / 3**0.5), abs=1e-5
         )
         assert gain_line({"gain": {"test": {"roc_auc": gain}}}, "test", "roc_auc") == (
-            "test ROC AUC, student - baseline: +2.00 ± 0.58 points (95 % interval -0.48 to +4.48): no significant difference"
+            "test ROC AUC, student - baseline: +2.00 ± 0.58 points (95 % interval -0.48 to +4.48):"
+            " no significant difference"
         )
 
     def test_an_undefined_difference_is_left_out(self):

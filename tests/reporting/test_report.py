@@ -7,6 +7,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import yaml
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, recall_score, roc_auc_score
 
 from kdlib.data.dataset import Dataset
@@ -17,7 +18,7 @@ from kdlib.pipeline.command_line import PATHS
 from kdlib.pipeline.schema import Evaluate
 from kdlib.reporting.report import build_report, headline, network_measures
 from kdlib.reporting.table import GAIN_UNITS, table_rows
-from tests.conftest import MAINS, quick_params
+from tests.conftest import MAINS, ROOT, quick_params
 
 VERDICTS = get_args(Evaluate.model_fields["verdict"].annotation)
 
@@ -30,6 +31,11 @@ def results():
 def test_each_allowed_verdict_is_a_measure_and_each_measure_has_a_unit():
     assert set(VERDICTS) == METRICS.keys() - {"ece", "brier"}
     assert {metric.unit for metric in METRICS.values()} == GAIN_UNITS.keys()
+
+
+def test_dvc_measures_again_where_the_verdict_is_by_another_measure_and_trains_nothing():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]
+    assert [name for name, stage in stages.items() if "evaluate" in stage["params"]] == ["evaluate"]
 
 
 @pytest.mark.parametrize("verdict", VERDICTS)
