@@ -19,7 +19,6 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import kdlib
 from benchmarks import report
-from kdlib.evaluation.intervals import student_t_95
 from kdlib.pipeline.field_types import Section
 from kdlib.pipeline.schema import Params
 
@@ -54,8 +53,7 @@ def short_table(result):
     rows = {label: cells for label, *cells in table_rows(result, ["test"])}
     lines = [[name, *rows[label]] for label, name in SHORT_ROWS.items()]
     gain = result["gain"]["test"]["accuracy"]
-    margin = student_t_95(result["splits"] - 1) * gain["standard_error"]
-    interval = f"{100 * (gain['mean'] - margin):+.2f} to {100 * (gain['mean'] + margin):+.2f}"
+    interval = f"{100 * gain['low']:+.2f} to {100 * gain['high']:+.2f}"
     columns = column_names(result)
     cells = {"student": f"**{100 * gain['mean']:+.2f}** ({interval})"}
     lines.insert(1, ["gain over the baseline, points (95 % interval)", *(cells.get(name, "") for name in columns[1:])])

@@ -97,9 +97,9 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     transfer = params.prepare.transfer_classes
     heldout = predict_heldout(dataset, models, transfer, quantized)
     linear_network = train_linear_control(dataset, heldout, context)
-    result = build_report(
-        dataset, models, heldout, linear_network, transfer, quantized, advice_settings(params, dataset)
-    )
+    settings = advice_settings(params, dataset)
+    verdict = params.evaluate.verdict
+    result = build_report(dataset, models, heldout, linear_network, transfer, quantized, settings, verdict)
     if quantized:
         for name, file in (("student", "float.npz"), ("quantized", "int.npz")):
             path = f"{paths.deployed}/{file}"
@@ -120,7 +120,7 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     drawn = {
         "learning_curves": plots.curves(charts),
         "reliability": plots.reliability(reliability),
-        "summary": plots.summary(summary, gain_line(result, "test", "accuracy")),
+        "summary": plots.summary(summary, gain_line(result, "test", verdict)),
         "confusion": plots.confusion(counts, dataset.class_names),
         "sweep": plots.sweep(sweep),
     }

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kdlib.backends.arithmetic import EXACT
+from kdlib.io.chunks import zeros_or_tempfile
 from kdlib.learning import losses
 from kdlib.learning.labels import one_hot
 from kdlib.numerics import exact
@@ -130,6 +131,127 @@ def confusion(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(row, minlength=classes * classes).reshape(classes, classes) for row in cells])
 
 
+def recall_by_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return for each class the fraction of its examples that are predicted correctly.
+
+    Parameters
+    ----------
+    logits : np.ndarray, (R, n, classes)
+    labels : np.ndarray, (n,)
+
+    Returns
+    -------
+    np.ndarray, (R, classes)
+        NaN for a class without examples.
+    """
+    counts = np.bincount(labels, minlength=logits.shape[-1])
+    correct = np.diagonal(confusion(logits, labels), axis1=1, axis2=2)
+    return np.where(counts > 0, correct / np.maximum(counts, 1), np.nan)
+
+
+def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the mean of `recall_by_class` over the classes that have examples, (R,).
+
+    References
+    ----------
+    Brodersen et al., "The Balanced Accuracy and Its Posterior Distribution" (2010).
+    """
+    return exact.mean(recall_by_class(logits, labels)[:, np.unique(labels)], axis=1)
+
+
+def macro_f1(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the mean of the classes' F1, 2 TP / (2 TP + FP + FN), over those that have examples or predictions: (R,).
+
+    References
+    ----------
+    Opitz and Burst, "Macro F1 and Macro F1" (2019).
+    """
+    means = []
+    for counts in confusion(logits, labels):
+        doubled = 2 * np.diagonal(counts)
+        total = np.sum(counts, axis=0) + np.sum(counts, axis=1)  # lint: integer sum
+        means.append(exact.mean((doubled[total > 0] / total[total > 0])[None], axis=1)[0])
+    return np.array(means)
+
+
+def _scores(logits):
+    """Return what ranks the examples: (R, 1, n) the second of two logits less the first, or (R, classes, n) softmax."""
+    if logits.shape[-1] == 2:
+        return _each(lambda block: block[..., 1] - block[..., 0], logits)[:, None]
+    scores = zeros_or_tempfile((logits.shape[0], logits.shape[2], logits.shape[1]), np.float64)
+    for block in _blocks(logits):
+        scores[..., block] = np.swapaxes(losses.softmax(logits[:, block].astype(np.float64), EXACT), 1, 2)
+    return scores
+
+
+def _counts_above(scores, positive):
+    """Count the positive examples and all examples with at least a score, for each score from the highest: two (m,)."""
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
+    return np.cumsum(positive[order])[ends], ends + 1  # lint: integer sum
+
+
+def _mean_over_rankings(of_counts, logits, labels):
+    """Apply a function of `_counts_above` to each class's ranking, or to the second of two; return the means, (R,)."""
+    counts = np.bincount(labels, minlength=logits.shape[-1])
+    ranked = np.array([1]) if len(counts) == 2 else np.arange(len(counts))
+    columns = np.flatnonzero((counts[ranked] > 0) & (counts[ranked] < len(labels)))
+    if not columns.size:
+        return np.full(len(logits), np.nan)
+    scores = _scores(logits)
+    values = [[of_counts(*_counts_above(own[k], labels == ranked[k])) for k in columns] for own in scores]
+    return exact.mean(np.array(values), axis=1)
+
+
+def roc_auc(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the area under the ROC curve.
+
+    It is the share of the pairs of an example of the class and one of another class in which the former has the higher
+    score; equal scores count as half a pair. All is in integers up to one division.
+
+    Parameters
+    ----------
+    logits : np.ndarray, (R, n, classes)
+    labels : np.ndarray, (n,)
+
+    Returns
+    -------
+    np.ndarray, (R,)
+        Of two classes that of the second one. Of more the mean over the classes that have examples, each against all
+        others. NaN if all examples have one class.
+
+    References
+    ----------
+    Hanley and McNeil, "The Meaning and Use of the Area under a Receiver Operating Characteristic (ROC) Curve" (1982).
+    """
+
+    def area(positive, above):
+        negative = above - positive
+        doubled = np.diff(negative, prepend=0) * (positive + np.append(0, positive[:-1]))
+        return int(np.sum(doubled)) / (2 * int(positive[-1]) * int(negative[-1]))  # lint: integer sum
+
+    return _mean_over_rankings(area, logits, labels)
+
+
+def average_precision(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the mean precision over the examples of the class, each at its own score as the threshold.
+
+    Equal scores are one threshold, and nothing is interpolated, as in scikit-learn.
+
+    Parameters and result as of `roc_auc`.
+
+    References
+    ----------
+    Su, Yuan and Zhu, "A Relationship between the Average Precision and the Area under the ROC Curve" (2015).
+    """
+
+    def mean_precision(positive, above):
+        return exact.sum((np.diff(positive, prepend=0) * positive / above)[None], axis=1)[0] / positive[-1]
+
+    return _mean_over_rankings(mean_precision, logits, labels)
+
+
 def agreement(logits: np.ndarray, logits_teacher: np.ndarray) -> np.ndarray:
     """Return the fraction of examples on which student and teacher predict the same class.
 
@@ -200,31 +322,44 @@ def bias_shift(logits: np.ndarray, labels: np.ndarray, absent: np.ndarray) -> np
     return np.array(shifts)
 
 
-class Measure(NamedTuple):
-    """A measure of logits against labels, and how the table shows it.
+class Metric(NamedTuple):
+    """A measure of logits against labels, and how reports show it.
 
     Parameters
     ----------
     function : callable
         It takes logits (R, n, classes) and labels (n,), and returns (R,).
-    label : str
-        The label of its row, with the unit.
-    factor : float
-        From the function's value to the unit.
-    decimals : int
+    name : str
+    unit : str
+        `%`, `nats` or empty. What is shown in percent is a fraction, and its differences are shown in points.
+    higher_is_better : bool
     """
 
     function: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    label: str
-    factor: float = 1
-    decimals: int = 4
+    name: str
+    unit: str = "%"
+    higher_is_better: bool = True
+
+    @property
+    def factor(self) -> int:
+        """From the function's value to the unit."""
+        return 100 if self.unit == "%" else 1
+
+    @property
+    def decimals(self) -> int:
+        """Decimals to show."""
+        return 2 if self.unit == "%" else 4
 
 
 # The report and the table have each of them, in this order.
-MEASURES = {
-    "accuracy": Measure(accuracy, "accuracy %", 100, 2),
-    "nll": Measure(negative_log_likelihood, "NLL, nats"),
-    "ece": Measure(expected_calibration_error, "calibration error %", 100, 2),
-    "brier": Measure(brier_score, "Brier score"),
+METRICS = {
+    "accuracy": Metric(accuracy, "accuracy"),
+    "balanced_accuracy": Metric(balanced_accuracy, "balanced accuracy"),
+    "macro_f1": Metric(macro_f1, "macro-F1"),
+    "roc_auc": Metric(roc_auc, "ROC AUC"),
+    "average_precision": Metric(average_precision, "average precision"),
+    "nll": Metric(negative_log_likelihood, "NLL", "nats", higher_is_better=False),
+    "ece": Metric(expected_calibration_error, "calibration error", higher_is_better=False),
+    "brier": Metric(brier_score, "Brier score", "", higher_is_better=False),
 }
 FIDELITY = {"agreement": agreement, "kl": teacher_divergence}

@@ -240,6 +240,13 @@ class Deploy(Section):
     """of the integer student's weights: 8, 4 or 2"""
 
 
+class Evaluate(Section):
+    """Section `evaluate`."""
+
+    verdict: Literal["accuracy", "nll", "balanced_accuracy", "macro_f1", "roc_auc", "average_precision"] = "accuracy"
+    """measure of better or worse: accuracy, nll, balanced_accuracy, macro_f1, roc_auc or average_precision"""
+
+
 class Params(Section):
     """All parameters."""
 
@@ -257,6 +264,7 @@ class Params(Section):
     """the baseline is trained by these too, on the labels only"""
     distill: Distill = Distill()
     deploy: Deploy = Deploy()
+    evaluate: Evaluate = Evaluate()
     logging: Logging = Logging()
     """tracked by no stage"""
     execution: Execution = Execution()

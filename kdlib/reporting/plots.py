@@ -80,7 +80,7 @@ def summary(rows: list[dict], verdict: str) -> str:
     rows : list of dict
         From `csv_tables.summary_rows`.
     verdict : str
-        From `table.gain_line`. It is split at its last ": " into two lines.
+        From `table.gain_line`. It is split at ": " into lines.
 
     Returns
     -------
@@ -101,8 +101,8 @@ def summary(rows: list[dict], verdict: str) -> str:
         panel.bar(at, 100 * row["low"], 100 * row["high"], color)
         panel.points([at], [100 * row["accuracy"]], color, radii=[6])
         panel.label(at, 100 * row["accuracy"], f"{100 * row['accuracy']:.2f}")
-    lines = [text(WIDTH / 2, HEIGHT + 26 + 18 * k, line) for k, line in enumerate(verdict.rsplit(": ", 1))]
-    return svg(WIDTH, HEIGHT + 54, [panel.svg(), *lines])
+    lines = [text(WIDTH / 2, HEIGHT + 26 + 18 * k, line) for k, line in enumerate(verdict.split(": "))]
+    return svg(WIDTH, HEIGHT + 72, [panel.svg(), *lines])
 
 
 def _shortened(name):

@@ -14,8 +14,6 @@ from kdlib.learning.network import Network, multiply_adds, parameter_count
 from kdlib.numerics import exact
 
 FLOAT32_BYTES = 4
-VERDICTS = {("accuracy", "higher"): "better", ("accuracy", "lower"): "worse"}
-VERDICTS |= {("nll", "higher"): "worse", ("nll", "lower"): "better"}
 
 
 def network_cost(sizes: Sequence[int], members: int = 1) -> dict[str, int]:
@@ -82,7 +80,7 @@ def gain(
     subset : str
         `validation` or `test`.
     key : str
-        A key of `kdlib.evaluation.metrics.MEASURES`.
+        A key of `kdlib.evaluation.metrics.METRICS`.
     train_examples : int
         Number of training examples of one split.
     pair : sequence of two str, optional
@@ -92,7 +90,7 @@ def gain(
     dict
         See `kdlib.evaluation.statistics.paired_gain`.
     """
-    first, second = (heldout.measure(name, subset, metrics.MEASURES[key].function) for name in pair)
+    first, second = (heldout.measure(name, subset, metrics.METRICS[key].function) for name in pair)
     if heldout.splits == 1:
         return paired_gain(first[0], second[0])
     differences = [exact.mean((one - other)[None], axis=1)[0] for one, other in zip(first, second, strict=True)]
@@ -116,14 +114,17 @@ def pooled_measures(heldout: HeldoutLogits) -> dict:
     return result
 
 
-def quantized_measures(heldout: HeldoutLogits, quantized: Sequence, train_examples: int) -> dict:
-    """Measure the quantized student: its metrics, and its fidelity to the teacher and to the float student."""
+def quantized_measures(
+    heldout: HeldoutLogits, quantized: Sequence, train_examples: int, verdict: str = "accuracy"
+) -> dict:
+    """Measure the quantized student: its metrics, its fidelity to teacher and float student, its gain over the latter.
+
+    The gain is in accuracy, and in the measure of the verdict.
+    """
     logits = heldout.logits
     result = {"bits": quantized[0].bits}
     for subset in EVALUATED:
-        values = {
-            key: heldout.measure("quantized", subset, measure.function) for key, measure in metrics.MEASURES.items()
-        }
+        values = {key: heldout.measure("quantized", subset, metric.function) for key, metric in metrics.METRICS.items()}
         for key, measure in metrics.FIDELITY.items():
             stacks = [logits[name][subset] for name in ("quantized", "teacher", "student")]
             values[key] = [measure(ours, teacher[0]) for ours, teacher, _ in zip(*stacks, strict=True)]
@@ -134,7 +135,8 @@ def quantized_measures(heldout: HeldoutLogits, quantized: Sequence, train_exampl
         result[subset] = {key: mean_and_std_over_splits(value) for key, value in values.items()}
     pair = ("quantized", "student")
     result["gain"] = {
-        subset: {"accuracy": gain(heldout, subset, "accuracy", train_examples, pair)} for subset in EVALUATED
+        subset: {key: gain(heldout, subset, key, train_examples, pair) for key in sorted({"accuracy", verdict})}
+        for subset in EVALUATED
     }
     size = sum(array.nbytes for array in quantized[0].arrays().values())  # lint: integer sum
     return result | network_cost(quantized[0].sizes) | {"bytes": size}
@@ -157,7 +159,7 @@ def network_measures(heldout: HeldoutLogits, network: str, absent: np.ndarray) -
         of_absent, shifts = measure_absent(heldout, network, absent)
         result["bias_shift"] = mean_and_std_over_splits(shifts)
     for subset in EVALUATED:
-        values = {key: heldout.measure(network, subset, measure.function) for key, measure in metrics.MEASURES.items()}
+        values = {key: heldout.measure(network, subset, metric.function) for key, metric in metrics.METRICS.items()}
         if network != "teacher":
             values |= of_absent[subset]
             pairs = list(zip(heldout.logits[network][subset], heldout.logits["teacher"][subset], strict=True))
@@ -166,10 +168,30 @@ def network_measures(heldout: HeldoutLogits, network: str, absent: np.ndarray) -
     return result
 
 
+def recalls(dataset: Dataset, heldout: HeldoutLogits) -> dict[str, dict]:
+    """Measure the recall of each class on the test examples.
+
+    Returns
+    -------
+    dict
+        {class: {"examples": n} | {network: mean recall}}. The mean is over the replicas and the splits that test on the
+        class, None if there are none; n counts each example once.
+    """
+    _, labels = heldout.pooled("student")
+    counts = np.bincount(labels, minlength=len(dataset.class_names)).tolist()
+    result = {name: {"examples": n} for name, n in zip(dataset.class_names, counts, strict=True)}
+    for network in heldout.logits:
+        by_split = heldout.measure(network, "test", metrics.recall_by_class)
+        for k, found in enumerate(result.values()):
+            found[network] = mean_and_std_over_splits([own[:, k] for own in by_split])["mean"]
+    return result
+
+
 def _add_verdicts(gains, collapsed):
     """Put gains into words, {measure: gain}, in place; there is no verdict if a student or baseline has collapsed."""
     for key, found in gains.items():
-        found["verdict"] = VERDICTS.get((key, found["verdict"]), found["verdict"])
+        good, bad = ("higher", "lower") if metrics.METRICS[key].higher_is_better else ("lower", "higher")
+        found["verdict"] = {good: "better", bad: "worse"}.get(found["verdict"], found["verdict"])
         if {"baseline", "student"} & collapsed.keys():
             found["verdict"] = "no verdict, a training has collapsed"
 
@@ -182,6 +204,7 @@ def build_report(
     transfer_classes: Sequence[str] | None = None,
     quantized: Sequence = (),
     settings: Mapping | Sequence = (),
+    verdict: str = "accuracy",
 ) -> dict:
     """Compute the content of details.json; its units are fractions, nats and bytes.
 
@@ -198,10 +221,19 @@ def build_report(
         As for `kdlib.evaluation.heldout.predict_heldout`.
     settings : dict, optional
         As for `kdlib.evaluation.collapse.advice`.
+    verdict : str, optional
+        The key of `kdlib.evaluation.metrics.METRICS` by which the report says whether the student is better.
+
+    Raises
+    ------
+    ValueError
+        If there is no such measure.
     """
+    if verdict not in metrics.METRICS:
+        raise ValueError(f"verdict: got {verdict!r}; allowed are {', '.join(metrics.METRICS)}")
     examples = {"validation": len(heldout.labels["validation"][0]), "test": heldout.test_examples}
     trained_on = int(np.count_nonzero(dataset.y[dataset.rows("train")] >= 0))
-    result = {"splits": heldout.splits, "examples": examples, "train_examples": trained_on}
+    result = {"splits": heldout.splits, "examples": examples, "train_examples": trained_on, "verdict": verdict}
     absent = ~np.isin(dataset.class_names, transfer_classes or dataset.class_names)
     if absent.any():
         result["absent_examples"] = {
@@ -217,31 +249,36 @@ def build_report(
     if known:
         result["compression"] = {key: result["teacher"][key] / result["student"][key] for key in known}
     if quantized:
-        result["quantized"] = quantized_measures(heldout, quantized, result["train_examples"])
+        result["quantized"] = quantized_measures(heldout, quantized, result["train_examples"], verdict)
     collapsed = collapse.find_collapsed(dataset, models, heldout, linear_network, settings)
     if collapsed:
         result["collapsed"] = collapsed
     result["gain"] = {
-        subset: {k: gain(heldout, subset, k, result["train_examples"]) for k in ("accuracy", "nll")}
+        subset: {k: gain(heldout, subset, k, trained_on) for k in sorted({"accuracy", "nll", verdict})}
         for subset in EVALUATED
     }
     quantized_gains = result["quantized"]["gain"].values() if quantized else ()
     for gains in (*result["gain"].values(), *quantized_gains):
         _add_verdicts(gains, collapsed)
-    return result | {"pooled": pooled_measures(heldout)}
+    return result | {"recall": recalls(dataset, heldout), "pooled": pooled_measures(heldout)}
 
 
 def headline(result: dict) -> dict:
     """Select the content of metrics.json from the report: what one looks at first."""
-    test = {name: result[name]["test"] for name in NETWORKS}
-    gained = result["gain"]["test"]["accuracy"]
-    head = {f"{name}_accuracy": test[name]["accuracy"]["mean"] for name in NETWORKS}
-    head |= {f"{name}_nll": test[name]["nll"]["mean"] for name in NETWORKS[1:]}
-    head |= {"gain": gained["mean"], "verdict": gained["verdict"]}
+    key = result["verdict"]
+    shown = dict.fromkeys(["nll", "balanced_accuracy", "macro_f1", key], NETWORKS[1:])
+    of_all = ["accuracy", "roc_auc", "average_precision"] if len(result["recall"]) == 2 else ["accuracy"]
+    shown |= dict.fromkeys(of_all, (*NETWORKS, "quantized"))
+    head = {
+        f"{name}_{measure}": result[name]["test"][measure]["mean"]
+        for measure, networks in shown.items()
+        for name in networks
+        if name in result
+    }
+    gained = result["gain"]["test"][key]
+    head |= {f"{key}_gain": gained["mean"], "verdict": gained["verdict"]}
     head |= {"teacher": result["teacher"]["model"]} if "model" in result["teacher"] else {}
-    if "quantized" in result:
-        head["quantized_accuracy"] = result["quantized"]["test"]["accuracy"]["mean"]
     ratios = result.get("compression", {})
-    if "parameters" in ratios:
-        return head | {"compression": ratios["parameters"]}
-    return head | {f"compression_{key}": value for key, value in ratios.items()}
+    kept = ["parameters"] if "parameters" in ratios else ratios
+    head |= {f"compression_{kind}": ratios[kind] for kind in kept}
+    return {name: value for name, value in head.items() if value is not None}

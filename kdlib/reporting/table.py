@@ -4,16 +4,24 @@ from collections.abc import Sequence
 
 from kdlib.evaluation.heldout import EVALUATED, NETWORKS
 from kdlib.evaluation.intervals import wilson_interval
-from kdlib.evaluation.metrics import MEASURES
+from kdlib.evaluation.metrics import METRICS
 from kdlib.evaluation.statistics import ALL_EQUAL
+
+UNDEFINED = "–"  # a measure that needs examples of several classes
 
 
 def _cell(value, factor=1.0, digits=2):
+    if value["mean"] is None:
+        return UNDEFINED
     spread = f" ± {factor * value['std']:.{digits}f}" if "std" in value else ""
     return f"{factor * value['mean']:.{digits}f}{spread}"
 
 
-_FIRST, *_OTHERS = ((measure.label, key, measure.factor, measure.decimals) for key, measure in MEASURES.items())
+def _label(metric):
+    return f"{metric.name}{', ' * (metric.unit == 'nats')}{' ' * (metric.unit == '%')}{metric.unit}"
+
+
+_FIRST, *_OTHERS = ((_label(metric), key, metric.factor, metric.decimals) for key, metric in METRICS.items())
 # Label, key, factor to the unit, and decimals of each measure.
 MEASURE_FORMATS = (
     _FIRST,
@@ -26,12 +34,11 @@ MEASURE_FORMATS = (
     ("agrees with student %", "agreement_student", 100, 2),
 )
 SIZE_LABELS = ("parameters", "bytes", "bytes on disk", "multiply-adds")
-# Of each measure the name, the factor to its unit, the unit, and the decimals.
-GAIN_FORMATS = {"accuracy": ("accuracy", 100, " points", 2), "nll": ("NLL", 1, " nats", 4)}
+GAIN_UNITS = {"%": " points", "nats": " nats", "": ""}
 
 
 def gain_line(result: dict, subset: str, key: str, pair: Sequence[str] = ("student", "baseline")) -> str:
-    """Return a line with the gain of one network over another, its standard error, and the verdict in words.
+    """Return a line with the gain of one network over another, its standard error and interval, and the verdict.
 
     Parameters
     ----------
@@ -40,18 +47,27 @@ def gain_line(result: dict, subset: str, key: str, pair: Sequence[str] = ("stude
     subset : str
         `validation` or `test`.
     key : str
-        A key of GAIN_FORMATS.
+        A key of `kdlib.evaluation.metrics.METRICS` of which the report has the gain.
     pair : sequence of two str, optional
         Names of the networks.
     """
-    name, factor, unit, digits = GAIN_FORMATS[key]
+    metric = METRICS[key]
     gain = result["gain"][subset][key]
     verdict = f"the {pair[0]} is {gain['verdict']}" if gain["verdict"] in ("better", "worse") else gain["verdict"]
-    equal = gain["verdict"] == ALL_EQUAL  # then the standard error is left out: 0 would look like certainty
-    error = f" ± {factor * gain['standard_error']:.{digits}f}" if "standard_error" in gain and not equal else ""
+    title = f"{subset} {metric.name}, {pair[0]} - {pair[1]}"
+    if gain["mean"] is None:
+        return f"{title}: {UNDEFINED}: {verdict}"
+    equal = gain["verdict"] == ALL_EQUAL
     verdict += "; NLL has finer steps" if equal and key == "accuracy" and "nll" in result["gain"][subset] else ""
-    mean = round(factor * gain["mean"], digits) + 0.0
-    return f"{subset} {name}, {pair[0]} - {pair[1]}: {mean:+.{digits}f}{error}{unit}: {verdict}"
+
+    def signed(value):
+        return f"{round(metric.factor * value, metric.decimals) + 0.0:+.{metric.decimals}f}"
+
+    error = interval = ""
+    if "standard_error" in gain and not equal:  # an error of 0 would look like certainty
+        error = f" ± {metric.factor * gain['standard_error']:.{metric.decimals}f}"
+        interval = f" (95 % interval {signed(gain['low'])} to {signed(gain['high'])})"
+    return f"{title}: {signed(gain['mean'])}{error}{GAIN_UNITS[metric.unit]}{interval}: {verdict}"
 
 
 def column_names(result: dict) -> tuple[str, ...]:
@@ -98,10 +114,11 @@ def sentences(result: dict, subsets: Sequence[str] = EVALUATED) -> list[str]:
         Whose gains are printed: `validation`, `test` or both.
     """
     quantized = result.get("quantized")
-    lines = [gain_line(result, subset, key) for subset in subsets for key in GAIN_FORMATS]
+    lines = [gain_line(result, subset, key) for subset in subsets for key in METRICS if key in result["gain"][subset]]
     if quantized:
         pair = (column_names(result)[-1], "student")
-        lines += [gain_line(quantized, subset, "accuracy", pair) for subset in subsets]
+        gains = quantized["gain"]
+        lines += [gain_line(quantized, of, key, pair) for of in subsets for key in METRICS if key in gains[of]]
     if "compression" in result:
         ratios = {k: v for k, v in result["compression"].items() if k != "bytes" or "model" in result["teacher"]}
         lines.append(

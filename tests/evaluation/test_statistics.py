@@ -84,9 +84,41 @@ class TestVerdicts:
             "test accuracy, student - baseline: +0.67 points: all differences are equal, no verdict;"
             " NLL has finer steps"
         )
-        assert " nats: the student is better" in gain_line(result, "test", "nll")
+        assert " nats (95 % interval -0." in gain_line(result, "test", "nll")
+        assert gain_line(result, "test", "nll").endswith("): the student is better")
         of_integers = {"gain": {"test": {"accuracy": equal}}}
         assert gain_line(of_integers, "test", "accuracy").endswith("are equal, no verdict")
+
+    def test_the_line_has_the_interval_that_decides(self):
+        """Differences 1, 2 and 3 points: mean 2, standard error 1 / sqrt(3), 95 % point 4.303 of 2 degrees."""
+        gain = statistics.paired_gain([0.81, 0.82, 0.83], [0.80, 0.80, 0.80])
+        assert (gain["low"], gain["high"]) == pytest.approx(
+            (0.02 - 0.04303 / 3**0.5, 0.02 + 0.04303 / 3**0.5), abs=1e-5
+        )
+        assert gain_line({"gain": {"test": {"roc_auc": gain}}}, "test", "roc_auc") == (
+            "test ROC AUC, student - baseline: +2.00 ± 0.58 points (95 % interval -0.48 to +4.48):"
+            " no significant difference"
+        )
+
+    def test_an_undefined_difference_is_left_out(self):
+        values = np.array([0.1, np.nan, 0.3])
+        assert statistics.paired_gain(values, np.zeros(3)) == statistics.paired_gain(values[[0, 2]], np.zeros(2))
+        assert statistics.corrected_resampled_gain(values, 80, 20) == statistics.corrected_resampled_gain(
+            values[[0, 2]], 80, 20
+        )
+        assert statistics.mean_and_std(values) == statistics.mean_and_std(values[[0, 2]])
+        stacks = [np.array([0.1, 0.2]), np.full(2, np.nan), np.array([0.3, 0.5])]
+        assert statistics.mean_and_std_over_splits(stacks) == statistics.mean_and_std_over_splits(
+            [stacks[0], stacks[2]]
+        )
+
+    def test_without_any_there_is_a_dash_and_no_verdict(self):
+        nothing = statistics.paired_gain(np.full(3, np.nan), np.zeros(3))
+        assert nothing == {"mean": None, "verdict": statistics.ONE_CLASS}
+        assert statistics.mean_and_std_over_splits([np.full(2, np.nan)] * 3) == {"mean": None}
+        assert gain_line({"gain": {"test": {"roc_auc": nothing}}}, "test", "roc_auc") == (
+            "test ROC AUC, student - baseline: –: the examples have one class, no verdict"
+        )
 
     def test_no_difference_at_all_is_none(self):
         assert statistics.paired_gain(self.CONTROL, self.CONTROL)["verdict"] == "no significant difference"

@@ -129,6 +129,13 @@ def test_a_module_imports_from_those_before_it():
         known.add(name)
 
 
+def test_its_texts_hold_for_a_table_and_for_a_teacher_that_is_no_network():
+    text = "".join((WEB_FOLDER / name).read_text("utf-8") for name in ("page.html", "draw.mjs", "soften.mjs"))
+    found = re.findall(r"large network|(?:three|both|either) networks?|“\d”|[Tt]his \d", text)
+    assert found == []
+    assert "or no network" in text
+
+
 def test_its_colours_are_the_pictures():
     light = (WEB_FOLDER / "page.css").read_text("utf-8").split("@media")[0]
     assert dict(re.findall(r"--(teacher|baseline|student): (#\w+);", light)) == COLORS

@@ -100,14 +100,16 @@ SUMMARY = [
     {"network": "baseline", "accuracy": 0.95, "low": 0.91, "high": 0.97, "parameters": 1210, "bytes": 4840},
     {"network": "student", "accuracy": 0.97, "low": 0.94, "high": 0.99, "parameters": 1210, "bytes": 4840},
 ]
-VERDICT = "test accuracy, student - baseline: +2.00 ± 0.43 points: the student is better"
+TITLE = "test balanced accuracy, student - baseline"
+GAIN = "+2.00 ± 0.43 points (95 % interval +1.03 to +2.97)"
+VERDICT = f"{TITLE}: {GAIN}: the student is better"
 
 
 def test_the_summary_says_it_in_one_look():
     svg = plots.summary(SUMMARY, VERDICT)
     assert inside(svg)
     expected = {"98.00", "95.00", "97.00", "9,610 parameters", "1,210 parameters", "38,440 bytes", "4,840 bytes"}
-    assert expected | {"the student is better", *COLORS} <= texts(svg).keys()
+    assert expected | {TITLE, GAIN, "the student is better", *COLORS} <= texts(svg).keys()
 
 
 def test_the_summarys_marks_are_at_their_values():

@@ -116,7 +116,7 @@ def test_a_loss(name, student, teacher):
 @given(logits=zeros((2, 30, 3)))
 def test_a_measure(logits):
     def measured(logits):
-        values = [measure.function(logits, LABELS) for measure in metrics.MEASURES.values()]
+        values = [metric.function(logits, LABELS) for metric in metrics.METRICS.values()]
         values += [measure(logits, logits[0]) for measure in metrics.FIDELITY.values()]
         values += [metrics.predictions(logits), *metrics.reliability(logits, LABELS)]
         return [*values, positive(metrics.bias_shift(logits, LABELS, np.array([True, False, False])))]

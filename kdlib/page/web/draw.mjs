@@ -43,13 +43,13 @@ export function draw(content, examples, state) {
         const sure = (p) => `${content.classes[best(p)]}, with ${(100 * Math.max(...p)).toFixed(1)} %`;
         const blank = row.every((value) => value === 0);
         byId("draw-answer").textContent = blank
-            ? "Nothing is drawn yet: this is what the networks say of an empty image."
+            ? "Nothing is drawn yet: an empty image has the answers below."
             : `The student says ${sure(own)}.${said ? ` The teacher says ${sure(said)}.` : ""}`;
         byId("draw").dataset.row = row.join(" ");
     };
     byId("draw-lead").textContent =
         `The student as integers of ${content.integers.bits} bits answers, by the integers of models/deployed/student.h: the same in C, in ONNX and here. ` +
-        (teacher ? "" : "The teacher is too large for this page. ") +
+        (teacher ? "" : "The teacher is not here: it is too large for this page, or no network. ") +
         "The drawing is moved and enlarged as the dataset’s images are, then reduced to their size.";
     const own = examples.x.slice(0, 500);
     const pad = new Pad(byId("pad"), content, usualBox(own, content.image, content.highest), changed);

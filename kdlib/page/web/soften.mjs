@@ -1,4 +1,4 @@
-// Part 1: an example, and what the three networks say of it at a temperature.
+// Part 1: an example, and what teacher, baseline and student say of it at a temperature.
 
 import { Bars, byId, choice, element, slider } from "./dom.mjs";
 import { crossEntropy, divergence, softmax } from "./losses.mjs";
