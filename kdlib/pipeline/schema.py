@@ -222,6 +222,8 @@ class Deploy(Section):
 
     bits: Bits = 8
     """of the integer student's weights: 8, 4 or 2"""
+    calibrate: bool = False
+    """divide the logits of what is deployed by a temperature that is fitted on validation rows"""
 
 
 class Params(Section):

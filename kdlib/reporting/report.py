@@ -116,22 +116,35 @@ def pooled_measures(heldout: HeldoutLogits) -> dict:
     return result
 
 
-def quantized_measures(heldout: HeldoutLogits, quantized: Sequence, train_examples: int) -> dict:
-    """Measure the quantized student: its metrics, and its fidelity to the teacher and to the float student."""
-    logits = heldout.logits
-    result = {"bits": quantized[0].bits}
+def measures_beside(heldout: HeldoutLogits, network: str, source: str) -> dict:
+    """Measure a network that was made from the student: its metrics, and its fidelity to the teacher and to its source.
+
+    Parameters
+    ----------
+    heldout : HeldoutLogits
+    network : str
+        `calibrated` or `quantized`.
+    source : str
+        The network that it was made from.
+    """
+    result = {}
     for subset in EVALUATED:
-        values = {
-            key: heldout.measure("quantized", subset, measure.function) for key, measure in metrics.MEASURES.items()
-        }
+        values = {key: heldout.measure(network, subset, measure.function) for key, measure in metrics.MEASURES.items()}
         for key, measure in metrics.FIDELITY.items():
-            stacks = [logits[name][subset] for name in ("quantized", "teacher", "student")]
+            stacks = [heldout.logits[name][subset] for name in (network, "teacher", source)]
             values[key] = [measure(ours, teacher[0]) for ours, teacher, _ in zip(*stacks, strict=True)]
             values[f"{key}_student"] = [
                 np.concatenate([measure(own[None], of) for own, of in zip(ours, student, strict=True)])
                 for ours, _, student in zip(*stacks, strict=True)
             ]
         result[subset] = {key: mean_and_std_over_splits(value) for key, value in values.items()}
+    return result
+
+
+def quantized_measures(heldout: HeldoutLogits, quantized: Sequence, train_examples: int) -> dict:
+    """Measure the quantized student; its source is the calibrated student, if there is one."""
+    source = "calibrated" if "calibrated" in heldout.logits else "student"
+    result = {"bits": quantized[0].bits} | measures_beside(heldout, "quantized", source)
     pair = ("quantized", "student")
     result["gain"] = {
         subset: {"accuracy": gain(heldout, subset, "accuracy", train_examples, pair)} for subset in EVALUATED
@@ -182,6 +195,7 @@ def build_report(
     transfer_classes: Sequence[str] | None = None,
     quantized: Sequence = (),
     settings: Mapping | Sequence = (),
+    temperatures: np.ndarray | None = None,
 ) -> dict:
     """Compute the content of details.json; its units are fractions, nats and bytes.
 
@@ -198,6 +212,8 @@ def build_report(
         As for `kdlib.evaluation.heldout.predict_heldout`.
     settings : dict, optional
         As for `kdlib.evaluation.collapse.advice`.
+    temperatures : np.ndarray, (R,), optional
+        By which the logits of the calibrated student's stack are divided; None: there is none.
     """
     examples = {"validation": len(heldout.labels["validation"][0]), "test": heldout.test_examples}
     trained_on = int(np.count_nonzero(dataset.y[dataset.rows("train")] >= 0))
@@ -216,6 +232,11 @@ def build_report(
     known = [key for key in ("parameters", "bytes", "multiply_adds") if key in result["teacher"]]
     if known:
         result["compression"] = {key: result["teacher"][key] / result["student"][key] for key in known}
+    if temperatures is not None:
+        own_temperatures = np.split(temperatures, heldout.splits)
+        result["calibrated"] = measures_beside(heldout, "calibrated", "student")
+        result["calibrated"] |= {"temperature": mean_and_std_over_splits(own_temperatures)}
+        result["calibrated"] |= network_cost(models["student"].network.sizes)
     if quantized:
         result["quantized"] = quantized_measures(heldout, quantized, result["train_examples"])
     collapsed = collapse.find_collapsed(dataset, models, heldout, linear_network, settings)
@@ -239,6 +260,8 @@ def headline(result: dict) -> dict:
     head |= {f"{name}_nll": test[name]["nll"]["mean"] for name in NETWORKS[1:]}
     head |= {"gain": gained["mean"], "verdict": gained["verdict"]}
     head |= {"teacher": result["teacher"]["model"]} if "model" in result["teacher"] else {}
+    if "calibrated" in result:
+        head["calibrated_nll"] = result["calibrated"]["test"]["nll"]["mean"]
     if "quantized" in result:
         head["quantized_accuracy"] = result["quantized"]["test"]["accuracy"]["mean"]
     ratios = result.get("compression", {})

@@ -16,8 +16,8 @@ from kdlib.backends.threads import CORES, Threads
 from kdlib.data.dataset import Dataset
 from kdlib.data.mapped_rows import equal_rows
 from kdlib.io.errors import UserError
+from kdlib.learning.calibration import fit_temperature
 from kdlib.numerics.streams import REPLICAS_PER_SPLIT, stream
-from kdlib.teachers.calibration import fit_temperature
 from kdlib.teachers.folds import assign_folds, folds_by_split, rows_to_fit
 from kdlib.teachers.smoothing import check_probabilities, smoothed_log_probabilities
 
