@@ -51,7 +51,7 @@ def run(folder, changes):
     subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
     dataset = Dataset.load(folder / "data/dataset.npz")
     network = load_model(folder / "models/student.npz", dataset).network
-    integers = load_stack(folder / "models/deployed/stack.npz", network)
+    integers, _ = load_stack(folder / "models/deployed/stack.npz", network)
     own = network_slices(dataset.splits, network.replicas)
 
     def float_logits(split, x):

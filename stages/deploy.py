@@ -15,6 +15,7 @@ from kdlib.deployment.quantization import quantize_stack
 from kdlib.io.artifacts import write_bytes, write_text
 from kdlib.io.atomic import replacing_folder
 from kdlib.io.errors import UserError
+from kdlib.learning.calibration import calibrate
 from kdlib.learning.model_file import load_model
 from kdlib.learning.network import Network
 from kdlib.learning.stack import network_slices
@@ -32,16 +33,23 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     model = load_model(paths.student, dataset)
     if model.weights_to_deploy is None:
         raise UserError(f"{paths.student}: lacks deployed, the network that leaves; train it again")
-    stacks = enumerate(network_slices(dataset.splits, model.network.replicas))
-    networks = [quantize_stack(model.network.select(own), dataset, split, bits) for split, own in stacks]
+    student = model.network
     network = Network(model.network.sizes, 1, EXACT)
     card = ModelCard.of(dataset, model)
     network.parameters[:] = model.weights_to_deploy
+    temperatures = None
+    if params.deploy.calibrate:
+        on_levels = bool(model.params.get("student.bits"))
+        student, temperatures = calibrate(student, dataset, range(dataset.splits), on_levels)
+        network, fitted = calibrate(network, dataset, [card.split], on_levels)
+        log.info("%s: the logits are divided by %g, fitted on validation rows", paths.deployed, fitted[0])
+    stacks = enumerate(network_slices(dataset.splits, student.replicas))
+    networks = [quantize_stack(student.select(own), dataset, split, bits) for split, own in stacks]
     (quantized_network,) = quantize_stack(network, dataset, card.split, bits)
     floats = DeployedModel.of(FloatNetwork(network), card, dataset)
     integers = DeployedModel.of(quantized_network, card, dataset)
     with replacing_folder(paths.deployed) as folder:
-        save_stack(folder / "stack.npz", list(chain.from_iterable(networks)), model.network)
+        save_stack(folder / "stack.npz", list(chain.from_iterable(networks)), model.network, temperatures)
         floats.save(folder / "float.npz")
         integers.save(folder / "int.npz")
         write_bytes(folder / "student.onnx", onnx_file(floats))

@@ -14,6 +14,7 @@ from kdlib.evaluation.heldout import NETWORKS, predict_heldout
 from kdlib.io.artifacts import rounded, write_csv, write_json, write_npz, write_text
 from kdlib.io.chunks import LazyAstype
 from kdlib.io.errors import UserError
+from kdlib.learning.calibration import with_temperatures
 from kdlib.learning.model_file import Model, load_model
 from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
 from kdlib.pipeline.linear_control import train_linear_control
@@ -93,13 +94,17 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     dataset = Dataset.load(paths.dataset)
     models = {name: load_model(getattr(paths, name), dataset, name == "teacher") for name in NETWORKS}
     refuse_mixed(models, params, paths, dataset)
-    quantized = load_stack(f"{paths.deployed}/stack.npz", models["student"].network) if paths.deployed else []
+    student = models["student"].network
+    stack_path = f"{paths.deployed}/stack.npz"
+    quantized, temperatures = load_stack(stack_path, student) if paths.deployed else ([], None)
+    calibrated = None if temperatures is None else with_temperatures(student, temperatures)
     transfer = params.prepare.transfer_classes
-    heldout = predict_heldout(dataset, models, transfer, quantized)
+    heldout = predict_heldout(dataset, models, transfer, quantized, calibrated)
     linear_network = train_linear_control(dataset, heldout, context)
-    settings = advice_settings(params, dataset)
-    verdict = params.evaluate.verdict
-    result = build_report(dataset, models, heldout, linear_network, transfer, quantized, settings, verdict)
+    result = build_report(
+        dataset, models, heldout, linear_network, transfer, quantized, advice_settings(params, dataset),
+        params.evaluate.verdict, temperatures,
+    )  # fmt: skip
     if quantized:
         for name, file in (("student", "float.npz"), ("quantized", "int.npz")):
             path = f"{paths.deployed}/{file}"
@@ -120,7 +125,7 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     drawn = {
         "learning_curves": plots.curves(charts),
         "reliability": plots.reliability(reliability),
-        "summary": plots.summary(summary, gain_line(result, "test", verdict)),
+        "summary": plots.summary(summary, gain_line(result, "test", params.evaluate.verdict)),
         "confusion": plots.confusion(counts, dataset.class_names),
         "sweep": plots.sweep(sweep),
     }

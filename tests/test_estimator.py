@@ -19,10 +19,10 @@ from sklearn.utils.estimator_checks import check_estimator
 from kdlib.data.dataset import Dataset
 from kdlib.estimator import DistilledClassifier
 from kdlib.io.artifacts import read_npz
+from kdlib.learning.calibration import fit_temperature
 from kdlib.learning.recipe import Recipe
 from kdlib.learning.schedules import LinearSchedule
 from kdlib.pipeline.command_line import PATHS
-from kdlib.teachers.calibration import fit_temperature
 from kdlib.teachers.folds import assign_folds
 from kdlib.teachers.smoothing import smoothed_log_probabilities
 from tests.conftest import MAINS, quick_params

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from kdlib.learning.network import Network
 
 
-def save_stack(path: Path | str, networks: Sequence[IntegerNetwork], student: "Network") -> None:
+def save_stack(
+    path: Path | str,
+    networks: Sequence[IntegerNetwork],
+    student: "Network",
+    temperatures: np.ndarray | None = None,
+) -> None:
     """Write integer networks to one file.
 
     Parameters
@@ -25,15 +30,18 @@ def save_stack(path: Path | str, networks: Sequence[IntegerNetwork], student: "N
         One for each replica of `student`, all of the same sizes and bits.
     student : Network
         The network that they were made from. Its digest is stored.
+    temperatures : np.ndarray, (R,), optional
+        By which the logits of its R replicas were divided before they became integers; None: by nothing.
     """
     arrays = [network.arrays() for network in networks]
     stacked = {name: np.stack([of_network[name] for of_network in arrays]) for name in arrays[0]}
     metadata = networks[0].metadata() | {"student": array_digest(student.arrays())}
+    metadata |= {} if temperatures is None else {"temperatures": temperatures.tolist()}
     write_npz(path, stacked | {"about": np.array(json.dumps(metadata, sort_keys=True).encode())})
 
 
-def load_stack(path: Path | str, student: "Network") -> list[IntegerNetwork]:
-    """Read the networks that `save_stack` wrote.
+def load_stack(path: Path | str, student: "Network") -> tuple[list[IntegerNetwork], np.ndarray | None]:
+    """Read the networks and the temperatures that `save_stack` wrote.
 
     Raises
     ------
@@ -48,9 +56,20 @@ def load_stack(path: Path | str, student: "Network") -> list[IntegerNetwork]:
             IntegerNetwork.from_arrays({name: array[k] for name, array in arrays.items()}, metadata)
             for k in range(count)
         ]
+        temperatures = _temperatures(metadata.get("temperatures"), count)
     except (AttributeError, LookupError, OverflowError, StopIteration, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a stack of integer networks ({error}); run the stage deploy again") from None
     alike = [network.sizes for network in networks] == [student.sizes] * student.replicas
     if metadata.get("student") != array_digest(student.arrays()) or not alike:
         raise UserError(f"{path}: made of another student; run the stage deploy again")
-    return networks
+    return networks, temperatures
+
+
+def _temperatures(values, count):
+    """Return temperatures as an array, None as it is; ValueError if they are not `count` positive numbers."""
+    if values is None:
+        return None
+    array = np.array(values)
+    if array.shape != (count,) or array.dtype != np.float64 or not ((array > 0) & (array < np.inf)).all():
+        raise ValueError(f"temperatures are {array.dtype} {array.shape}, not {count} positive numbers")
+    return array

@@ -10,6 +10,7 @@ from kdlib.data.scaled import row_chunks
 from kdlib.io.chunks import all_finite, zeros_or_tempfile
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import Model
+from kdlib.learning.network import Network
 from kdlib.learning.stack import network_slices
 
 NETWORKS = ("teacher", "baseline", "student")
@@ -23,8 +24,8 @@ class HeldoutLogits:
     Parameters
     ----------
     logits : dict
-        {network: {subset: [S arrays (R, n, classes)]}} for the networks in NETWORKS, and `quantized` if the student was
-        quantized. The teacher has R = 1.
+        {network: {subset: [S arrays (R, n, classes)]}} for the networks in NETWORKS, `calibrated` if the student was
+        calibrated, and `quantized` if it was quantized. The teacher has R = 1.
     labels : dict
         {subset: [S arrays (n,)]}.
     in_transfer_classes : list of S arrays, (n,) bool
@@ -99,6 +100,7 @@ def predict_heldout(
     models: dict[str, Model],
     transfer_classes: Sequence[str] | None = None,
     quantized: Sequence = (),
+    calibrated: Network | None = None,
 ) -> HeldoutLogits:
     """Compute the logits of all networks for the held-out examples.
 
@@ -111,6 +113,8 @@ def predict_heldout(
         Classes of the transfer set; None: all.
     quantized : sequence, optional
         The student's networks as integers, in the order of its stack. Each has a method `logits` of inputs.
+    calibrated : Network, optional
+        The student's stack with its temperatures, see `kdlib.learning.calibration`.
 
     Returns
     -------
@@ -122,14 +126,15 @@ def predict_heldout(
         If a network's logits are not finite.
     """
     rows = {subset: [dataset.rows(subset, split) for split in range(dataset.splits)] for subset in EVALUATED}
-    names = (*NETWORKS, "quantized") if quantized else NETWORKS
+    networks = {name: models[name].network for name in NETWORKS[1:]}
+    networks |= {"calibrated": calibrated} if calibrated else {}
+    names = ("teacher", *networks, *(["quantized"] if quantized else []))
     logits = {name: {subset: [] for subset in EVALUATED} for name in names}
     for subset, of_splits in rows.items():
         for split, own in enumerate(of_splits):
             from_file = models["teacher"].logits[split]
             logits["teacher"][subset].append(_in_blocks(own, lambda some, of=from_file: of[some][None]))
-            for name in NETWORKS[1:]:
-                network = models[name].network
+            for name, network in networks.items():
                 stack = network.select(network_slices(dataset.splits, network.replicas)[split])
                 with np.errstate(all="ignore"):
                     computed = _in_blocks(own, _of_rows(dataset, split, stack.logits))

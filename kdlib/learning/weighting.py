@@ -31,7 +31,7 @@ class Weighted(Objective):
     Raises
     ------
     UserError
-        If the weights have another shape, or one of them is negative, NaN or too large.
+        If the weights have another shape, or one of them is negative, NaN or too large; if the objective is relational.
 
     Examples
     --------
@@ -45,6 +45,11 @@ class Weighted(Objective):
     _column: np.ndarray | LazyTargets = field(init=False, repr=False)  # (G, n, 1) in the dtype of logits
 
     def __post_init__(self):
+        if self.objective.relational:
+            raise UserError(
+                "objective: its loss is of whole batches, and an example has none of its own to be weighted; take another"
+                " distill.loss, or no weights (prepare.weight, prepare.class_weight)"
+            )
         weights = self.weights if hasattr(self.weights, "shape") else np.asarray(self.weights)
         if isinstance(weights, np.ndarray):
             if weights.dtype.kind not in "fiu" or not are_weights(weights):

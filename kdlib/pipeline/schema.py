@@ -71,6 +71,8 @@ class Prepare(Section):
     """share of the examples to train on"""
     val_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """share to choose by; the rest is the test set, which only evaluate reads"""
+    rare_classes: Literal["error", "leave_out"] = "error"
+    """of classes with too few rows for the splits: error, or leave_out, and the log says which"""
     max_samples: Count | None = None
     """use at most this many examples, each class in proportion; null: all"""
     scaling: Literal["auto", "minmax", "standard", "none"] = "auto"
@@ -238,6 +240,8 @@ class Deploy(Section):
 
     bits: Bits = 8
     """of the integer student's weights: 8, 4 or 2"""
+    calibrate: bool = False
+    """divide the logits of what is deployed by a temperature that is fitted on validation rows"""
 
 
 class Evaluate(Section):

@@ -1,6 +1,7 @@
 """Build the dataset artifact from loaded examples: sample, split, scale, hide labels."""
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,8 @@ from kdlib.data.mapped_rows import ConcatenatedRows, equal_rows
 from kdlib.io.errors import UserError
 from kdlib.preparation.scaling import fit_scaling
 from kdlib.preparation.splits import (
+    LEAVE_OUT,
+    RareClassesError,
     assign_subsets,
     count_disjoint_splits,
     held_out_share,
@@ -19,6 +22,9 @@ from kdlib.preparation.splits import (
 
 if TYPE_CHECKING:
     from kdlib.preparation.sources import Examples
+
+RARE_CLASSES = "error", "leave_out"
+MAX_NAMED = 10  # classes that a line of the log names
 
 log = logging.getLogger("prepare")
 
@@ -32,6 +38,7 @@ def build_dataset(
     max_samples: int | None,
     scaling: str,
     labeled_fraction: float,
+    rare_classes: str = "error",
 ) -> Dataset:
     """Split examples, fit the scaling and hide labels.
 
@@ -55,6 +62,8 @@ def build_dataset(
         As `kdlib.preparation.scaling.fit_scaling` takes it.
     labeled_fraction : float
         Share of the training rows of each class that keep their label.
+    rare_classes : {"error", "leave_out"}
+        What happens to classes with too few examples for the subsets. The log names those that are left out.
 
     Returns
     -------
@@ -65,8 +74,23 @@ def build_dataset(
     Raises
     ------
     UserError
-        If a class has too few examples for the subsets.
+        If a class has too few examples for the subsets; if classes are left out, only if fewer than two are left.
     """
+    if rare_classes not in RARE_CLASSES:
+        raise UserError(f"rare_classes: got {rare_classes!r}; allowed are {', '.join(RARE_CLASSES)}")
+    while True:
+        try:
+            return _split_and_scale(
+                examples, seed, splits, (train_ratio, val_ratio), max_samples, scaling, labeled_fraction
+            )
+        except RareClassesError as error:
+            if rare_classes == "error" or len(examples.class_names) - len(error.classes) < 2:
+                raise
+            examples = _without_classes(examples, error.classes)
+
+
+def _split_and_scale(examples, seed, splits, shares, max_samples, scaling, labeled_fraction):
+    """Do what `build_dataset` does if no class is rare; shares are train_ratio and val_ratio."""
     x = examples.x
     y = examples.y
     weights = examples.weights
@@ -76,21 +100,23 @@ def build_dataset(
     if max_samples is not None and max_samples < len(y):
         ratios = max_samples / len(y), 1 - max_samples / len(y)
         strata = 2 * y + in_given_test_set
-        kept, _ = stratified_split(
-            strata, ratios, seed, "prepare/sample", "raise prepare.max_samples", optional_parts=1
-        )
+        remedy = f"raise prepare.max_samples, {LEAVE_OUT}"
+        try:
+            kept, _ = stratified_split(strata, ratios, seed, "prepare/sample", remedy, optional_parts=1)
+        except RareClassesError as error:
+            raise RareClassesError(str(error), np.unique(error.classes // 2)) from None
         x = select_rows(x, kept)
         y = y[kept]
         weights = None if weights is None else weights[kept]
         in_given_test_set = in_given_test_set[kept]
     free_labels = y[~in_given_test_set] if in_given_test_set.any() else y
     groups = equal_rows(x)
-    if groups is not None:
-        _log_equal_rows(groups, in_given_test_set)
-    share = held_out_share(in_given_test_set, (train_ratio, val_ratio))
+    share = held_out_share(in_given_test_set, shares)
     free_groups = groups if groups is None else groups[~in_given_test_set]
     _refuse_small_class(free_labels, free_groups, examples.class_names, splits, share, max_samples)
-    assignment = assign_subsets(y, in_given_test_set, (train_ratio, val_ratio), splits, seed, groups)
+    if groups is not None:
+        _log_equal_rows(groups, in_given_test_set)
+    assignment = assign_subsets(y, in_given_test_set, shares, splits, seed, groups)
     offset = np.zeros((splits, x.shape[1]))
     scale = np.zeros((splits, x.shape[1]))
     description = examples.class_names, examples.feature_names, examples.image_shape, examples.encoding
@@ -103,6 +129,28 @@ def build_dataset(
     if isinstance(x, np.ndarray):
         dataset.update_digest()
     return dataset
+
+
+def _without_classes(examples, classes):
+    """Return the examples of the other classes, which are numbered anew; log which are left out, and how many rows."""
+    counts = np.bincount(examples.y, minlength=len(examples.class_names))
+    named = [f"{examples.class_names[k]!a} ({counts[k]} rows)" for k in classes[:MAX_NAMED]]
+    more = f" and {len(classes) - MAX_NAMED} more" if len(classes) > MAX_NAMED else ""
+    log.warning(
+        "prepare.rare_classes: %d of %d classes, with %d of %d rows, are left out, which are too few for the splits:"
+        " %s%s",
+        len(classes), len(counts), counts[classes].sum(), len(examples.y), ", ".join(named), more,  # lint: integer sum
+    )  # fmt: skip
+    stays = ~np.isin(np.arange(len(counts)), classes)
+    kept = np.flatnonzero(stays[examples.y])
+    given = examples.in_given_test_set
+    return replace(
+        examples,
+        x=select_rows(examples.x, kept),
+        y=(np.cumsum(stays) - 1)[examples.y[kept]],  # lint: integer sum
+        class_names=[name for name, stay in zip(examples.class_names, stays, strict=True) if stay],
+        in_given_test_set=None if given is None else given[kept],
+    )
 
 
 def select_rows(x: np.ndarray | ConcatenatedRows, rows: np.ndarray) -> np.ndarray | ConcatenatedRows:
@@ -137,7 +185,9 @@ def _refuse_small_class(y, groups, names, splits, share, max_samples):
     if counts[least] < needed:
         more = "" if max_samples is None else " raise prepare.max_samples,"
         different = "" if groups is None else " different rows"
-        raise UserError(
+        raise RareClassesError(
             f"too few examples of the class {names[least]!a}: {counts[least]}{different}, and {splits} splits need"
-            f" {needed} to train, choose and test with; lower prepare.splits,{more} or leave the class out"
+            f" {needed} to train, choose and test with; lower prepare.splits,{more} or leave the class out:"
+            " prepare.rare_classes: leave_out",
+            np.flatnonzero(counts < needed),
         )

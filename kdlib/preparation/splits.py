@@ -10,9 +10,25 @@ from kdlib.numerics import exact
 from kdlib.numerics.streams import permutation, stream
 
 TRAIN, VALIDATION, TEST = range(len(SUBSETS))
-REMEDY = "raise the smallest of train_ratio, val_ratio and the test subset's rest, or take more examples"
+LEAVE_OUT = "or set prepare.rare_classes: leave_out"
+REMEDY = f"raise the smallest of train_ratio, val_ratio and the test subset's rest, {LEAVE_OUT}"
 MIN_INT64 = np.iinfo(np.int64).min
 MAX_ATTEMPTS = 100  # draws of the parts to which groups of equal examples go
+
+
+class RareClassesError(UserError):
+    """Report classes with too few rows.
+
+    Parameters
+    ----------
+    message : str
+    classes : array of int
+        The classes, as numbers of `y`.
+    """
+
+    def __init__(self, message: str, classes: np.ndarray):
+        super().__init__(message)
+        self.classes = classes
 
 
 def apportion(total: int, shares: Sequence[float]) -> np.ndarray:
@@ -71,7 +87,7 @@ def stratified_split(
 
     Raises
     ------
-    UserError
+    RareClassesError
         If a part would lack a class and is not optional.
     """
     classes, class_counts = np.unique(y, return_counts=True)
@@ -84,7 +100,7 @@ def stratified_split(
             row[np.argmax(sizes - wanted.sum(axis=0))] += 1  # lint: integer sum
     part_of = None
     ungrouped = wanted
-    lacking = (wanted[:, : len(ratios) - optional_parts] == 0).any()
+    lacking = (wanted[:, : len(ratios) - optional_parts] == 0).any(axis=1)
     if groups is not None:
         codes = np.searchsorted(classes, y)
         for attempt in range(MAX_ATTEMPTS):  # another draw may have room for each class in each part
@@ -93,15 +109,16 @@ def stratified_split(
             grouped = np.zeros_like(wanted)
             np.add.at(grouped, (codes[rows], part_of[rows]), 1)
             ungrouped = _ungrouped_counts(wanted, grouped, class_counts)
-            lacking = ((grouped + ungrouped)[:, : len(ratios) - optional_parts] == 0).any()
-            if not lacking:
+            lacking = ((grouped + ungrouped)[:, : len(ratios) - optional_parts] == 0).any(axis=1)
+            if not lacking.any():
                 break
-    if lacking:
+    if lacking.any():
         stay = "" if groups is None else ", where equal examples stay together,"
-        raise UserError(
+        raise RareClassesError(
             f"too few examples for a stratified split: {' + '.join(map(str, sizes))} of {len(y)}{stay} leave a part"
             f" without one of the {len(classes)} classes, of which the smallest has {class_counts.min()} examples;"
-            f" {remedy}"
+            f" {remedy}",
+            classes[lacking],
         )
     parts = [[] if part_of is None else [np.flatnonzero(part_of == part)] for part in range(len(ratios))]
     for index, (label, row) in enumerate(zip(classes, ungrouped, strict=True)):
@@ -211,7 +228,7 @@ def assign_subsets(
 
     Raises
     ------
-    UserError
+    RareClassesError
         If a subset would lack a class.
     """
     assignment = np.where(in_given_test_set, TEST, TRAIN)[None].repeat(splits, axis=0).astype(np.uint8)
@@ -296,7 +313,7 @@ def hide_labels(assignment: np.ndarray, y: np.ndarray, labeled_fraction: float, 
 
     Raises
     ------
-    UserError
+    RareClassesError
         If a class would keep no label.
     """
     ratios = labeled_fraction, 1 - labeled_fraction
@@ -304,6 +321,6 @@ def hide_labels(assignment: np.ndarray, y: np.ndarray, labeled_fraction: float, 
         train = np.flatnonzero(assigned == TRAIN)
         purpose = f"prepare/labels/{split}" if split else "prepare/labels"
         _, hidden = stratified_split(
-            y[train], ratios, seed, purpose, "raise prepare.labeled_fraction", optional_parts=1
+            y[train], ratios, seed, purpose, f"raise prepare.labeled_fraction, {LEAVE_OUT}", optional_parts=1
         )
         assigned[train[hidden]] = UNLABELED

@@ -114,25 +114,40 @@ def pooled_measures(heldout: HeldoutLogits) -> dict:
     return result
 
 
-def quantized_measures(
-    heldout: HeldoutLogits, quantized: Sequence, train_examples: int, verdict: str = "accuracy"
-) -> dict:
-    """Measure the quantized student: its metrics, its fidelity to teacher and float student, its gain over the latter.
+def measures_beside(heldout: HeldoutLogits, network: str, source: str) -> dict:
+    """Measure a network that was made from the student: its metrics, and its fidelity to the teacher and to its source.
 
-    The gain is in accuracy, and in the measure of the verdict.
+    Parameters
+    ----------
+    heldout : HeldoutLogits
+    network : str
+        `calibrated` or `quantized`.
+    source : str
+        The network that it was made from.
     """
-    logits = heldout.logits
-    result = {"bits": quantized[0].bits}
+    result = {}
     for subset in EVALUATED:
-        values = {key: heldout.measure("quantized", subset, metric.function) for key, metric in metrics.METRICS.items()}
+        values = {key: heldout.measure(network, subset, metric.function) for key, metric in metrics.METRICS.items()}
         for key, measure in metrics.FIDELITY.items():
-            stacks = [logits[name][subset] for name in ("quantized", "teacher", "student")]
+            stacks = [heldout.logits[name][subset] for name in (network, "teacher", source)]
             values[key] = [measure(ours, teacher[0]) for ours, teacher, _ in zip(*stacks, strict=True)]
             values[f"{key}_student"] = [
                 np.concatenate([measure(own[None], of) for own, of in zip(ours, student, strict=True)])
                 for ours, _, student in zip(*stacks, strict=True)
             ]
         result[subset] = {key: mean_and_std_over_splits(value) for key, value in values.items()}
+    return result
+
+
+def quantized_measures(
+    heldout: HeldoutLogits, quantized: Sequence, train_examples: int, verdict: str = "accuracy"
+) -> dict:
+    """Measure the quantized student; its source is the calibrated student, if there is one.
+
+    Its gain over the student is in accuracy, and in the measure of the verdict.
+    """
+    source = "calibrated" if "calibrated" in heldout.logits else "student"
+    result = {"bits": quantized[0].bits} | measures_beside(heldout, "quantized", source)
     pair = ("quantized", "student")
     result["gain"] = {
         subset: {key: gain(heldout, subset, key, train_examples, pair) for key in sorted({"accuracy", verdict})}
@@ -205,6 +220,7 @@ def build_report(
     quantized: Sequence = (),
     settings: Mapping | Sequence = (),
     verdict: str = "accuracy",
+    temperatures: np.ndarray | None = None,
 ) -> dict:
     """Compute the content of details.json; its units are fractions, nats and bytes.
 
@@ -223,11 +239,13 @@ def build_report(
         As for `kdlib.evaluation.collapse.advice`.
     verdict : str, optional
         The key of `kdlib.evaluation.metrics.METRICS` by which the report says whether the student is better.
+    temperatures : np.ndarray, (R,), optional
+        By which the logits of the calibrated student's stack are divided; None: there is none.
 
     Raises
     ------
     ValueError
-        If there is no such measure.
+        If there is no such verdict.
     """
     if verdict not in metrics.METRICS:
         raise ValueError(f"verdict: got {verdict!r}; allowed are {', '.join(metrics.METRICS)}")
@@ -248,6 +266,11 @@ def build_report(
     known = [key for key in ("parameters", "bytes", "multiply_adds") if key in result["teacher"]]
     if known:
         result["compression"] = {key: result["teacher"][key] / result["student"][key] for key in known}
+    if temperatures is not None:
+        own_temperatures = np.split(temperatures, heldout.splits)
+        result["calibrated"] = measures_beside(heldout, "calibrated", "student")
+        result["calibrated"] |= {"temperature": mean_and_std_over_splits(own_temperatures)}
+        result["calibrated"] |= network_cost(models["student"].network.sizes)
     if quantized:
         result["quantized"] = quantized_measures(heldout, quantized, result["train_examples"], verdict)
     collapsed = collapse.find_collapsed(dataset, models, heldout, linear_network, settings)
@@ -278,6 +301,8 @@ def headline(result: dict) -> dict:
     gained = result["gain"]["test"][key]
     head |= {f"{key}_gain": gained["mean"], "verdict": gained["verdict"]}
     head |= {"teacher": result["teacher"]["model"]} if "model" in result["teacher"] else {}
+    if "calibrated" in result:
+        head["calibrated_nll"] = result["calibrated"]["test"]["nll"]["mean"]
     ratios = result.get("compression", {})
     kept = ["parameters"] if "parameters" in ratios else ratios
     head |= {f"compression_{kind}": ratios[kind] for kind in kept}

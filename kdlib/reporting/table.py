@@ -70,10 +70,29 @@ def gain_line(result: dict, subset: str, key: str, pair: Sequence[str] = ("stude
     return f"{title}: {signed(gain['mean'])}{error}{GAIN_UNITS[metric.unit]}{interval}: {verdict}"
 
 
+def calibration_line(result: dict, subset: str) -> str:
+    """Return a line with the temperature of the calibrated student, and with what it changes.
+
+    Parameters
+    ----------
+    result : dict
+        The report of `kdlib.reporting.report.build_report`, of a calibrated student.
+    subset : str
+        `validation` or `test`.
+    """
+    before = result["student"][subset]
+    after = result["calibrated"][subset]
+    nll = f"{before['nll']['mean']:.4f} -> {after['nll']['mean']:.4f} nats"
+    error = f"{100 * before['ece']['mean']:.2f} -> {100 * after['ece']['mean']:.2f} %"
+    temperature = _cell(result["calibrated"]["temperature"])
+    return f"{subset}, student -> calibrated, logits / {temperature}: NLL {nll}, calibration error {error}"
+
+
 def column_names(result: dict) -> tuple[str, ...]:
     """Return the names of the table's columns; the first one, of the labels, is empty."""
     quantized = result.get("quantized")
-    return ("", *NETWORKS, *([f"int{quantized['bits']}"] if quantized else []))
+    calibrated = ["calibrated"] if "calibrated" in result else []
+    return ("", *NETWORKS, *calibrated, *([f"int{quantized['bits']}"] if quantized else []))
 
 
 def table_rows(result: dict, subsets: Sequence[str] = EVALUATED) -> list[tuple[str, ...]]:
@@ -86,8 +105,8 @@ def table_rows(result: dict, subsets: Sequence[str] = EVALUATED) -> list[tuple[s
     subsets : sequence of str, optional
         Whose measures to show, of `validation` and `test`. The sizes of the networks follow them.
     """
-    quantized = result.get("quantized")
-    networks = [result[name] for name in NETWORKS] + [quantized] * bool(quantized)
+    names = (*NETWORKS, "calibrated", "quantized")
+    networks = [result[name] for name in names if name in result]
     found = []
     for subset in subsets:
         for label, key, factor, digits in MEASURE_FORMATS:
@@ -115,6 +134,7 @@ def sentences(result: dict, subsets: Sequence[str] = EVALUATED) -> list[str]:
     """
     quantized = result.get("quantized")
     lines = [gain_line(result, subset, key) for subset in subsets for key in METRICS if key in result["gain"][subset]]
+    lines += [calibration_line(result, subset) for subset in subsets if "calibrated" in result]
     if quantized:
         pair = (column_names(result)[-1], "student")
         gains = quantized["gain"]

@@ -15,8 +15,8 @@ import numpy as np
 from kdlib.backends.threads import CORES, Threads
 from kdlib.data.dataset import Dataset
 from kdlib.io.errors import UserError
+from kdlib.learning.calibration import fit_temperature
 from kdlib.numerics.streams import REPLICAS_PER_SPLIT
-from kdlib.teachers.calibration import fit_temperature
 from kdlib.teachers.fitting import fit_classifier, take
 from kdlib.teachers.folds import folds_by_split, rows_to_fit
 from kdlib.teachers.imported import import_classifier, is_dotted
@@ -175,7 +175,7 @@ def predict_out_of_fold(  # noqa: PLR0913 - four arrays of the same rows
             after_fit()
     labeled = np.flatnonzero(fold != n_folds)
     own = None if weights is None else weights[labeled]
-    return logits / np.float32(fit_temperature(logits[labeled], y[labeled], own)), model
+    return logits / np.float32(fit_temperature(logits[labeled], y[labeled], weights=own)), model
 
 
 def count_fits(dataset: Dataset, n_folds: int, seed: int) -> int:

@@ -238,3 +238,9 @@ def test_what_are_no_weights_of_validation_rows_is_told(weights):
 def test_what_are_no_weights_of_classes_is_told(given, message):
     with pytest.raises(UserError, match=message):
         weights_of_classes(given, ["a", "b"], "key")
+
+
+def test_a_loss_of_whole_batches_takes_no_weights():
+    objective = Distillation(np.array([0, 1]), np.eye(2), loss="dist")
+    with pytest.raises(UserError, match=r"^objective: its loss is of whole batches.*another distill\.loss"):
+        Weighted(objective, np.ones(2))

@@ -15,6 +15,7 @@ from kdlib.io.artifacts import read_npz
 from kdlib.io.errors import UserError
 from kdlib.learning.model_file import load_model
 from kdlib.pipeline.command_line import PATHS
+from kdlib.pipeline.jobs import labeled_only, transfer_sets
 from kdlib.preparation.synthesis import SYNTHESES, mixup, munge, nearest_rows
 from kdlib.preparation.transfer import with_transfer_rows
 from tests.conftest import MAINS, quick_params
@@ -226,6 +227,23 @@ def test_every_teacher_labels_them_and_only_the_student_hears_of_them(teacher):
     assert student["training_loss"].shape == other["training_loss"].shape
     assert not np.array_equal(student["weights_0"], other["weights_0"])
     assert json.loads(Path("metrics/details.json").read_text("utf-8"))["train_examples"] == 120
+
+
+def test_the_control_takes_the_students_steps_without_other_epochs():
+    params = quick_params(
+        prepare={"splits": 2, "transfer": {"synthesis": "munge", "times": 8}},
+        student={"epochs": 5, "batch_size": 30, "patience": 2},
+    )
+    MAINS["prepare"](params)
+    dataset = Dataset.load(PATHS.dataset)
+    rows = transfer_sets(params, dataset)
+    recipe = params.recipe("student", dataset.image_shape)
+    labeled, recipes = labeled_only(dataset, rows, recipe)
+    assert recipe.epochs == 5
+    for of_student, of_control, control in zip(rows, labeled, recipes, strict=True):
+        assert len(of_student) == 9 * len(of_control)
+        assert control.epochs * control.steps(len(of_control)) == 5 * recipe.steps(len(of_student))
+        assert control.patience == 9 * 2
 
 
 def test_without_alpha_the_teacher_still_speaks_where_there_is_no_label():

@@ -12,8 +12,8 @@ from kdlib import __main__ as tools
 from kdlib.data.dataset import Dataset
 from kdlib.io.artifacts import read_npz, write_npz
 from kdlib.io.errors import UserError
+from kdlib.learning.calibration import fit_temperature
 from kdlib.pipeline.command_line import PATHS
-from kdlib.teachers.calibration import fit_temperature
 from kdlib.teachers.classifiers import build_classifier, fit_and_predict, fit_classifier, predict_out_of_fold
 from kdlib.teachers.folds import assign_folds, folds_by_split
 from kdlib.teachers.imported import constructor_options, import_classifier, is_dotted

@@ -20,9 +20,9 @@ from kdlib.backends.threads import Threads
 from kdlib.data.dataset import Dataset
 from kdlib.io.artifacts import read_npz, write_npz
 from kdlib.io.errors import UserError
+from kdlib.learning.calibration import TEMPERATURES, fit_temperature
 from kdlib.pipeline.command_line import PATHS
 from kdlib.teachers import external
-from kdlib.teachers.calibration import TEMPERATURES, fit_temperature
 from kdlib.teachers.classifiers import (
     build_classifier,
     count_fits,
@@ -110,26 +110,6 @@ class TestSmoothing:
     def test_of_a_zero_is_a_share_of_one_example(self):
         z = smoothed_log_probabilities(np.array([[0.0, 1.0]]), 99)[0].astype(np.float64)
         assert np.exp(z) == pytest.approx([0.005, 0.995])
-
-
-class TestCalibration:
-    @settings(max_examples=10, deadline=None)
-    @given(st.integers(0, 99), st.sampled_from([0.4, 1.0, 2.5]))
-    def test_finds_how_much_too_sure_the_answers_are(self, seed, factor):
-        """Labels drawn from softmax(z): answers z * factor have to be divided by about the factor."""
-        rng = np.random.default_rng(seed)
-        z = 2 * rng.normal(size=(3000, 4))
-        labels = np.argmax(z + rng.gumbel(size=z.shape), axis=1)
-        assert fit_temperature(z * factor, labels) == pytest.approx(factor, rel=0.15)
-
-    def test_gives_the_least_loss(self):
-        rng = np.random.default_rng(0)
-        z, labels = rng.normal(size=(200, 3)), rng.integers(0, 3, 200)
-        losses = [
-            -np.mean(np.log(np.exp(z / t) / np.exp(z / t).sum(axis=1, keepdims=True))[np.arange(200), labels])
-            for t in TEMPERATURES
-        ]
-        assert fit_temperature(z, labels) == TEMPERATURES[np.argmin(losses)]
 
 
 class TestClassifier:
