@@ -9,7 +9,7 @@ same bytes on every machine.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-BYTES = 1  # another number where the same parameters give other bytes: what an experiment depends on for the code
+BYTES = 2  # another number where the same parameters give other bytes: what an experiment depends on for the code
 
 if TYPE_CHECKING:
     from kdlib.backends.context import Context

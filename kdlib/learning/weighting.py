@@ -47,8 +47,8 @@ class Weighted(Objective):
     def __post_init__(self):
         if self.objective.relational:
             raise UserError(
-                "objective: its loss is of whole batches, and an example has none of its own to be weighted; take another"
-                " distill.loss, or no weights (prepare.weight, prepare.class_weight)"
+                "objective: its loss is of whole batches, so that no example has a loss of its own to be weighted; take"
+                " another distill.loss, or no weights (prepare.weight, prepare.class_weight)"
             )
         weights = self.weights if hasattr(self.weights, "shape") else np.asarray(self.weights)
         if isinstance(weights, np.ndarray):

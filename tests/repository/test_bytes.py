@@ -8,7 +8,7 @@ import kdlib
 from tests.conftest import ROOT
 
 DIGITS = {
-    1: "a10e261424587abeb3d14c68bbebda1f360c351cfa30ff8935353cc28edb2209"
+    2: "a10e261424587abeb3d14c68bbebda1f360c351cfa30ff8935353cc28edb2209"
 }  # {BYTES: SHA-256 of what the digits' dvc.lock says of their .npz and of models/deployed}
 
 
