@@ -35,7 +35,7 @@ class Column:
     """Describe how one column becomes features.
 
     A cell is matched to a category by its text (in Unicode's normal form C), and else by its number: `4.0` matches `4`.
-    For an unknown or missing category all its features are zero, except for the one that marks missing values.
+    For an unknown category all its features are zero. For a missing one only the feature that marks it, if any, is 1.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ class Kind:
     ----------
     cells : str or None
         What each cell has to be: key of `kdlib.data.parsing.PARSERS`. None if it may be any text;
-        then -1 is the value of a text that training has not seen.
+        then -1 is the value of a text that has no feature.
     is_numeric : bool
         Whether the source may hold the cells as numbers, which are then read without their texts.
     may_count_rows : bool
@@ -309,7 +309,7 @@ class Encoding:
         table : Table
             n rows.
         unknown : dict, optional
-            Receives {column: (unseen, missing)}: the number of cells with a category that training has not seen, and
+            Receives {column: (unseen, missing)}: the number of cells with a category that has no feature, and
             of cells without a value. Columns without such cells are not in it.
 
         Returns

@@ -7,7 +7,7 @@ from kdlib.io.errors import UserError
 
 MAX_NAME_CHARACTERS = 200
 MAX_NAMES_LISTED = 10
-# No XML or terminal takes these: control characters, lone surrogates, line separators, noncharacters.
+# XML or a terminal may refuse or misread these: control characters, lone surrogates, line separators, noncharacters.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _MARKUP = re.compile("</|<!--")  # ends or hides a script in a page; `<=50K` does not
 

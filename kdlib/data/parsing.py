@@ -216,7 +216,8 @@ def _date_parser(order, mark):
     return parse
 
 
-# {notation, named by an example: (pattern of the mark between thousands, decimal mark)}, the narrow ones first
+# {notation, named by an example: (pattern of the mark between thousands, decimal mark)}
+# Of two notations where one reads all texts of the other, the one that reads fewer comes first: the first is taken.
 _NUMBERS = {
     "1,5": ("", ","),
     "1,234.5": (",", "."),

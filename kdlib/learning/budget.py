@@ -1,8 +1,8 @@
 """The memory and time that a training needs at least; a training that cannot fit or cannot end is refused.
 
 The rule: a training is refused if it holds more bytes at once than this process may have, or if it takes more than a
-year at MULTIPLY_ADDS_PER_SECOND. Both numbers are lower bounds: they count only what is certainly held and done. So no
-training is refused that would fit.
+year at MULTIPLY_ADDS_PER_SECOND, or at SECONDS_PER_LAYER for each layer of each step. All are lower bounds: they count
+only what is certainly held and done. So no training is refused that would fit.
 """
 
 import contextlib
@@ -46,8 +46,8 @@ def memory_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples:
 
     It counts for each network: the parameters with their copies, a batch, the learning curves, and logits and one
     target for as many examples as `kdlib.learning.epoch` holds at once. Per example are counted: its index in the
-    epoch's order, and its loss. It does not count the examples, which are memory-mapped, nor further targets, which are
-    made when they are needed.
+    epoch's order, and its loss. It does not count the examples, which may be memory-mapped, nor further targets, which
+    are made when they are needed.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def memory_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples:
 
 
 def time_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples: int) -> float:
-    """Compute the seconds that a training takes at least; the parameters are those of `memory_needed`.
+    """Compute the seconds that a training takes at least. The parameters are as for `memory_needed`, without `dtypes`.
 
     It is the larger of two bounds: the multiply-adds (forward, gradients of all weights, gradients of the inputs of all
     layers but the first), and SECONDS_PER_LAYER for each layer of each step.

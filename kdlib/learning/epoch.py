@@ -150,7 +150,10 @@ class EpochTargets:
             self._losses += example_losses(self._objective, logits, targets)
 
     def keep_losses(self, losses: np.ndarray) -> None:
-        """Take the losses (R, rows) of the examples of the last `batch`, where they are known from its steps."""
+        """Take the losses (R, rows) of the last `batch`, if the caller has computed them.
+
+        A piece is what the buffer holds at once: the caller has the losses of all batches of a piece, or of none.
+        """
         self._losses.append(losses)
         self._losses_known = True
 

@@ -1,7 +1,7 @@
 """Targets that are computed for the requested rows only, where an array of all of them would not fit into memory.
 
-In a training, labels or a teacher's logits with more than MAX_ARRAY_ELEMENTS elements are `LazyTargets`, in place of an
-array (G, n, classes). For G and *entry* see `kdlib.learning.stack`. `select_rows(entries, order)` returns what
+In the pipeline, labels or a teacher's logits with more than MAX_ARRAY_ELEMENTS elements are `LazyTargets`, in place of
+an array (G, n, classes). For G and *entry* see `kdlib.learning.stack`. `select_rows(entries, order)` returns what
 `array[entries[:, None], order]` would. `LazyRows` slices the rows of one entry. `identity` is hashed into the
 fingerprint of a checkpoint.
 """

@@ -47,7 +47,7 @@ def train(
 ) -> tuple[Network, dict[str, np.ndarray]]:
     """Train a stack of networks, one for each replica of `streams`.
 
-    Each network gets the same bits as if it were trained by itself.
+    In exact arithmetic each network gets the same bits as if it were trained by itself.
 
     Parameters
     ----------
@@ -90,8 +90,8 @@ def train(
     UserError
         If x or validation has another form, or a magnitude of x is above `objective.arithmetic.max_magnitude`; if the
         recipe has a patience and there is no validation; if the arithmetic is exact and this machine's BLAS is not; if
-        several ranks train in fast arithmetic, or on different arguments; if a loss or a parameter becomes NaN or
-        infinite and `allow_divergence` is false; if another process is writing the checkpoint.
+        several ranks train in fast arithmetic, or, with a checkpoint, on different arguments; if a loss or a parameter
+        becomes NaN or infinite and `allow_divergence` is false; if another process is writing the checkpoint.
 
     Examples
     --------

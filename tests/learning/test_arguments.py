@@ -150,10 +150,10 @@ def test_params_yaml_allows_what_the_registries_have():
 
 
 def test_a_default_is_the_one_of_the_pipeline():
-    ours, theirs = vars(Recipe()), dict(Student())
+    ours, theirs = vars(Recipe()), vars(Student().recipe())
     shared = ours.keys() & theirs.keys() - {"hidden", "learning_rate"}
     assert {name: ours[name] for name in shared} == {name: theirs[name] for name in shared}
-    assert ours["learning_rate"] in theirs["learning_rate"]
+    assert ours["learning_rate"] in Student().learning_rate
     settings = {field.name: field.default for field in fields(Distillation)[3:] if field.init}
     found = {name: getattr(Distill(), name) for name in settings}
     assert settings == {name: value[0] if isinstance(value, list) else value for name, value in found.items()}

@@ -32,7 +32,11 @@ WEIGHTS = RANDOM.random(50) * 3
 HELD_OUT = X[50:], Y[50:]
 RECIPE = Recipe((9, 8), 3, 0.1, 16)
 OBJECTIVES = {
-    **{loss: Distillation(Y[:50], TEACHER, loss=loss, temperature=3.0, alpha=0.5) for loss in LOSSES},
+    **{
+        loss: Distillation(Y[:50], TEACHER, loss=loss, temperature=3.0, alpha=0.5)
+        for loss in LOSSES
+        if not LOSSES[loss].relational
+    },
     "ce": CrossEntropy(Y[:50]),
     "some without a label": Distillation(np.where(np.arange(50) < 9, -1, Y[:50]), TEACHER),
     "a schedule": Distillation(Y[:50], TEACHER, temperature=LinearSchedule(1.0, 3.0)),
