@@ -168,6 +168,7 @@ OPTIONAL = {
     "scalars": {"numba"},
     "parquet": {"pyarrow"},
     "classifiers": {"sklearn"},
+    "fitting": {"sklearn"},
     "decoding": {"pandas"},
     "estimator": {"sklearn"},
     "__main__": {"stages"},
