@@ -23,7 +23,7 @@ from kdlib.pipeline.jobs import (
     with_augmented_views,
 )
 from kdlib.pipeline.objective_specs import DistillationTargets, LabelTargets
-from kdlib.pipeline.schema import Params
+from kdlib.pipeline.schema import Params, recipe_of
 
 log = logging.getLogger("distill")
 
@@ -79,7 +79,7 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     options = params.distill.model_dump(exclude={"smoothing", *SETTING_CONSTRAINTS})
     augmented = with_augmented_views("student", params, dataset, context)
     rows = transfer_sets(params, augmented)
-    recipes = [params.recipe("student", dataset.image_shape)] * dataset.splits
+    recipes = [recipe_of(params, "student", dataset.image_shape)] * dataset.splits
     labeled, baseline_recipes = labeled_only(augmented, rows, recipes[0])
     if params.distill.loss == "ls":  # label smoothing needs no teacher
         rows = labeled

@@ -15,7 +15,7 @@ from kdlib.page.browser_training import plan_browser_training, why_untrained
 from kdlib.page.build import build_page
 from kdlib.page.page_data import max_examples, page_data, results_section
 from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
-from kdlib.pipeline.schema import Params
+from kdlib.pipeline.schema import Params, recipe_of
 from kdlib.reporting import csv_tables, plots
 from kdlib.reporting.table import format_report
 
@@ -69,7 +69,7 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     tried = models["student"].sweep.settings
     if max(len(set(tried.get(name, ()))) for name in ("temperature", "alpha")) > 1:  # else it is one point
         pictures["sweep.svg"] = plots.sweep(csv_tables.sweep_rows(models))
-    recipe = params.recipe("student", dataset.image_shape)
+    recipe = recipe_of(params, "student", dataset.image_shape)
     distill = params.distill.model_dump() | params.distill.values_to_try()
     limit = max_examples(dataset)
     training = None

@@ -14,7 +14,7 @@ from kdlib.pipeline.jobs import (
     with_augmented_views,
 )
 from kdlib.pipeline.objective_specs import LabelTargets
-from kdlib.pipeline.schema import Params
+from kdlib.pipeline.schema import Params, recipe_of
 
 
 @locks_outputs("baseline")
@@ -23,7 +23,7 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     dataset = Dataset.load(paths.dataset)
     augmented = with_augmented_views("student", params, dataset, context)
     rows, recipes = labeled_only(
-        augmented, transfer_sets(params, augmented), params.recipe("student", dataset.image_shape)
+        augmented, transfer_sets(params, augmented), recipe_of(params, "student", dataset.image_shape)
     )
     objective_spec = LabelTargets(ARITHMETICS[params.arithmetic])
     shared = shared_params(params, dataset)

@@ -17,7 +17,7 @@ from kdlib.learning.model_file import Model, save_model
 from kdlib.pipeline.command_line import PATHS, Paths, locks_outputs, run_stage, stage_parser
 from kdlib.pipeline.jobs import TrainingJob, train_and_save, with_augmented_views
 from kdlib.pipeline.objective_specs import LabelTargets
-from kdlib.pipeline.schema import Params
+from kdlib.pipeline.schema import Params, recipe_of
 
 log = logging.getLogger("train_teacher")
 LOG_INTERVAL = 10  # s after which the next fitted model is logged
@@ -156,7 +156,7 @@ def main(params: Params, paths: Paths = PATHS, context: Context = Context()) -> 
     augmented = with_augmented_views("teacher", params, dataset, context)
     objective_spec = LabelTargets(ARITHMETICS[params.arithmetic])
     rows = [augmented.labeled(split) for split in range(dataset.splits)]
-    recipes = [params.recipe("teacher", dataset.image_shape)] * dataset.splits
+    recipes = [recipe_of(params, "teacher", dataset.image_shape)] * dataset.splits
     settings = {"learning_rate": (teacher.learning_rate,)}
     job = TrainingJob("teacher", paths.teacher, rows, recipes, objective_spec, settings, teacher.members, True)
     train_and_save(job, params, dataset, augmented, context)

@@ -288,18 +288,19 @@ class Params(Section):
                 raise ValueError(f"{name}.augment needs prepare.scaling: minmax or none, which pixels share")
         return self
 
-    def recipe(self, section: str, image_shape: tuple[int, ...]) -> "Recipe":
-        """Return the recipe of the section `teacher` or `student`; of several learning rates it has the first.
 
-        Parameters
-        ----------
-        section : str
-        image_shape : tuple of int
-            Of the dataset; () of a table.
-        """
-        # Validation rows of classes that no student is trained on have the lowest loss before it has learned anything.
-        unknown_classes = section == "student" and self.prepare.transfer_classes
-        keys = getattr(self, section)
-        return keys.model_copy(
-            update={"keep": keys.keep or ("last" if image_shape or unknown_classes else "best")}
-        ).recipe()
+def recipe_of(params: Params, section: str, image_shape: tuple[int, ...]) -> "Recipe":
+    """Return the recipe of the section `teacher` or `student`; of several learning rates it has the first.
+
+    Parameters
+    ----------
+    params : Params
+    section : str
+    image_shape : tuple of int
+        Of the dataset; () of a table.
+    """
+    # Validation rows of classes that no student is trained on have the lowest loss before it has learned anything.
+    unknown_classes = section == "student" and params.prepare.transfer_classes
+    keys = getattr(params, section)
+    default = "last" if image_shape or unknown_classes else "best"
+    return keys.model_copy(update={"keep": keys.keep or default}).recipe()

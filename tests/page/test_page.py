@@ -25,6 +25,7 @@ from kdlib.learning.stack import network_slices
 from kdlib.page import browser_training, page_data
 from kdlib.page.build import PAGE_MODULES, WEB_FOLDER, WORKER_MODULES, build_page
 from kdlib.pipeline.command_line import PATHS
+from kdlib.pipeline.schema import recipe_of
 from kdlib.reporting.svg_axes import COLORS
 from kdlib.reporting.table import format_report
 from tests.clients.firefox import FIREFOX, Firefox
@@ -490,7 +491,7 @@ def why_untrained(folder, distill=(), limit=100, **student):
     }
     params = quick_params(student=student)
     own = params.distill.model_dump() | params.distill.values_to_try() | dict(distill)
-    return browser_training.why_untrained(dataset, models, params.recipe("student", ()), own, limit)
+    return browser_training.why_untrained(dataset, models, recipe_of(params, "student", ()), own, limit)
 
 
 def test_the_page_trains_what_it_implements(trained):

@@ -7,7 +7,7 @@ import yaml
 
 from docs.generate import commented, described
 from kdlib.pipeline.params import SECTIONS, load_params
-from kdlib.pipeline.schema import Params
+from kdlib.pipeline.schema import Params, recipe_of
 from tests.conftest import DVC_YAML, ROOT, quick_params
 
 TEXT = (ROOT / "params.yaml").read_text("utf-8")
@@ -82,4 +82,4 @@ def test_every_key_is_described():
     ],
 )
 def test_the_best_epoch_of_a_table_is_kept_and_the_last_of_images(changes, section, image_shape, kept):
-    assert quick_params(**changes).recipe(section, image_shape).keep == kept
+    assert recipe_of(quick_params(**changes), section, image_shape).keep == kept

@@ -24,6 +24,7 @@ from kdlib.learning.sweeps import Sweep
 from kdlib.learning.training import train
 from kdlib.numerics.streams import REPLICAS_PER_SPLIT, Streams
 from kdlib.pipeline.command_line import PATHS
+from kdlib.pipeline.schema import recipe_of
 from kdlib.reporting.report import pooled_measures
 from tests.conftest import MAINS, downstream, quick_params
 
@@ -129,7 +130,10 @@ def alone(params, split, k, rows, rate):
     dataset = Dataset.load(PATHS.dataset)
     x = (dataset.x - dataset.offset[split]) * dataset.scale[split]
     one_hot, held_out = np.eye(3)[dataset.y], dataset.rows("validation", split)
-    recipe, streams = params.recipe("student", ()), Streams(params.seed, "student", (split * REPLICAS_PER_SPLIT + k,))
+    recipe, streams = (
+        recipe_of(params, "student", ()),
+        Streams(params.seed, "student", (split * REPLICAS_PER_SPLIT + k,)),
+    )
     validation, objective = (x[held_out], one_hot[held_out]), CrossEntropy(one_hot[rows], EXACT)
     return train(x[rows], objective, replace(recipe, learning_rate=rate), validation, streams)[0].parameters[0]
 

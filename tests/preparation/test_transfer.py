@@ -16,6 +16,7 @@ from kdlib.io.errors import UserError
 from kdlib.learning.model_file import load_model
 from kdlib.pipeline.command_line import PATHS
 from kdlib.pipeline.jobs import labeled_only, transfer_sets
+from kdlib.pipeline.schema import recipe_of
 from kdlib.preparation.synthesis import SYNTHESES, mixup, munge, nearest_rows
 from kdlib.preparation.transfer import with_transfer_rows
 from tests.conftest import MAINS, quick_params
@@ -237,7 +238,7 @@ def test_the_control_takes_the_students_steps_without_other_epochs():
     MAINS["prepare"](params)
     dataset = Dataset.load(PATHS.dataset)
     rows = transfer_sets(params, dataset)
-    recipe = params.recipe("student", dataset.image_shape)
+    recipe = recipe_of(params, "student", dataset.image_shape)
     labeled, recipes = labeled_only(dataset, rows, recipe)
     assert recipe.epochs == 5
     for of_student, of_control, control in zip(rows, labeled, recipes, strict=True):
