@@ -154,7 +154,7 @@ class Training(Section):
     patience: Count | None = None
     """stop after this many epochs without lower validation loss; null: never"""
     keep: Literal["best", "last"] | None = None
-    """epoch to keep: best (lowest validation loss) or last; null: best of tables, last with prepare.transfer_classes"""
+    """epoch to keep: best (of validation loss) or last; null: last of images and with transfer_classes; else best"""
 
     def recipe(self) -> "Recipe":
         """Return the recipe of these keys; of several learning rates it has the first."""
@@ -302,5 +302,5 @@ def recipe_of(params: Params, section: str, image_shape: tuple[int, ...]) -> "Re
     # Validation rows of classes that no student is trained on have the lowest loss before it has learned anything.
     unknown_classes = section == "student" and params.prepare.transfer_classes
     keys = getattr(params, section)
-    default = "last" if image_shape or unknown_classes else "best"
+    default = "last" if (image_shape or unknown_classes) and not keys.patience else "best"
     return keys.model_copy(update={"keep": keys.keep or default}).recipe()

@@ -79,6 +79,7 @@ def test_every_key_is_described():
         ({"student": {"keep": "last"}}, "student", (), "last"),
         ({"prepare": {"transfer_classes": ["7"]}}, "student", (), "last"),
         ({"prepare": {"transfer_classes": ["7"]}}, "teacher", (), "best"),
+        ({"teacher": {"patience": 3}}, "teacher", (8, 8), "best"),
     ],
 )
 def test_the_best_epoch_of_a_table_is_kept_and_the_last_of_images(changes, section, image_shape, kept):
