@@ -15,8 +15,11 @@ OUTPUT = Path(__file__).with_name("worth.md")
 ALL = ["seed=1", "prepare.splits=50", "replicas=1", "logging.level=WARNING"]
 FEW_LABELS, STANDARD = "prepare.labeled_fraction=0.2", ["prepare.scaling=standard"]
 CASES = {
-    "mnist1d": ("mnist1d", []),
-    "mnist1d, a fifth of the labels, student.patience: 5": ("mnist1d", [FEW_LABELS, "student.patience=5"]),
+    "mnist1d, keep: last": ("mnist1d", ["teacher.keep=last", "student.keep=last"]),
+    "mnist1d, a fifth of the labels, student.patience: 5, teacher.keep: last": (
+        "mnist1d",
+        [FEW_LABELS, "student.patience=5", "teacher.keep=last"],
+    ),
     "digits": ("digits", []),
     "digits, a fifth of the labels": ("digits", [FEW_LABELS]),
     "wine": ("wine", []),

@@ -187,7 +187,7 @@ BLANK = "[ \u00a0\u2009\u202f]"  # a space, a no-break space, a thin space, a na
 
 
 def _number_parser(thousands_pattern, decimal_mark, percent):
-    """Return the parser of a notation of numbers. A `%` may follow if percent is true: `5%` is the number 5."""
+    """Return the parser of a notation of numbers. If percent is true, a text must end with `%`: `5%` is 5."""
     thousands = rf"(?:[1-9]\d{{0,2}}(?:{thousands_pattern}\d{{3}})+|\d*)" if thousands_pattern else r"\d*"
     suffix = f"{BLANK}?%" if percent else ""
     form = re.compile(rf"([-+]?{thousands}(?:{re.escape(decimal_mark)}\d*)?(?:[eE][-+]?\d+)?){suffix}", re.ASCII)

@@ -68,7 +68,7 @@ class Views:
         Parameters
         ----------
         view : int
-            Number of the view.
+            Number of the view; 1 or more if the views are random, as view 0 is the image itself.
         generator : numpy.random.Generator
             The view's own generator. It draws for every row, so that a row's view does not depend on which rows are
             shown.

@@ -54,7 +54,9 @@ def memory_needed(recipe: Recipe, sizes: Sequence[int], networks: int, examples:
     recipe : Recipe
     sizes : sequence of int
         Widths of the layers, input and output included.
-    networks, examples : int
+    networks : int
+    examples : int
+        Training examples, without their further views.
     dtypes : (type, type)
         The dtypes of parameters and of logits.
 
@@ -104,7 +106,9 @@ def estimate(
     recipe : Recipe
     sizes : sequence of int
         Widths of the layers, input and output included.
-    networks, examples : int
+    networks : int
+    examples : int
+        Training examples, without their further views.
     arithmetic : Arithmetic
 
     Returns

@@ -65,7 +65,7 @@ def _as_tuple(given):
 class Objective:
     """The base of objectives: a loss with its targets.
 
-    A subclass sets both attributes and defines `value` and `gradient`.
+    A subclass sets `arithmetic` and `targets`, and defines `value` and `gradient`. `relational` is False by default.
 
     Attributes
     ----------

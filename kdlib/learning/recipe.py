@@ -47,8 +47,8 @@ CONSTRAINTS = {
 class Recipe:
     """Hold the hyperparameters of `kdlib.learning.training.train`.
 
-    The defaults are those of the student in the project's params.yaml, except for `hidden` (here no hidden layer) and
-    `learning_rate` (there a sweep).
+    The defaults are those of the student in the project's params.yaml, except for three: `hidden` (here no hidden
+    layer), `learning_rate` (there a sweep) and `keep` (there `last`, because the digits are images).
 
     Parameters
     ----------

@@ -258,7 +258,7 @@ def test_training_gives_the_bytes_and_the_curves_of_python(run, name):
     network, curve = train(scaled, objective, recipe, validation, Streams(3, "student", (2,)), allow_divergence=True)
     of_page = {"sizes": network.sizes, "epochs": recipe.epochs, "rate": recipe.learning_rate, "seed": 3, "replica": 2}
     of_page |= {"loss": "kd", "batch": recipe.batch_size, "scaleByT2": setting["scale_by_t2"]}
-    of_page |= {k: getattr(recipe, k) for k in ("momentum", "nesterov", "schedule", "warmup")}
+    of_page |= {k: getattr(recipe, k) for k in ("momentum", "nesterov", "schedule", "warmup", "keep")}
     of_page |= {k: setting[k] for k in ("temperature", "alpha")}
     code = """const data = { x: rows(given.x, 64), labels: given.labels, teacher: rows(given.teacher, 10),
         validation: { x: rows(given.held, 64), labels: given.heldLabels } };
