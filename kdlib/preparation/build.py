@@ -144,12 +144,14 @@ def _without_classes(examples, classes):
     stays = ~np.isin(np.arange(len(counts)), classes)
     kept = np.flatnonzero(stays[examples.y])
     given = examples.in_given_test_set
+    weights = examples.weights
     return replace(
         examples,
         x=select_rows(examples.x, kept),
         y=(np.cumsum(stays) - 1)[examples.y[kept]],  # lint: integer sum
         class_names=[name for name, stay in zip(examples.class_names, stays, strict=True) if stay],
         in_given_test_set=None if given is None else given[kept],
+        weights=None if weights is None else weights[kept],
     )
 
 

@@ -73,18 +73,21 @@ def with_class_weights(dataset: Dataset, class_weight: Mapping[str, float] | str
     """
     if class_weight is None and dataset.weights is None:
         return dataset
-    names = dataset.class_names
     if isinstance(class_weight, Mapping):
-        class_weight = weights_of_classes(class_weight, names, "prepare.class_weight")
+        class_weight = weights_of_classes(class_weight, dataset.class_names, "prepare.class_weight")
     found = []
     for split in range(dataset.splits):
-        for rows in (dataset.rows("validation", split), dataset.labeled(split)):
-            own = None if dataset.weights is None else dataset.weights[rows]
-            try:
-                factors = class_factors(dataset.y[rows], len(names), class_weight, own)
-            except UserError as error:
-                subset = SUBSETS[dataset.assignment[split, rows[0]]]
-                keys = "prepare.weight, prepare.class_weight"
-                raise UserError(f"{keys}: {error} among the {subset} rows of split {split}") from None
-        found.append(factors)
+        _factors(dataset, split, "validation", class_weight)  # to refuse validation rows that all weigh nothing
+        found.append(_factors(dataset, split, "train", class_weight))
     return replace(dataset, class_factors=np.stack(found), digest="")
+
+
+def _factors(dataset, split, subset, class_weight):
+    """Return the factors of the classes, from the labelled rows of a subset."""
+    rows = np.flatnonzero(dataset.assignment[split] == SUBSETS.index(subset))
+    own = None if dataset.weights is None else dataset.weights[rows]
+    try:
+        return class_factors(dataset.y[rows], len(dataset.class_names), class_weight, own)
+    except UserError as error:
+        keys = "prepare.weight, prepare.class_weight"
+        raise UserError(f"{keys}: {error} among the {subset} rows of split {split}") from None

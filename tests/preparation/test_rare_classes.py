@@ -24,7 +24,8 @@ def without(given, *classes):
     place = {int(name): k for k, name in enumerate(names)}
     test = None if given.in_given_test_set is None else given.in_given_test_set[kept]
     y = np.array([place[label] for label in given.y[kept]])
-    return replace(given, x=given.x[kept], y=y, class_names=names, in_given_test_set=test)
+    weights = None if given.weights is None else given.weights[kept]
+    return replace(given, x=given.x[kept], y=y, class_names=names, in_given_test_set=test, weights=weights)
 
 
 TEN = {"splits": 10, "train_ratio": 0.8, "val_ratio": 0.1}
@@ -59,6 +60,14 @@ def test_the_given_test_set_loses_its_rows_too():
     found = prepare(data=given, rare_classes="leave_out", **options)
     assert found.class_names == ["0", "2"]
     assert found.digest == prepare(data=without(given, 1), **options).digest
+
+
+def test_the_weights_lose_their_rows_too():
+    given = examples((50, 30, 2))
+    given.weights = np.arange(len(given.y)) + 1.0
+    found = prepare(data=given, rare_classes="leave_out")
+    assert found.digest == prepare(data=without(given, 2)).digest
+    assert len(found.weights) == 80
 
 
 def test_rows_of_a_file_stay_there():
