@@ -217,6 +217,28 @@ class TestClassifier:
         assert np.array_equal(found[0], expected)
         assert not np.array_equal(found, fit_and_predict(name, options, dataset, 4, 0)[0])
 
+    def test_a_class_whose_rows_all_weigh_nothing_is_not_known(self):
+        """The trees of boosting are fitted without its rows, and it gets the least probability of each row."""
+        x = np.random.default_rng(0).normal(size=(90, 2))
+        y = np.arange(90) % 3
+        weights = (y < 2).astype(np.float64)
+        classifier = build_classifier("HistGradientBoostingClassifier", {"max_iter": 2})
+        logits, model = predict_out_of_fold(classifier, x, y, assign_folds(y, 3, 0), 3, 3, 0, weights=weights)
+        assert model.classes_.tolist() == [0, 1]
+        assert (logits.argmin(axis=1) == 2).all()
+
+    def test_rows_weigh_in_the_calibration_too(self):
+        """The nearest neighbour takes no weights; calibrated on its wrong answers alone, it is as unsure as can be."""
+        x = np.random.default_rng(0).normal(size=(200, 2))
+        y = (x[:, 0] > 0).astype(int)
+        classifier = build_classifier("KNeighborsClassifier", {"n_neighbors": 1})
+        plain, _ = predict_out_of_fold(classifier, x, y, assign_folds(y, 5, 0), 5, 2, 0)
+        wrong = plain.argmax(axis=1) != y
+        weights = np.where(wrong, 1, 1e-6)
+        with pytest.warns(UserWarning, match="takes no sample_weight"):
+            logits, _ = predict_out_of_fold(classifier, x, y, assign_folds(y, 5, 0), 5, 2, 0, weights=weights)
+        assert np.abs(logits).max() < np.abs(plain).max()
+
     def test_it_is_fitted_again_with_the_weights(self, here, capsys):
         prepared()
         teacher = {"model": "GaussianNB", "options": {"class_weight": {"setosa": 2}}}
