@@ -238,6 +238,7 @@ def signature(node):
         init = next((item for item in node.body if getattr(item, "name", "") == "__init__"), None)
         if init is None:
             fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
+            fields = [f for f in fields if not (f.value and "init=False" in ast.unparse(f.value))]
             plain = [f"{f.target.id}={ast.unparse(f.value)}" if f.value else f.target.id for f in fields]
             return f"{node.name}({', '.join(plain)})"
         node.body, arguments = [*node.body], init.args
